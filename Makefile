@@ -1,0 +1,33 @@
+# Everything a person types. CI runs `make test` (.ci/run).
+.DEFAULT_GOAL := help
+.PHONY: demo demo-down test e2e bench soak crds fmt lint help
+
+demo: ## From nothing to a delivered notification, on a node with real pods
+	@tests/demo/run
+
+demo-down: ## End what make demo left running
+	@tests/demo/down
+
+test: ## Everything CI checks: format, lints, licences, unit tests, tests on a real API server
+	@tests/support/gate lint unit cluster
+
+e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
+	@tests/e2e/run
+
+bench: ## Every benchmark; figures in target/bench/*.json
+	@tests/support/bench
+
+soak: ## The random tests with many more cases, and the long ones
+	@SOAK=1 PROPTEST_CASES=$${PROPTEST_CASES:-5000} tests/support/gate unit cluster
+
+crds: ## Write crds/ (and the charts' copies) from the types in src/api
+	@tests/support/crds
+
+fmt: ## Format the sources
+	@cargo fmt
+
+lint: ## The part of make test that runs nothing: format, clippy, shellcheck, cargo-deny
+	@tests/support/gate lint
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,300 @@
+//! The controller: keeps subscriptions alive, builds receivers, and says how everything stands.
+
+mod apply;
+mod apps;
+mod context;
+mod ensure;
+mod inbox;
+mod lease;
+mod links;
+mod metrics;
+mod news;
+mod observed;
+mod queue;
+mod receiver;
+mod reconcile;
+mod subscription;
+mod tenant;
+#[cfg(test)]
+mod testing;
+mod watching;
+mod written;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::Client;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::apply::Object;
+use self::context::{Context, Queues, Settings};
+use self::lease::Candidate;
+use self::watching::Signs;
+use crate::RunResult;
+use crate::telemetry::health::Health;
+use crate::telemetry::server;
+
+/// Reconciles of one kind that run at a time.
+const CONCURRENCY: u16 = 32;
+/// How long running reconciles may take to end after the process was told to stop.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Settings of the controller.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Namespace to watch; all when absent.
+    #[arg(long, env = "WATCH_NAMESPACE")]
+    watch_namespace: Option<String>,
+    /// Namespace of the lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    lease_namespace: String,
+    /// Name of the lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "teams-graph-operator")]
+    lease_name: String,
+    /// Who this replica is in the lease and in events; must differ between replicas.
+    #[arg(long, env = "POD_NAME", default_value_t = format!("local-{}", std::process::id()))]
+    identity: String,
+    /// Address for /livez, /readyz and /metrics.
+    #[arg(long, env = "TELEMETRY_LISTEN", default_value = "0.0.0.0:8080")]
+    telemetry_listen: SocketAddr,
+    /// Image of the receiver pods: this operator's own.
+    #[arg(long, env = "RECEIVER_IMAGE", default_value = concat!("teams-graph-operator:", env!("CARGO_PKG_VERSION")))]
+    receiver_image: String,
+    /// Pull policy of that image; the cluster's default when absent.
+    #[arg(long, env = "RECEIVER_IMAGE_PULL_POLICY")]
+    receiver_image_pull_policy: Option<String>,
+    /// Address of a receiver pod's internal port. Change it when the controller runs outside the cluster.
+    #[arg(
+        long,
+        env = "RECEIVER_ADDRESS",
+        default_value = "http://{pod}.{service}.{namespace}.svc:9090"
+    )]
+    receiver_address: String,
+    /// Seconds between two looks at a tenant or receiver that nothing asked for.
+    #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
+    interval_seconds: u64,
+}
+
+/// Runs until SIGTERM, or until it must not go on: a lost lease and a dead watch end the process, which Kubernetes restarts.
+pub async fn run(args: Args) -> RunResult {
+    let client = Client::try_default().await?;
+    let registry = Registry::new();
+    let (queues, signs) = (Queues::default(), Signs::default());
+    let (stores, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues, &signs);
+    let metrics = metrics::Metrics::new(&registry, &stores)?;
+    let health = health(&signs, &stores);
+    let listener = TcpListener::bind(args.telemetry_listen).await?;
+    let telemetry = axum::serve(listener, server::routes(health, registry.clone())).into_future();
+    let reporter = Reporter {
+        controller: apply::WORKLOADS.to_owned(),
+        instance: Some(args.identity.clone()),
+    };
+    let context = Arc::new(Context {
+        http: crate::graph::http_client()?,
+        recorder: Recorder::new(client.clone(), reporter),
+        graph_metrics: crate::graph::Metrics::new(&registry)?,
+        stores,
+        queues,
+        metrics,
+        apps: apps::Apps::default(),
+        keyrings: context::Keyrings::default(),
+        handshakes: receiver::Handshakes::default(),
+        inbox: inbox::Inbox::default(),
+        observed: observed::Observed::default(),
+        attempts: reconcile::Attempts::default(),
+        written: written::Written::default(),
+        refusals: tenant::Refusals::default(),
+        settings: Settings {
+            namespace: args.watch_namespace,
+            receiver_image: args.receiver_image,
+            receiver_image_pull_policy: args.receiver_image_pull_policy,
+            logging: ["LOG_FORMAT", "LOG_FILTER"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+                .collect(),
+            receiver_address: args.receiver_address,
+            interval: Duration::from_secs(args.interval_seconds),
+        },
+        client: client.clone(),
+    });
+    let candidate = Candidate::new(client, &args.lease_namespace, &args.lease_name, &args.identity);
+    let (leading, mut is_leading) = watch::channel(false);
+    let stop = CancellationToken::new();
+    let mut work = tokio::spawn({
+        let (context, stop) = (context.clone(), stop.clone());
+        async move {
+            // The sender lives as long as the process.
+            let _ = is_leading.wait_for(|leading| *leading).await;
+            tracing::info!("leading");
+            context.metrics.leader.set(1);
+            lead(context, stop).await;
+        }
+    });
+    let mut candidacy = std::pin::pin!(candidate.run(&leading));
+    tokio::select! {
+        signal = shutdown_signal() => signal?,
+        lost = &mut candidacy => return Err(lost.into()),
+        ended = watches => return Err(ended.into()),
+        ended = telemetry => return Err(format!("the telemetry server ended: {ended:?}").into()),
+        ended = &mut work => return Err(format!("the controllers ended: {ended:?}").into()),
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+    let limit = if *leading.borrow() {
+        SHUTDOWN_LIMIT
+    } else {
+        Duration::ZERO
+    };
+    // The lease is renewed as long as reconciles run, and none runs any more when it is given up.
+    let ended = tokio::select! {
+        lost = &mut candidacy => return Err(lost.into()),
+        ended = tokio::time::timeout(limit, &mut work) => ended.is_ok(),
+    };
+    if !ended {
+        if !limit.is_zero() {
+            tracing::warn!("reconciles did not end within {} s", limit.as_secs());
+        }
+        work.abort();
+        let _ = work.await;
+    }
+    match tokio::time::timeout(Duration::from_secs(5), candidate.release()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(format!("the lease was not released: {error}").into()),
+        Err(_) => Err("the lease was not released: no answer from the API server".into()),
+    }
+}
+
+fn health(signs: &Signs, stores: &context::Stores) -> Health {
+    let (signs, stores) = (signs.clone(), stores.clone());
+    Health::default()
+        .live("watches", move || signs.check())
+        .ready("objects", move || {
+            use futures::FutureExt;
+            let filled = |kind: &str, ready: Option<bool>| {
+                ready
+                    .map(drop)
+                    .ok_or_else(|| format!("{kind} were not listed yet: are the CRDs installed?"))
+            };
+            filled(
+                "GraphTenants",
+                stores
+                    .tenants
+                    .wait_until_ready()
+                    .now_or_never()
+                    .map(|ready| ready.is_ok()),
+            )?;
+            filled(
+                "NotificationReceivers",
+                stores
+                    .receivers
+                    .wait_until_ready()
+                    .now_or_never()
+                    .map(|ready| ready.is_ok()),
+            )?;
+            filled(
+                "GraphSubscriptions",
+                stores
+                    .subscriptions
+                    .wait_until_ready()
+                    .now_or_never()
+                    .map(|ready| ready.is_ok()),
+            )
+        })
+}
+
+async fn shutdown_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The leader's work: a controller per kind, and the links to the receiver pods.
+async fn lead(context: Arc<Context>, stop: CancellationToken) {
+    let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
+    let tenants = control(&context.stores.tenants, context.queues.tenants.stream(), &stop);
+    let receivers = control(&context.stores.receivers, context.queues.receivers.stream(), &stop).owns(
+        watching::api::<StatefulSet>(&context.client, context.settings.namespace.as_deref()),
+        owned(),
+    );
+    let subscriptions = control(
+        &context.stores.subscriptions,
+        context.queues.subscriptions.stream(),
+        &stop,
+    );
+    for tenant in context.stores.tenants.state() {
+        context.queues.tenants.push(ObjectRef::from_obj(&*tenant));
+    }
+    for receiver in context.stores.receivers.state() {
+        context.queues.receivers.push(ObjectRef::from_obj(&*receiver));
+    }
+    context.wake_subscriptions(|_| true);
+    let controllers = futures::future::join3(
+        drive(tenants, tenant::reconcile, context.clone()),
+        drive(receivers, receiver::reconcile, context.clone()),
+        drive(subscriptions, subscription::reconcile, context.clone()),
+    );
+    tokio::select! {
+        _ = controllers => {}
+        ended = &mut links => tracing::error!("the links to the receivers ended: {ended:?}"),
+    }
+}
+
+/// StatefulSets of receivers alone, with few words kept of each.
+fn owned() -> watcher::Config {
+    watcher::Config::default()
+        .labels("app.kubernetes.io/name=teams-graph-receiver")
+        .timeout(200)
+}
+
+/// A controller that is driven by a queue alone: the watches fill it, on every replica.
+fn control<K>(
+    store: &Store<K>,
+    queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    stop: &CancellationToken,
+) -> Controller<K>
+where
+    K: Object,
+{
+    let nothing = futures::stream::pending::<Result<K, watcher::Error>>();
+    Controller::for_stream(nothing, store.clone())
+        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(queue)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+}
+
+async fn drive<K, F>(controller: Controller<K>, reconcile: fn(Arc<K>, Arc<Context>) -> F, context: Arc<Context>)
+where
+    K: Object,
+    F: Future<Output = Action> + Send + 'static,
+{
+    let run = move |object, context| {
+        let work = reconcile(object, context);
+        async move { Ok::<_, Infallible>(work.await) }
+    };
+    let never = |_: Arc<K>, error: &Infallible, _: Arc<Context>| match *error {};
+    controller
+        .run(run, never, context)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!("not reconciled: {error}");
+            }
+        })
+        .await;
+}

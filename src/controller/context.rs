@@ -1,0 +1,188 @@
+//! What every reconcile shares.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+
+use super::apply::Object;
+use super::apps::Apps;
+use super::inbox::Inbox;
+use super::metrics::Metrics;
+use super::observed::Observed;
+use super::queue::Queue;
+use super::reconcile::Attempts;
+use super::written::Written;
+use crate::api::condition::Reason;
+use crate::api::receiver::NotificationReceiver;
+use crate::api::reference::ObjectRef as Reference;
+use crate::api::subscription::GraphSubscription;
+use crate::api::tenant::GraphTenant;
+use crate::policy::identity::Keyring;
+
+/// The objects as last seen.
+#[derive(Clone)]
+pub struct Stores {
+    /// Tenants.
+    pub tenants: Store<GraphTenant>,
+    /// Receivers.
+    pub receivers: Store<NotificationReceiver>,
+    /// Subscriptions.
+    pub subscriptions: Store<GraphSubscription>,
+}
+
+/// Objects that want a reconcile.
+#[derive(Clone, Default)]
+pub struct Queues {
+    /// Tenants.
+    pub tenants: Queue<GraphTenant>,
+    /// Receivers.
+    pub receivers: Queue<NotificationReceiver>,
+    /// Subscriptions.
+    pub subscriptions: Queue<GraphSubscription>,
+}
+
+/// Settings that reach the reconciles.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace that is watched; all when absent.
+    pub namespace: Option<String>,
+    /// Image of the receiver pods.
+    pub receiver_image: String,
+    /// Pull policy of that image.
+    pub receiver_image_pull_policy: Option<String>,
+    /// Environment variables about logging that the receiver pods get too.
+    pub logging: Vec<(&'static str, String)>,
+    /// Address of a receiver pod's internal port, with `{pod}`, `{service}` and `{namespace}`.
+    pub receiver_address: String,
+    /// How often tenants and receivers are looked at without cause.
+    pub interval: Duration,
+}
+
+/// What every reconcile shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Microsoft and the receivers.
+    pub http: reqwest::Client,
+    /// The objects as last seen.
+    pub stores: Stores,
+    /// Objects that want a reconcile.
+    pub queues: Queues,
+    /// Graph clients of the tenants.
+    pub apps: Apps,
+    /// Keyrings of the receivers, by reference.
+    pub keyrings: Keyrings,
+    /// Handshakes with the receivers.
+    pub handshakes: super::receiver::Handshakes,
+    /// Lifecycle events not yet acted on.
+    pub inbox: Inbox,
+    /// What the receiver pods say.
+    pub observed: Observed,
+    /// Events for users.
+    pub recorder: Recorder,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Metrics of Graph calls.
+    pub graph_metrics: crate::graph::Metrics,
+    /// Reconciles that failed in a row, by UID.
+    pub attempts: Attempts,
+    /// Subscriptions as last written.
+    pub written: Written<GraphSubscription>,
+    /// Sign-ins that were refused, by tenant.
+    pub refusals: super::tenant::Refusals,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// Keyrings by receiver.
+#[derive(Default)]
+pub struct Keyrings(Mutex<HashMap<Reference, Keyring>>);
+
+impl Keyrings {
+    /// The keyring of a receiver, once it was read or made.
+    pub fn get(&self, receiver: &Reference) -> Option<Keyring> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(receiver)
+            .cloned()
+    }
+
+    /// Remembers a keyring. `true` when its active key is news.
+    pub fn put(&self, receiver: Reference, keyring: Keyring) -> bool {
+        let active = |keyring: &Keyring| keyring.active().map(|(id, _)| id.to_owned());
+        let new = active(&keyring);
+        let mut keyrings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = keyrings.insert(receiver, keyring);
+        old.as_ref().and_then(active) != new
+    }
+
+    /// Forgets a receiver that is gone.
+    pub fn forget(&self, receiver: &Reference) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(receiver);
+    }
+}
+
+impl Context {
+    /// Tells users of a change. An event that cannot be written is only logged: it must not stop the work.
+    pub async fn event<K: Object>(&self, object: &K, type_: EventType, reason: Reason, note: &str) {
+        let event = Event {
+            type_,
+            reason: reason.to_string(),
+            note: Some(note.chars().take(1000).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!("event {reason} not written: {error}");
+        }
+    }
+
+    /// Asks for a reconcile of every subscription that `concerns`.
+    pub fn wake_subscriptions(&self, concerns: impl Fn(&GraphSubscription) -> bool) {
+        for subscription in self.stores.subscriptions.state() {
+            if concerns(&subscription) {
+                self.queues.subscriptions.push(ObjectRef::from_obj(&*subscription));
+            }
+        }
+    }
+}
+
+/// A reference to `object`, with its namespace.
+pub fn reference_to<K: Object>(object: &K) -> Reference {
+    Reference {
+        name: object.name_any(),
+        namespace: object.namespace(),
+    }
+}
+
+/// A full reference as the stores and queues want it.
+pub fn to_object<K: Object>(reference: &Reference) -> ObjectRef<K> {
+    ObjectRef::new(&reference.name).within(reference.namespace.as_deref().unwrap_or_default())
+}
+
+/// The object a full reference leads to, as last seen.
+pub fn find<K: Object>(store: &Store<K>, reference: &Reference) -> Option<std::sync::Arc<K>> {
+    store.get(&to_object(reference))
+}
+
+/// The value of the annotation that asks for a look, unless it was answered.
+pub fn asked<K: Object>(object: &K, handled: Option<&str>) -> Option<String> {
+    let value = object.annotations().get(crate::api::RECONCILE_ANNOTATION)?;
+    (handled != Some(value)).then(|| value.clone())
+}
+
+/// How long until `until`, for a requeue: at least a moment, at most an hour (a look costs nothing).
+pub fn wait(now: Timestamp, until: Timestamp) -> Duration {
+    let remaining = until.duration_since(now);
+    remaining
+        .unsigned_abs()
+        .clamp(Duration::from_millis(50), Duration::from_secs(3600))
+        .mul_f64(if remaining.is_negative() { 0.0 } else { 1.0 })
+        .max(Duration::from_millis(50))
+}

@@ -1,0 +1,272 @@
+//! Metrics of the controller: of its work, and of the objects, read from the stores when scraped so that none outlives its object.
+
+use std::time::Instant;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::apply::Object;
+use super::context::Stores;
+
+/// Counts and times reconciles.
+#[derive(Clone)]
+pub struct Reconciles {
+    total: IntCounterVec,
+    seconds: HistogramVec,
+    running: IntGaugeVec,
+}
+
+impl Reconciles {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            total: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_reconciles_total",
+                    "Reconciles by kind and result (ok, or what failed).",
+                ),
+                &["kind", "result"],
+            )?,
+            seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "teamsgraph_reconcile_duration_seconds",
+                    "Time a reconcile took, by kind.",
+                )
+                .buckets(vec![0.005, 0.02, 0.1, 0.5, 1.0, 3.0, 10.0, 30.0, 90.0]),
+                &["kind"],
+            )?,
+            running: IntGaugeVec::new(
+                Opts::new("teamsgraph_reconciles_running", "Reconciles running now, by kind."),
+                &["kind"],
+            )?,
+        };
+        registry.register(Box::new(metrics.total.clone()))?;
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.running.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Starts timing one reconcile.
+    pub fn start(&self, kind: &str) -> Timer<'_> {
+        self.running.with_label_values(&[kind]).inc();
+        Timer {
+            metrics: self,
+            kind: kind.to_owned(),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// One reconcile being timed.
+pub struct Timer<'a> {
+    metrics: &'a Reconciles,
+    kind: String,
+    started: Instant,
+}
+
+impl Timer<'_> {
+    /// Counts it.
+    pub fn finish(self, result: &str) {
+        self.metrics
+            .total
+            .with_label_values(&[self.kind.as_str(), result])
+            .inc();
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        self.metrics.running.with_label_values(&[&self.kind]).dec();
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.metrics.seconds.with_label_values(&[&self.kind]).observe(seconds);
+    }
+}
+
+/// Metrics of the controller's process.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Reconciles.
+    pub reconciles: Reconciles,
+    /// 1 on the leader.
+    pub leader: IntGauge,
+    /// Failed attempts at Graph, by kind of object and reason.
+    pub failures: IntCounterVec,
+    /// Lifecycle events by event.
+    pub lifecycle: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers the metrics, those of the objects in `stores` among them.
+    pub fn new(registry: &Registry, stores: &Stores) -> prometheus::Result<Self> {
+        let metrics = Self {
+            reconciles: Reconciles::new(registry)?,
+            leader: IntGauge::new(
+                "teamsgraph_leader",
+                "1 on the controller that holds the lease, 0 on the others.",
+            )?,
+            failures: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_failures_total",
+                    "Failed attempts at Microsoft's services, by kind of object and reason.",
+                ),
+                &["kind", "reason"],
+            )?,
+            lifecycle: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_lifecycle_events_total",
+                    "Lifecycle events read from receivers, by event.",
+                ),
+                &["event"],
+            )?,
+        };
+        let build = IntGaugeVec::new(
+            Opts::new(
+                "teamsgraph_build_info",
+                "1, with the version of the operator as a label.",
+            ),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(metrics.leader.clone()))?;
+        registry.register(Box::new(metrics.failures.clone()))?;
+        registry.register(Box::new(metrics.lifecycle.clone()))?;
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(Objects { stores: stores.clone() }))?;
+        Ok(metrics)
+    }
+}
+
+/// Reads the objects at scrape. What is unknown is absent, never 0.
+struct Objects {
+    stores: Stores,
+}
+
+const OBJECT: [&str; 2] = ["namespace", "name"];
+
+fn gauge(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(Opts::new(name, help), labels)
+}
+
+impl Objects {
+    fn gather(&self) -> prometheus::Result<Vec<MetricFamily>> {
+        let expiration = gauge(
+            "teamsgraph_subscription_expiration_timestamp_seconds",
+            "When the remote subscription expires.",
+            &OBJECT,
+        )?;
+        let renewal = gauge(
+            "teamsgraph_subscription_renewal_timestamp_seconds",
+            "When the remote subscription is to be renewed.",
+            &OBJECT,
+        )?;
+        let renewed = gauge(
+            "teamsgraph_subscription_last_renewal_timestamp_seconds",
+            "When Graph last accepted a create or renewal.",
+            &OBJECT,
+        )?;
+        let event = gauge(
+            "teamsgraph_subscription_last_event_timestamp_seconds",
+            "When a notification last arrived, to within ten minutes.",
+            &OBJECT,
+        )?;
+        let gaps = gauge(
+            "teamsgraph_subscription_gaps",
+            "Recorded windows in which notifications may be missing.",
+            &OBJECT,
+        )?;
+        let failing = gauge(
+            "teamsgraph_subscription_failures_in_a_row",
+            "Failed attempts since the last success.",
+            &OBJECT,
+        )?;
+        let credential = gauge(
+            "teamsgraph_tenant_credential_expiration_timestamp_seconds",
+            "When the tenant's certificate credential expires.",
+            &OBJECT,
+        )?;
+        let condition = gauge(
+            "teamsgraph_condition",
+            "Conditions: 1 when True, 0 when False, absent when Unknown; with the reason.",
+            &["kind", "namespace", "name", "type", "reason"],
+        )?;
+        for subscription in self.stores.subscriptions.state() {
+            let Some(status) = &subscription.status else { continue };
+            let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
+            let labels = [namespace.as_str(), name.as_str()];
+            for (family, time) in [
+                (&expiration, &status.expiration_time),
+                (&renewal, &status.renewal_time),
+                (&renewed, &status.last_renewal_time),
+                (&event, &status.last_event_time),
+            ] {
+                set_time(family, &labels, time.as_ref());
+            }
+            gaps.with_label_values(&labels)
+                .set(f64::from(u32::try_from(status.gaps.len()).unwrap_or(u32::MAX)));
+            failing
+                .with_label_values(&labels)
+                .set(status.failure.as_ref().map_or(0.0, |failure| f64::from(failure.count)));
+        }
+        for tenant in self.stores.tenants.state() {
+            let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
+            let expiration = tenant
+                .status
+                .as_ref()
+                .and_then(|status| status.credential_expiration_time.as_ref());
+            set_time(&credential, &[&namespace, &name], expiration);
+        }
+        set_conditions(&condition, &self.stores.tenants, |tenant| {
+            tenant.status.as_ref().map(|status| status.conditions.as_slice())
+        });
+        set_conditions(&condition, &self.stores.receivers, |receiver| {
+            receiver.status.as_ref().map(|status| status.conditions.as_slice())
+        });
+        set_conditions(&condition, &self.stores.subscriptions, |subscription| {
+            subscription.status.as_ref().map(|status| status.conditions.as_slice())
+        });
+        let families = [
+            expiration, renewal, renewed, event, gaps, failing, credential, condition,
+        ];
+        Ok(families.iter().flat_map(Collector::collect).collect())
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // seconds since 1970 fit a double for millions of years
+fn set_time(family: &GaugeVec, labels: &[&str], time: Option<&Time>) {
+    if let Some(time) = time {
+        family.with_label_values(labels).set(time.0.as_second() as f64);
+    }
+}
+
+fn set_conditions<K: Object>(family: &GaugeVec, store: &Store<K>, conditions: impl Fn(&K) -> Option<&[Condition]>) {
+    for object in store.state() {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        for condition in conditions(&object).into_iter().flatten() {
+            let value = match condition.status.as_str() {
+                "True" => 1.0,
+                "False" => 0.0,
+                _ => continue,
+            };
+            let labels = [&*K::kind(&()), &namespace, &name, &condition.type_, &condition.reason];
+            family.with_label_values(&labels).set(value);
+        }
+    }
+}
+
+impl Collector for Objects {
+    /// None: what there is differs from scrape to scrape.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gather().unwrap_or_else(|error| {
+            tracing::error!("metrics of the objects cannot be gathered: {error}");
+            Vec::new()
+        })
+    }
+}

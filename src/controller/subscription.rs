@@ -1,0 +1,73 @@
+//! `GraphSubscription`: observe, plan, act, report.
+
+pub mod act;
+pub mod endpoint;
+pub mod gaps;
+pub mod look_up;
+pub mod observe;
+pub mod report;
+pub mod rival;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use self::observe::View;
+
+use super::context::Context;
+use super::reconcile::{Error, guard};
+use crate::api::condition::Reason;
+use crate::api::subscription::GraphSubscription;
+use crate::policy::subscription::{Plan, plan};
+
+/// How long an object may wait for what it names before it says that it is missing.
+const ARRIVAL: Duration = Duration::from_secs(3);
+
+/// Brings one subscription to what its spec says.
+pub async fn reconcile(object: Arc<GraphSubscription>, context: Arc<Context>) -> Action {
+    let object = context.written.newest(object);
+    let work = run(object.clone(), &context);
+    guard(object, &context.attempts, &context.metrics.reconciles, work).await
+}
+
+/// Whether what an object names may just be on its way: manifests that are applied together arrive in any order, and a new leader
+/// has looked at no tenant yet.
+fn comes_early(view: &View, plan: &Plan) -> bool {
+    let known = view.status.observed_generation == view.object.metadata.generation.unwrap_or(0);
+    if known && matches!(plan, Plan::Refuse(refusal) if refusal.reason == Reason::TenantNotReady) {
+        return true;
+    }
+    let named = matches!(
+        plan,
+        Plan::Refuse(refusal) if matches!(refusal.reason, Reason::TenantNotFound | Reason::ReceiverNotFound)
+    );
+    let created = view.object.metadata.creation_timestamp.as_ref().map(|at| at.0);
+    // Both times are this cluster's, not Graph's.
+    let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
+    named && age.is_some_and(|age| age < ARRIVAL)
+}
+
+async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action, Error> {
+    let mut view = observe::observe(context, object).await?;
+    let mut plan_now = plan(&view.situation());
+    if comes_early(&view, &plan_now) {
+        return Ok(Action::requeue(ARRIVAL));
+    }
+    let outcome = if plan_now == Plan::LookUp {
+        match look_up::look_up(&view).await {
+            Ok(remote) => {
+                view.remote = remote;
+                plan_now = plan(&view.situation());
+                act::act(context, &mut view, &plan_now).await?
+            }
+            Err(failure) => act::Outcome::Failed(failure),
+        }
+    } else {
+        act::act(context, &mut view, &plan_now).await?
+    };
+    report::report(context, &view, &plan_now, outcome).await
+}

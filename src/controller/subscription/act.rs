@@ -1,0 +1,321 @@
+//! Carrying a plan out at Graph. No create can leak or double: finalizer, pending mark, create, record, in this order.
+
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+use super::observe::View;
+use super::{gaps, look_up};
+use crate::api::FINALIZER;
+use crate::api::condition::{Reason, time};
+use crate::api::subscription::GraphSubscriptionStatus;
+use crate::controller::apply;
+use crate::controller::context::Context;
+use crate::controller::reconcile::Error;
+use crate::graph::{Failure, Graph, Kind, NewSubscription, Subscription};
+use crate::policy::backoff::Class;
+use crate::policy::renewal::lifetime_minutes;
+use crate::policy::subscription::{Cause, Plan, Refusal, Release};
+
+/// Urgency of a create among other calls: behind renewals that are about to be late.
+const CREATE_URGENCY: SignedDuration = SignedDuration::from_hours(1);
+/// Urgency of a delete.
+const DELETE_URGENCY: SignedDuration = SignedDuration::from_hours(2);
+/// Earlier ids that a status keeps.
+pub const KEPT_IDS: usize = 8;
+
+/// What came of a plan.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing was to be done at Graph.
+    Idle,
+    /// There is a subscription.
+    Obtained {
+        /// Its id.
+        id: String,
+        /// When it expires, as Graph says.
+        expiration: Timestamp,
+        /// `Created`, `Recreated`, `Renewed` or `Adopted`.
+        how: Reason,
+    },
+    /// The one that was to be renewed does not exist.
+    Gone,
+    /// It failed.
+    Failed(Failed),
+    /// The remote subscription is settled; the object may go.
+    Released(Release),
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Why, in one word.
+    pub reason: Reason,
+    /// When to try again.
+    pub class: Class,
+    /// Why, in one sentence.
+    pub message: String,
+    /// Whether it may have happened nevertheless.
+    pub uncertain: bool,
+    /// A longest lifetime, in minutes, learned from it.
+    pub learned: Option<i64>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        let learned = match failure.kind {
+            Kind::ExpiryTooFar { maximum_minutes } => maximum_minutes,
+            _ => None,
+        };
+        Self {
+            reason: reason(&failure.kind),
+            class: failure.class,
+            message: failure.message,
+            uncertain: matches!(failure.kind, Kind::Unavailable | Kind::Protocol),
+            learned,
+        }
+    }
+}
+
+impl From<&Refusal> for Failed {
+    fn from(refusal: &Refusal) -> Self {
+        let class = if refusal.stalled {
+            Class::Invalid
+        } else {
+            Class::RetrySlowly
+        };
+        Self {
+            reason: refusal.reason,
+            class,
+            message: refusal.message.clone(),
+            uncertain: false,
+            learned: None,
+        }
+    }
+}
+
+/// A kind of failure in the vocabulary of conditions.
+pub fn reason(kind: &Kind) -> Reason {
+    match kind {
+        Kind::CredentialsRejected | Kind::Unauthorized => Reason::CredentialsRejected,
+        Kind::CredentialsMalformed => Reason::CredentialsMalformed,
+        Kind::CertificateExpired => Reason::CertificateExpired,
+        Kind::UnknownTenant => Reason::UnknownTenant,
+        Kind::UnknownApplication => Reason::UnknownApplication,
+        Kind::ConsentMissing => Reason::Forbidden,
+        Kind::NotFound | Kind::Rejected => Reason::RejectedByGraph,
+        Kind::Duplicate { .. } | Kind::Limited => Reason::Conflict,
+        Kind::ExpiryTooFar { .. } => Reason::LifetimeLimited,
+        Kind::EndpointValidation => Reason::EndpointValidationFailed,
+        Kind::QuotaExceeded => Reason::QuotaExceeded,
+        Kind::Throttled => Reason::Throttled,
+        Kind::Unavailable | Kind::Protocol => Reason::GraphUnavailable,
+    }
+}
+
+/// Carries a plan out.
+pub async fn act(context: &Context, view: &mut View, plan: &Plan) -> Result<Outcome, Error> {
+    let graph = view.app.as_ref().ok().map(|(graph, _)| graph.clone());
+    let Some(graph) = graph else {
+        return Ok(match plan {
+            Plan::Release(release) => Outcome::Released(release.clone()),
+            _ => Outcome::Idle,
+        });
+    };
+    match plan {
+        Plan::Refuse(_) | Plan::Suspend | Plan::BackOff { .. } | Plan::LookUp | Plan::Keep { .. } => Ok(Outcome::Idle),
+        Plan::Adopt(remote) => {
+            hold(context, view).await?;
+            Ok(Outcome::Obtained {
+                id: remote.id.clone(),
+                expiration: remote.expiration,
+                how: Reason::Adopted,
+            })
+        }
+        Plan::Create { minutes, cause } => {
+            let how = if *cause == Cause::First {
+                Reason::Created
+            } else {
+                Reason::Recreated
+            };
+            create(context, view, &graph, plan, *minutes, how).await
+        }
+        Plan::Replace { id, minutes, .. } => match graph.delete(id, view.now + CREATE_URGENCY).await {
+            Ok(()) => create(context, view, &graph, plan, *minutes, Reason::Recreated).await,
+            Err(failure) => Ok(Outcome::Failed(failure.into())),
+        },
+        Plan::Renew { id, minutes, move_url } => Ok(renew(view, &graph, id, *minutes, *move_url).await),
+        Plan::Release(Release::Delete { id }) => match graph.delete(id, view.now + DELETE_URGENCY).await {
+            Ok(()) => Ok(Outcome::Released(Release::Delete { id: id.clone() })),
+            Err(failure) => Ok(Outcome::Failed(failure.into())),
+        },
+        Plan::Release(release) => Ok(Outcome::Released(release.clone())),
+    }
+}
+
+/// From here on a deletion of the object waits for the remote subscription to be settled.
+async fn hold(context: &Context, view: &mut View) -> Result<(), Error> {
+    if let Some(held) = apply::add_finalizer(&context.client, &*view.object, FINALIZER).await? {
+        view.object = Arc::new(held);
+        context.written.put(view.object.clone());
+    }
+    Ok(())
+}
+
+async fn create(
+    context: &Context,
+    view: &mut View,
+    graph: &Graph,
+    plan: &Plan,
+    minutes: i64,
+    how: Reason,
+) -> Result<Outcome, Error> {
+    hold(context, view).await?;
+    mark_pending(context, view, plan).await?;
+    Ok(match send_create(view, graph, minutes).await {
+        Ok(made) => obtained(made, how),
+        Err(Failure {
+            kind: Kind::Duplicate { existing },
+            class,
+            message,
+        }) => adopt_duplicate(view, graph, existing.as_deref(), minutes, class, message).await,
+        // Said once what is allowed, there is no reason to wait.
+        Err(Failure {
+            kind: Kind::ExpiryTooFar {
+                maximum_minutes: Some(maximum),
+            },
+            ..
+        }) if maximum < minutes => match send_create(view, graph, lifetime_minutes(None, maximum, None)).await {
+            Ok(made) => {
+                view.status.learned_maximum_minutes = Some(maximum);
+                obtained(made, how)
+            }
+            Err(failure) => Outcome::Failed(Failed {
+                learned: Some(maximum),
+                ..failure.into()
+            }),
+        },
+        Err(failure) => Outcome::Failed(failure.into()),
+    })
+}
+
+fn obtained(made: Subscription, how: Reason) -> Outcome {
+    Outcome::Obtained {
+        id: made.id,
+        expiration: made.expiration,
+        how,
+    }
+}
+
+/// Written before the create is sent, and only if nobody wrote the object since it was read. After a crash, the mark says that
+/// the list is to be searched first; what is missed meanwhile is on record.
+async fn mark_pending(context: &Context, view: &mut View, plan: &Plan) -> Result<(), Error> {
+    let old = view.object.status.clone();
+    if let Some(gap) = gaps::opened_by(plan, view.now) {
+        gaps::open(&mut view.status, gap);
+    }
+    forget_current(&mut view.status);
+    view.status.create_pending_since = Some(time(view.now));
+    if let Some(marked) = apply::status(&context.client, &*view.object, old.as_ref(), &view.status, true).await? {
+        view.object = Arc::new(marked);
+        context.written.put(view.object.clone());
+    }
+    Ok(())
+}
+
+/// Moves the current id to the earlier ones.
+pub fn forget_current(status: &mut GraphSubscriptionStatus) {
+    if let Some(id) = status.subscription_id.take() {
+        status.previous_ids.insert(0, id);
+        status.previous_ids.truncate(KEPT_IDS);
+    }
+    status.expiration_time = None;
+    status.renewal_time = None;
+    status.applied = None;
+}
+
+async fn send_create(view: &View, graph: &Graph, minutes: i64) -> Result<Subscription, Failure> {
+    let spec = &view.object.spec;
+    let endpoint = view.endpoint.as_ref().map_err(|refusal| unusable(&refusal.message))?;
+    let new = NewSubscription {
+        resource: spec.resource.clone(),
+        change_type: spec.graph_change_type(),
+        notification_url: endpoint.notification_url.clone(),
+        lifecycle_notification_url: Some(endpoint.lifecycle_url.clone()),
+        client_state: endpoint.client_state.clone(),
+        expiration: graph.now() + SignedDuration::from_mins(minutes),
+        notification_query_options: spec.notification_query_options.clone(),
+    };
+    graph.create(&new, view.now + CREATE_URGENCY).await
+}
+
+/// The plan is made only with an endpoint, so this is not met; it must not be a panic all the same.
+fn unusable(message: &str) -> Failure {
+    Failure {
+        kind: Kind::Rejected,
+        class: Class::Retry,
+        message: message.to_owned(),
+    }
+}
+
+/// 409: it may be ours, made by a create whose answer was lost.
+async fn adopt_duplicate(
+    view: &View,
+    graph: &Graph,
+    existing: Option<&str>,
+    minutes: i64,
+    class: Class,
+    message: String,
+) -> Outcome {
+    let found = match existing {
+        Some(id) => graph.get(id, view.now + CREATE_URGENCY).await.map(|found| vec![found]),
+        None => graph
+            .list(std::time::Duration::ZERO, view.now + CREATE_URGENCY)
+            .await
+            .map(|list| list.to_vec()),
+    };
+    let (found, endpoint) = match (found, &view.endpoint) {
+        (Ok(found), Ok(endpoint)) => (found, endpoint),
+        (Err(failure), _) => return Outcome::Failed(failure.into()),
+        (_, Err(refusal)) => return Outcome::Failed(refusal.into()),
+    };
+    let ours = found.into_iter().find(|found| look_up::is_ours(view, endpoint, found));
+    let Some(ours) = ours else {
+        return Outcome::Failed(Failed {
+            reason: Reason::Conflict,
+            class,
+            message: format!(
+                "{message}; it delivers to another address and is left alone: delete it, or use another app"
+            ),
+            uncertain: false,
+            learned: None,
+        });
+    };
+    let known = look_up::remote_view(view, endpoint, &ours);
+    if known.matches && known.expiration > view.now {
+        return obtained(ours, Reason::Adopted);
+    }
+    // Made with an earlier key or address, or expired: in the way, and of no use.
+    match graph.delete(&ours.id, view.now + CREATE_URGENCY).await {
+        Ok(()) => match send_create(view, graph, minutes).await {
+            Ok(made) => obtained(made, Reason::Recreated),
+            Err(failure) => Outcome::Failed(failure.into()),
+        },
+        Err(failure) => Outcome::Failed(failure.into()),
+    }
+}
+
+async fn renew(view: &View, graph: &Graph, id: &str, minutes: i64, move_url: bool) -> Outcome {
+    let expiration = graph.now() + SignedDuration::from_mins(minutes);
+    let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
+    let url = view
+        .endpoint
+        .as_ref()
+        .ok()
+        .filter(|_| move_url)
+        .map(|endpoint| &endpoint.notification_url);
+    match graph.renew(id, expiration, url, deadline).await {
+        Ok(renewed) => obtained(renewed, Reason::Renewed),
+        Err(failure) if failure.kind == Kind::NotFound => Outcome::Gone,
+        Err(failure) => Outcome::Failed(failure.into()),
+    }
+}

@@ -1,0 +1,76 @@
+//! Finding an object's subscription at Graph.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::act::Failed;
+use super::endpoint::Endpoint;
+use super::observe::View;
+use crate::graph::{Kind, Subscription};
+use crate::policy::subscription::{Remote, RemoteView};
+
+/// A list that is no older than this serves for finding out that nothing is there yet.
+const LIST_AGE: Duration = Duration::from_secs(20);
+
+/// Asks Graph's list for a subscription at this object's address. The list is known to lack some at times, so one that should
+/// be there is asked for by its id too. Without an address nothing can be told: that is a failure, never an absence.
+pub async fn look_up(view: &View) -> Result<Remote, Failed> {
+    let (graph, _) = view.app.as_ref().map_err(Failed::from)?;
+    let endpoint = view.endpoint.as_ref().map_err(Failed::from)?;
+    let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
+    let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
+    let list = graph.list(max_age, deadline).await?;
+    let own = list.iter().filter(|remote| is_ours(view, endpoint, remote));
+    // Expired entries are known to linger beside live ones.
+    if let Some(found) = own.max_by_key(|remote| remote.expiration) {
+        return Ok(Remote::Present(remote_view(view, endpoint, found)));
+    }
+    let Some(id) = &view.status.subscription_id else {
+        return Ok(Remote::Absent);
+    };
+    match graph.get(id, deadline).await {
+        Ok(found) if is_ours(view, endpoint, &found) => Ok(Remote::Present(remote_view(view, endpoint, &found))),
+        Ok(_) => Ok(Remote::Absent),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(Remote::Absent),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Whether no create was ever sent for this object: only then can an older list not be wrong about it.
+fn is_new(view: &View) -> bool {
+    let status = &view.status;
+    status.subscription_id.is_none() && status.previous_ids.is_empty() && status.create_pending_since.is_none()
+}
+
+/// Whether a remote subscription is this object's. A derived address proves it; a webhook that is run elsewhere may take
+/// several subscriptions, of which this object's is the one for the same resource and changes.
+pub fn is_ours(view: &View, endpoint: &Endpoint, remote: &Subscription) -> bool {
+    endpoint.owns(remote) && (view.receiver.is_some() || watches_the_same(view, remote))
+}
+
+/// A remote subscription of this object as the policy wants it.
+pub fn remote_view(view: &View, endpoint: &Endpoint, remote: &Subscription) -> RemoteView {
+    let matches =
+        watches_the_same(view, remote) && remote.notification_url == endpoint.notification_url.expose_secret();
+    RemoteView {
+        id: remote.id.clone(),
+        expiration: remote.expiration,
+        matches,
+    }
+}
+
+fn watches_the_same(view: &View, remote: &Subscription) -> bool {
+    let spec = &view.object.spec;
+    remote.resource.eq_ignore_ascii_case(&spec.resource)
+        && sorted(&remote.change_type) == sorted(&spec.graph_change_type())
+}
+
+fn sorted(change_types: &str) -> Vec<String> {
+    let mut words: Vec<_> = change_types
+        .split(',')
+        .map(|word| word.trim().to_ascii_lowercase())
+        .collect();
+    words.sort();
+    words
+}

@@ -1,0 +1,406 @@
+//! What is told about a subscription: its status, events, and when to look again.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+
+use super::act::{Failed, KEPT_IDS, Outcome, forget_current};
+use super::gaps;
+use super::observe::View;
+use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
+use crate::api::subscription::{Failure, GraphSubscription, GraphSubscriptionStatus};
+use crate::api::{FINALIZER, GAPS_ACKNOWLEDGED_ANNOTATION};
+use crate::controller::apply;
+use crate::controller::context::{Context, find, wait};
+use crate::controller::reconcile::Error;
+use crate::policy::backoff;
+use crate::policy::renewal::renewal_time;
+use crate::policy::resource::rule_for;
+use crate::policy::subscription::{
+    Plan, Refusal, Release, Remote, Situation, cause, desired, reauthorization_asked, removed_at,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A status shows the last event's time to within this.
+const EVENT_TIME_GRAIN: SignedDuration = SignedDuration::from_mins(10);
+/// What waits for another object is woken by it; this is only the net below.
+const SAFETY_NET: SignedDuration = SignedDuration::from_mins(5);
+
+/// An event to write.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Note {
+    type_: Level,
+    reason: Reason,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Normal,
+    Warning,
+}
+
+/// Writes status and events, and says when to look again.
+pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcome) -> Result<Action, Error> {
+    if let Outcome::Failed(failed) = &outcome {
+        let reason = failed.reason.to_string();
+        context
+            .metrics
+            .failures
+            .with_label_values(&["GraphSubscription", &reason])
+            .inc();
+    }
+    if let Outcome::Released(release) = &outcome {
+        return let_go(context, view, release).await;
+    }
+    let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
+    let last_event = view
+        .receiver
+        .as_ref()
+        .and_then(|receiver| context.observed.last_event(receiver, uid));
+    let next = next_status(view, plan, &outcome, last_event, fastrand::f64());
+    let old = view.object.status.as_ref();
+    if let Some(written) = apply::status(&context.client, &*view.object, old, &next, false).await? {
+        context.written.put(Arc::new(written));
+    }
+    context.inbox.done(uid, &view.origins);
+    for note in notes(view, &next, &outcome) {
+        let type_ = if note.type_ == Level::Normal {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        };
+        context.event(&*view.object, type_, note.reason, &note.text).await;
+    }
+    Ok(again(view, plan, &outcome, &next))
+}
+
+/// The client of a tenant that is gone was kept for its subscriptions; with the last of them it may go.
+fn forget_tenant_of_last(context: &Context, object: &GraphSubscription) {
+    let tenant = object.tenant();
+    let subscriptions = context.stores.subscriptions.state();
+    let others = subscriptions
+        .iter()
+        .any(|other| other.metadata.uid != object.metadata.uid && other.tenant() == tenant);
+    if !others && find(&context.stores.tenants, &tenant).is_none() {
+        context.apps.forget(&tenant);
+    }
+}
+
+async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Action, Error> {
+    let (type_, reason, text) = match release {
+        Release::Delete { .. } => (
+            EventType::Normal,
+            Reason::Deleted,
+            "The remote subscription was deleted.".to_owned(),
+        ),
+        Release::Nothing => (
+            EventType::Normal,
+            Reason::Deleted,
+            "There was no remote subscription to delete.".to_owned(),
+        ),
+        Release::Orphan => (
+            EventType::Normal,
+            Reason::Orphaned,
+            "The remote subscription was left, as spec.deletionPolicy says.".to_owned(),
+        ),
+        Release::Abandon { message } => (
+            EventType::Warning,
+            Reason::DeletionAbandoned,
+            format!("The remote subscription could not be deleted and is left to expire by itself: {message}"),
+        ),
+    };
+    context.event(&*view.object, type_, reason, &text).await;
+    apply::remove_finalizer(&context.client, &*view.object, FINALIZER).await?;
+    forget_tenant_of_last(context, &view.object);
+    let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
+    context.inbox.done(uid, &view.origins);
+    context.written.forget(uid);
+    Ok(Action::await_change())
+}
+
+fn again(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscriptionStatus) -> Action {
+    next_look(view, plan, outcome, next)
+        .map_or_else(Action::await_change, |until| Action::requeue(wait(view.now, until)))
+}
+
+/// When to look again; never, where only a change helps.
+fn next_look(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscriptionStatus) -> Option<Timestamp> {
+    let expiration = next.expiration_time.as_ref().map(|at| at.0);
+    let at = match (outcome, plan) {
+        (Outcome::Gone, _) => Some(view.now),
+        (Outcome::Failed(_), _) => next.failure.as_ref().map(|failure| failure.not_before.0),
+        (Outcome::Obtained { .. }, _) => next.renewal_time.as_ref().map(|at| at.0),
+        (_, Plan::Keep { until } | Plan::BackOff { until }) => Some(*until),
+        (_, Plan::Refuse(refusal)) if !refusal.stalled => Some(view.now + SAFETY_NET),
+        _ => None,
+    };
+    let expiry = expiration.filter(|at| *at > view.now);
+    let look = at.into_iter().chain(expiry).min();
+    let final_ = matches!(plan, Plan::Suspend | Plan::Refuse(_));
+    look.or_else(|| (!final_).then(|| view.now + SAFETY_NET))
+}
+
+/// The status after `outcome`.
+fn next_status(
+    view: &View,
+    plan: &Plan,
+    outcome: &Outcome,
+    last_event: Option<Timestamp>,
+    jitter: f64,
+) -> GraphSubscriptionStatus {
+    let situation = view.situation();
+    let mut next = view.status.clone();
+    next.observed_generation = situation.generation;
+    if view.asked.is_some() {
+        next.last_handled_reconcile_at.clone_from(&view.asked);
+    }
+    if let Some(at) = last_event.filter(|at| {
+        next.last_event_time
+            .as_ref()
+            .is_none_or(|shown| *at >= shown.0 + EVENT_TIME_GRAIN)
+    }) {
+        next.last_event_time = Some(time(at));
+    }
+    gaps::record_missed(&mut next, &situation);
+    match outcome {
+        Outcome::Obtained { id, expiration, how } => record_success(&mut next, &situation, id, *expiration, *how),
+        Outcome::Failed(failed) => record_failure(&mut next, &situation, failed, jitter),
+        Outcome::Idle if matches!(plan, Plan::Keep { .. }) => next.failure = None,
+        Outcome::Idle | Outcome::Gone | Outcome::Released(_) => {}
+    }
+    if !matches!(outcome, Outcome::Obtained { .. }) {
+        record_undone(&mut next, &situation, outcome);
+    }
+    gaps::strike_acknowledged(&mut next, &view.object);
+    set_conditions(&mut next, &situation, plan, outcome);
+    next
+}
+
+/// What was learned and not acted on yet, since the lifecycle events that told of it are struck off now.
+fn record_undone(next: &mut GraphSubscriptionStatus, situation: &Situation, outcome: &Outcome) {
+    let gone =
+        matches!(outcome, Outcome::Gone) || situation.remote == Remote::Absent || removed_at(situation).is_some();
+    if gone && next.subscription_id.is_some() {
+        if let Some(gap) = gaps::of(cause(situation)) {
+            gaps::open(next, gap);
+        }
+        forget_current(next);
+    } else if reauthorization_asked(situation) {
+        let due = next.renewal_time.as_ref().map_or(situation.now, |at| at.0);
+        next.renewal_time = Some(time(due.min(situation.now)));
+    }
+}
+
+fn record_success(
+    next: &mut GraphSubscriptionStatus,
+    situation: &Situation,
+    id: &str,
+    expiration: Timestamp,
+    how: Reason,
+) {
+    if next.subscription_id.as_deref() != Some(id) {
+        let old = next.subscription_id.replace(id.to_owned());
+        next.previous_ids.splice(0..0, old);
+        next.previous_ids.truncate(KEPT_IDS);
+    }
+    gaps::close(next, situation.now);
+    // What is adopted may be old; how old, Graph does not say. Counting from now only renews it earlier.
+    next.expiration_time = Some(time(expiration));
+    next.renewal_time = Some(time(renewal_time(situation.now, expiration, situation.uid)));
+    if how != Reason::Adopted {
+        next.last_renewal_time = Some(time(situation.now));
+    }
+    next.applied = desired(situation).or(next.applied.take());
+    next.create_pending_since = None;
+    next.failure = None;
+}
+
+fn record_failure(next: &mut GraphSubscriptionStatus, situation: &Situation, failed: &Failed, jitter: f64) {
+    if !failed.uncertain {
+        next.create_pending_since = None;
+    }
+    next.learned_maximum_minutes = failed.learned.or(next.learned_maximum_minutes);
+    let count = next
+        .failure
+        .as_ref()
+        .map_or(0, |failure| failure.count)
+        .saturating_add(1);
+    let deadline = next.expiration_time.as_ref().map(|at| at.0);
+    let delay = backoff::delay(failed.class, count, situation.now, deadline, jitter);
+    let not_before = situation.now + delay.max(SignedDuration::from_secs(1));
+    next.failure = Some(Failure {
+        count,
+        time: time(situation.now),
+        not_before: time(not_before),
+        reason: failed.reason.to_string(),
+    });
+}
+
+fn set_conditions(next: &mut GraphSubscriptionStatus, situation: &Situation, plan: &Plan, outcome: &Outcome) {
+    let (generation, now) = (Some(situation.generation), situation.now);
+    let (standing, reason, message) = standing(plan);
+    condition::set_standing(&mut next.conditions, standing, reason, &message, generation, now);
+    for verdict in [
+        subscribed(next, now, plan, outcome),
+        delivering(next, situation),
+        gap_free(next),
+    ] {
+        condition::set(&mut next.conditions, &verdict, generation, now);
+    }
+}
+
+/// `Ready` speaks of the spec and the objects it names; what Graph says is `Subscribed`.
+fn standing(plan: &Plan) -> (Standing, Reason, String) {
+    match plan {
+        Plan::Refuse(refusal) if refusal.stalled => (Standing::Stalled, refusal.reason, refusal.message.clone()),
+        Plan::Refuse(Refusal {
+            reason: Reason::PermissionMissing | Reason::ReceiverNotReady | Reason::TenantNotReady,
+            ..
+        }) => (Standing::Working, Reason::Accepted, "the spec is accepted".to_owned()),
+        Plan::Refuse(refusal) => (Standing::Waiting, refusal.reason, refusal.message.clone()),
+        Plan::Suspend => (
+            Standing::Working,
+            Reason::Suspended,
+            "spec.suspend is true: nothing is done".to_owned(),
+        ),
+        _ => (Standing::Working, Reason::Accepted, "the spec is accepted".to_owned()),
+    }
+}
+
+fn subscribed(next: &GraphSubscriptionStatus, now: Timestamp, plan: &Plan, outcome: &Outcome) -> Verdict {
+    let alive = next.subscription_id.is_some() && next.expiration_time.as_ref().is_some_and(|at| at.0 > now);
+    let trouble = match (outcome, plan) {
+        (Outcome::Failed(failed), _) => Some((failed.reason, failed.message.clone())),
+        (_, Plan::Refuse(refusal)) => Some((refusal.reason, refusal.message.clone())),
+        (_, Plan::Suspend) => Some((Reason::Suspended, "spec.suspend is true: it is not renewed".to_owned())),
+        (Outcome::Gone, _) => Some((
+            Reason::Removed,
+            "the subscription was removed at Graph and is created anew".to_owned(),
+        )),
+        (Outcome::Idle, Plan::BackOff { .. }) => None,
+        _ => {
+            return Verdict::new(
+                ConditionType::Subscribed,
+                alive,
+                Reason::Succeeded,
+                "the subscription is live at Graph",
+            );
+        }
+    };
+    // While a failure is waited out, what was said about it stays.
+    let Some((reason, message)) = trouble else {
+        let reason = next
+            .failure
+            .as_ref()
+            .map_or(Reason::Progressing, |failure| kept_reason(&failure.reason));
+        let old = condition::find(&next.conditions, ConditionType::Subscribed);
+        let message = old
+            .filter(|condition| condition.reason == reason.to_string())
+            .map_or("the last attempt failed; the next one waits", |condition| {
+                condition.message.as_str()
+            })
+            .to_owned();
+        return Verdict::new(ConditionType::Subscribed, alive, reason, message);
+    };
+    Verdict::new(ConditionType::Subscribed, alive, reason, message)
+}
+
+fn kept_reason(name: &str) -> Reason {
+    Reason::from_name(name).unwrap_or(Reason::Progressing)
+}
+
+fn delivering(next: &GraphSubscriptionStatus, situation: &Situation) -> Verdict {
+    let (truth, reason, message) = match &next.last_event_time {
+        _ if situation.spec.external_endpoint.is_some() => (
+            Truth::Unknown,
+            Reason::NotObserved,
+            "notifications go to a webhook that the operator does not run",
+        ),
+        None => (Truth::Unknown, Reason::NoEventYet, "no notification has arrived yet"),
+        Some(_) => (
+            Truth::True,
+            Reason::EventsArriving,
+            "notifications have arrived; see status.lastEventTime",
+        ),
+    };
+    Verdict::new(ConditionType::Delivering, truth, reason, message)
+}
+
+fn gap_free(next: &GraphSubscriptionStatus) -> Verdict {
+    let Some(gap) = next.gaps.first() else {
+        return Verdict::new(
+            ConditionType::GapFree,
+            true,
+            Reason::NoGap,
+            "no window is known in which notifications are missing",
+        );
+    };
+    let end = gap
+        .end
+        .as_ref()
+        .map_or_else(|| "now".to_owned(), |Time(end)| end.to_string());
+    let message = format!(
+        "notifications between {} and {end} may be missing ({} recorded); acknowledge with the annotation {GAPS_ACKNOWLEDGED_ANNOTATION}",
+        gap.start.0,
+        next.gaps.len()
+    );
+    let reason = Reason::from_name(&gap.cause).unwrap_or(Reason::Missed);
+    Verdict::new(ConditionType::GapFree, false, reason, message)
+}
+
+/// Events: what was done, and what newly went wrong.
+fn notes(view: &View, next: &GraphSubscriptionStatus, outcome: &Outcome) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut say = |type_, reason, text: String| notes.push(Note { type_, reason, text });
+    if let Outcome::Obtained { how, .. } = outcome {
+        let text = match how {
+            Reason::Adopted => "The existing subscription at this address was taken over.",
+            Reason::Renewed => "The subscription was renewed.",
+            Reason::Recreated => "The subscription was created anew.",
+            _ => "The subscription was created.",
+        };
+        say(Level::Normal, *how, text.to_owned());
+        if let Some((wanted, allowed)) = limited(view, next) {
+            say(
+                Level::Warning,
+                Reason::LifetimeLimited,
+                format!("spec.lifetime asks for {wanted} minutes; Graph allows {allowed} for this resource."),
+            );
+        }
+    }
+    let old = view
+        .object
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    for type_ in [ConditionType::Ready, ConditionType::Subscribed, ConditionType::GapFree] {
+        let (before, after) = (condition::find(old, type_), condition::find(&next.conditions, type_));
+        let Some(after) = after else { continue };
+        let bad = after.status == "False" || (type_ == ConditionType::Subscribed && next.failure.is_some());
+        let same = before.is_some_and(|before| before.reason == after.reason && before.status == after.status);
+        // Waiting for pods or a first sign-in is not worth a warning.
+        let patient = |reason: &Reason| !matches!(reason, Reason::ReceiverNotReady | Reason::TenantNotReady);
+        if let (true, false, Some(reason)) = (bad, same, Reason::from_name(&after.reason).filter(patient)) {
+            say(Level::Warning, reason, after.message.clone());
+        }
+    }
+    notes.dedup();
+    notes
+}
+
+/// The lifetime wanted and the one allowed, in minutes, where the first is beyond the second.
+fn limited(view: &View, next: &GraphSubscriptionStatus) -> Option<(i64, i64)> {
+    let wanted = view.object.spec.lifetime.as_ref()?.seconds()? / 60;
+    let rule = rule_for(&view.object.spec.resource);
+    let allowed = next
+        .learned_maximum_minutes
+        .map_or(rule.maximum_minutes, |learned| learned.min(rule.maximum_minutes));
+    (wanted > allowed).then_some((wanted, allowed))
+}

@@ -1,0 +1,327 @@
+//! Reconciles against an API server and a Graph that answer as told.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::FINALIZER;
+use crate::api::reference::ObjectRef;
+use crate::api::tenant::GraphTenant;
+use crate::controller::context::Context;
+use crate::controller::inbox::Origin;
+use crate::controller::testing::{Asked, Writers, context, recording, refusal};
+use crate::graph::{App, Credential};
+use crate::policy::subscription::{Lifecycle, LifecycleEvent};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Graph with these subscriptions: lists them, and makes or deletes what it is asked to.
+#[derive(Clone)]
+struct Remote {
+    held: Arc<Mutex<Vec<Value>>>,
+    log: Log,
+    base: String,
+}
+
+impl Remote {
+    async fn start(held: Vec<Value>, log: &Log) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = Self {
+            held: Arc::new(Mutex::new(held)),
+            log: log.clone(),
+            base: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let routes = Router::new().fallback(answer).with_state(remote.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        remote
+    }
+}
+
+async fn answer(State(remote): State<Remote>, request: Request) -> (StatusCode, String) {
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let path = head.uri.path().to_owned();
+    if path.ends_with("/token") {
+        let token = json!({ "token_type": "Bearer", "access_token": "opaque", "expires_in": 3600 });
+        return (StatusCode::OK, token.to_string());
+    }
+    remote.log.lock().unwrap().push(format!("graph {} {path}", head.method));
+    let mut subscriptions = remote.held.lock().unwrap();
+    let id = path.rsplit('/').next().unwrap_or_default();
+    match head.method.as_str() {
+        "GET" if id == "subscriptions" => (StatusCode::OK, json!({ "value": *subscriptions }).to_string()),
+        "POST" => {
+            let mut made: Value = serde_json::from_slice(&body).unwrap();
+            made["id"] = json!("made");
+            subscriptions.push(made.clone());
+            (StatusCode::CREATED, made.to_string())
+        }
+        "DELETE" => {
+            subscriptions.retain(|known| known["id"] != id);
+            (StatusCode::NO_CONTENT, String::new())
+        }
+        _ => {
+            let error = json!({ "error": { "code": "ResourceNotFound", "message": "The object was not found." } });
+            (StatusCode::NOT_FOUND, error.to_string())
+        }
+    }
+}
+
+fn remote_subscription(id: &str, resource: &str, url: &str, days: i64) -> Value {
+    let expiration = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    json!({
+        "id": id, "resource": resource, "changeType": "updated", "notificationUrl": url,
+        "expirationDateTime": expiration.to_string(),
+    })
+}
+
+const WEBHOOK: &str = "https://hooks.example/notify";
+
+fn object(metadata: &Value, status: &Value) -> GraphSubscription {
+    let mut object = json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphSubscription",
+        "metadata": { "name": "people", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": "7" },
+        "spec": {
+            "tenantRef": { "name": "t" }, "resource": "users", "changeTypes": ["Updated"],
+            "externalEndpoint": { "notificationUrl": WEBHOOK, "clientStateRef": { "name": "s", "key": "k" } },
+        },
+        "status": status,
+    });
+    for (key, value) in metadata.as_object().unwrap() {
+        object["metadata"][key] = value.clone();
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn tenant() -> GraphTenant {
+    serde_json::from_value(json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphTenant",
+        "metadata": { "name": "t", "namespace": "n", "uid": "t" },
+        "spec": { "tenantId": "contoso.example", "credentials": { "workloadIdentity": {} } },
+    }))
+    .unwrap()
+}
+
+/// Answers for the Secret of the webhook and for events; the object's own writes go to `object`.
+fn api_server(log: &Log, mut object: impl FnMut(&Asked) -> (u16, Value) + Send + 'static) -> Client {
+    let log = log.clone();
+    let (client, _) = recording(move |asked| {
+        let last = asked.path.rsplit('/').next().unwrap_or_default();
+        match asked.path.as_str() {
+            path if path.contains("/secrets/") => (
+                200,
+                json!({
+                    "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "data": { "k": "c3RhdGU=" },
+                }),
+            ),
+            path if path.contains("/events") => (201, asked.body.clone()),
+            path if path.contains("/namespaces/n/graphsub") => {
+                log.lock().unwrap().push(format!("api {} {last}", asked.method));
+                object(asked)
+            }
+            _ => refusal(404, "NotFound"),
+        }
+    });
+    client
+}
+
+/// The object as the API server keeps it: patches of finalizers and status are merged in.
+fn keeps(mut kept: GraphSubscription) -> impl FnMut(&Asked) -> (u16, Value) + Send + 'static {
+    let mut version = 7;
+    move |asked| {
+        version += 1;
+        if asked.path.ends_with("/status") {
+            kept.status = serde_json::from_value(asked.body["status"].clone()).unwrap();
+        } else {
+            kept.metadata.finalizers = serde_json::from_value(asked.body["metadata"]["finalizers"].clone()).unwrap();
+        }
+        kept.metadata.resource_version = Some(version.to_string());
+        (200, serde_json::to_value(&kept).unwrap())
+    }
+}
+
+fn prepare(client: &Client, remote: &Remote, object: &GraphSubscription) -> (Arc<Context>, Writers) {
+    let (context, mut writers) = context(client, "");
+    writers.tenant(&tenant());
+    writers.subscription(object);
+    let app = App {
+        tenant_id: "contoso.example".to_owned(),
+        client_id: Some("app".to_owned()),
+        login: remote.base.clone(),
+        graph: remote.base.clone(),
+        credential: Credential::ClientSecret(SecretString::from("secret")),
+    };
+    context
+        .apps
+        .client(&tenant_reference(), app, "c", &context.http, &context.graph_metrics);
+    (context, writers)
+}
+
+fn tenant_reference() -> ObjectRef {
+    ObjectRef {
+        name: "t".to_owned(),
+        namespace: Some("n".to_owned()),
+    }
+}
+
+fn lines(log: &Log) -> Vec<String> {
+    std::mem::take(&mut *log.lock().unwrap())
+}
+
+#[tokio::test]
+async fn finalizer_and_mark_come_before_the_create() {
+    let log = Log::default();
+    let remote = Remote::start(Vec::new(), &log).await;
+    let object = object(&json!({}), &json!({}));
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(Arc::new(object), &context).await.unwrap();
+    assert_eq!(
+        lines(&log),
+        [
+            "graph GET /v1.0/subscriptions",
+            "api PATCH people",
+            "api PATCH status",
+            "graph POST /v1.0/subscriptions",
+            "api PATCH status",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_mark_that_is_refused_makes_nothing() {
+    for refused in ["people", "status"] {
+        let log = Log::default();
+        let remote = Remote::start(Vec::new(), &log).await;
+        let object = object(&json!({}), &json!({}));
+        let mut keeps = keeps(object.clone());
+        let client = api_server(&log, move |asked| {
+            if asked.path.ends_with(refused) {
+                return refusal(409, "Conflict");
+            }
+            keeps(asked)
+        });
+        let (context, _writers) = prepare(&client, &remote, &object);
+        let error = run(Arc::new(object), &context).await.unwrap_err();
+        assert!(matches!(error, Error::Api(kube::Error::Api(status)) if status.code == 409));
+        let lines = lines(&log);
+        assert!(!lines.iter().any(|line| line.contains("POST")), "{lines:?}");
+        assert_eq!(lines.last(), Some(&format!("api PATCH {refused}")));
+        assert!(remote.held.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_was_just_written_counts_though_the_watch_lags() {
+    let log = Log::default();
+    let remote = Remote::start(Vec::new(), &log).await;
+    let stale = Arc::new(object(&json!({}), &json!({})));
+    let client = api_server(&log, keeps((*stale).clone()));
+    let (context, _writers) = prepare(&client, &remote, &stale);
+    reconcile(stale.clone(), context.clone()).await;
+    lines(&log);
+    reconcile(stale, context).await;
+    assert_eq!(lines(&log), [""; 0], "neither looked for nor adopted again");
+}
+
+#[tokio::test]
+async fn a_webhook_may_take_several_subscriptions() {
+    let log = Log::default();
+    let other = remote_subscription("other", "groups", WEBHOOK, 2);
+    let remote = Remote::start(vec![other.clone()], &log).await;
+    let object = object(&json!({}), &json!({}));
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(Arc::new(object), &context).await.unwrap();
+    let held = remote.held.lock().unwrap();
+    assert_eq!((held.len(), &held[0]), (2, &other), "that of another object stays");
+}
+
+#[tokio::test]
+async fn an_expired_entry_beside_a_live_one_is_not_taken() {
+    let log = Log::default();
+    let held = vec![
+        remote_subscription("live", "users", WEBHOOK, 2),
+        remote_subscription("expired", "users", WEBHOOK, -2),
+    ];
+    let remote = Remote::start(held, &log).await;
+    let object = object(&json!({}), &json!({}));
+    let mut keeps = keeps(object.clone());
+    let written = Arc::new(Mutex::new(Value::Null));
+    let last = written.clone();
+    let client = api_server(&log, move |asked| {
+        let answer = keeps(asked);
+        *last.lock().unwrap() = answer.1.clone();
+        answer
+    });
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(Arc::new(object), &context).await.unwrap();
+    assert_eq!(written.lock().unwrap()["status"]["subscriptionId"], "live");
+    assert_eq!(remote.held.lock().unwrap().len(), 2);
+}
+
+/// Deleted together with its tenant, which has no finalizer and goes first.
+#[tokio::test]
+async fn the_remote_one_is_deleted_though_the_tenant_went_first() {
+    let log = Log::default();
+    let remote = Remote::start(vec![remote_subscription("s1", "users", WEBHOOK, 2)], &log).await;
+    let deleted = json!({ "finalizers": [FINALIZER], "deletionTimestamp": Timestamp::now().to_string() });
+    let expiration = Timestamp::now() + SignedDuration::from_hours(48);
+    let status = json!({ "subscriptionId": "s1", "expirationTime": expiration.to_string() });
+    let object = object(&deleted, &status);
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, mut writers) = prepare(&client, &remote, &object);
+    writers
+        .tenants
+        .apply_watcher_event(&kube::runtime::watcher::Event::Delete(tenant()));
+    run(Arc::new(object), &context).await.unwrap();
+    assert_eq!(lines(&log), ["graph DELETE /v1.0/subscriptions/s1", "api PATCH people"]);
+    assert!(remote.held.lock().unwrap().is_empty());
+}
+
+/// A create may have succeeded, and without the address nobody can tell which one it made.
+#[tokio::test]
+async fn a_deletion_does_not_take_an_unknown_address_for_an_absence() {
+    let log = Log::default();
+    let remote = Remote::start(vec![remote_subscription("s1", "users", WEBHOOK, 2)], &log).await;
+    let deleted = json!({ "finalizers": [FINALIZER], "deletionTimestamp": Timestamp::now().to_string() });
+    let mut object = object(&deleted, &json!({ "createPendingSince": "2026-01-01T00:00:00Z" }));
+    object.spec.external_endpoint = None;
+    object.spec.receiver_ref = Some(ObjectRef {
+        name: "unread".to_owned(),
+        namespace: None,
+    });
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(Arc::new(object), &context).await.unwrap();
+    assert_eq!(lines(&log), ["api PATCH status"], "the finalizer stays");
+}
+
+#[tokio::test]
+async fn lifecycle_events_are_struck_off_only_after_the_status_is_written() {
+    let log = Log::default();
+    let remote = Remote::start(Vec::new(), &log).await;
+    let object = object(&json!({}), &json!({}));
+    let client = api_server(&log, |_| refusal(500, "InternalError"));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    context.apps.forget(&tenant_reference());
+    let lifecycle = Lifecycle {
+        event: LifecycleEvent::Missed,
+        subscription_id: None,
+        received: Timestamp::UNIX_EPOCH,
+    };
+    let origin = Origin {
+        pod: "p".to_owned(),
+        seq: 1,
+    };
+    context.inbox.put("u", origin, lifecycle);
+    run(Arc::new(object), &context).await.unwrap_err();
+    assert_eq!(context.inbox.peek("u").len(), 1);
+}

@@ -1,0 +1,28 @@
+//! Microsoft Graph and Entra over HTTP: tokens, the limiter, errors, subscriptions. Knows nothing of Kubernetes.
+
+mod app;
+mod classify;
+mod client;
+mod clock;
+pub(crate) mod connection;
+mod credential;
+mod error;
+mod exchange;
+mod http;
+mod limiter;
+mod message;
+mod metrics;
+mod shared_list;
+mod subscription;
+mod token;
+
+pub use app::App;
+pub use client::{Grant, Graph};
+pub use credential::{CertificateCredential, Credential};
+pub use error::{Class, Failure, Kind};
+pub use http::http_client;
+pub use metrics::Metrics;
+pub use subscription::{NewSubscription, Subscription};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,197 @@
+//! Holds back calls to Graph so that Microsoft need not: one limiter per app and tenant, in front of every call.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::error::{Class, Failure, Kind};
+use super::metrics::Metrics;
+
+mod bucket;
+
+use bucket::Bucket;
+
+/// Calls that may wait; more are refused.
+const LONGEST_QUEUE: usize = 10_000;
+/// Bounds of `Retry-After`.
+/// Longer than this, a caller is not kept waiting.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
+/// What Graph counts separately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Write,
+    Get,
+    List,
+}
+
+/// The limiter of one app in one tenant.
+pub(super) struct Limiter {
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+struct State {
+    lanes: [Queue; 3],
+    paused_until: Option<Instant>,
+    /// Throttled answers in a row that named no time.
+    streak: u32,
+    next_number: u64,
+}
+
+struct Queue {
+    bucket: Bucket,
+    /// Earliest deadline first; among equals, first come first served.
+    waiting: BTreeMap<(Timestamp, u64), Arc<Notify>>,
+}
+
+/// Whether it is a caller's turn.
+enum Turn {
+    Now,
+    At(Instant),
+    Behind,
+}
+
+impl Limiter {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        let now = Instant::now();
+        let queue = |bucket| Queue {
+            bucket,
+            waiting: BTreeMap::new(),
+        };
+        Self {
+            state: Mutex::new(State {
+                lanes: [Bucket::write(now), Bucket::get(now), Bucket::list(now)].map(queue),
+                paused_until: None,
+                streak: 0,
+                next_number: 0,
+            }),
+            metrics,
+        }
+    }
+
+    /// Waits until a call may go, but not through a long pause: who asked can do something else meanwhile, and say why it waits.
+    /// May be dropped at any time; its place then falls free.
+    pub(super) async fn acquire(&self, lane: Lane, deadline: Timestamp) -> Result<(), Failure> {
+        let place = self.join(lane, deadline)?;
+        loop {
+            match place.turn() {
+                Turn::Now => return Ok(()),
+                Turn::Behind => place.woken.notified().await,
+                Turn::At(instant) if instant.duration_since(Instant::now()) > LONGEST_WAIT => {
+                    let remaining = instant.duration_since(Instant::now());
+                    let message = "Microsoft asked for a pause of all calls of this app.";
+                    return Err(Failure::new(
+                        Kind::Throttled,
+                        Class::Throttled(Some(remaining)),
+                        message,
+                    ));
+                }
+                Turn::At(instant) => tokio::select! {
+                    () = sleep_until(instant) => {}
+                    () = place.woken.notified() => {}
+                },
+            }
+        }
+    }
+
+    /// Microsoft throttles: all lanes rest, then start gently. Returns for how long.
+    pub(super) fn pause(&self, retry_after: Option<Duration>) -> Duration {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let resting = state.paused_until.filter(|until| *until > now);
+        let pause = match retry_after {
+            Some(after) => after,
+            // Answers to calls that were under way together count as one.
+            None if resting.is_some() => return Duration::ZERO,
+            None => Duration::from_secs(1 << state.streak.min(10)),
+        };
+        if retry_after.is_none() {
+            state.streak += 1;
+        }
+        let pause = pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let (start, until) = (resting.unwrap_or(now), now + pause);
+        if until > start {
+            state.paused_until = Some(until);
+            state.lanes.iter_mut().for_each(|queue| queue.bucket.drain(until));
+            self.metrics.paused(until - start);
+        }
+        pause
+    }
+
+    /// A call passed: the next pause without a given time is short again.
+    pub(super) fn passed(&self) {
+        self.lock().streak = 0;
+    }
+
+    fn join(&self, lane: Lane, deadline: Timestamp) -> Result<Place<'_>, Failure> {
+        let mut state = self.lock();
+        if state.lanes.iter().map(|queue| queue.waiting.len()).sum::<usize>() >= LONGEST_QUEUE {
+            let message = "Too many calls to Graph are waiting already.";
+            return Err(Failure::new(Kind::Throttled, Class::Throttled(None), message));
+        }
+        let key = (deadline, state.next_number);
+        state.next_number += 1;
+        let woken = Arc::new(Notify::new());
+        state.lanes[lane as usize].waiting.insert(key, woken.clone());
+        self.metrics.waiting().inc();
+        Ok(Place {
+            limiter: self,
+            lane,
+            key,
+            woken,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in a queue; leaves it when dropped.
+struct Place<'a> {
+    limiter: &'a Limiter,
+    lane: Lane,
+    key: (Timestamp, u64),
+    woken: Arc<Notify>,
+}
+
+impl Place<'_> {
+    fn turn(&self) -> Turn {
+        let now = Instant::now();
+        let mut state = self.limiter.lock();
+        let paused_until = state.paused_until.filter(|until| *until > now);
+        let queue = &mut state.lanes[self.lane as usize];
+        if queue.waiting.keys().next() != Some(&self.key) {
+            return Turn::Behind;
+        }
+        if let Some(until) = paused_until {
+            return Turn::At(until);
+        }
+        match queue.bucket.take(now) {
+            Ok(()) => Turn::Now,
+            Err(instant) => Turn::At(instant),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.limiter.lock();
+        let waiting = &mut state.lanes[self.lane as usize].waiting;
+        waiting.remove(&self.key);
+        if let Some(next) = waiting.values().next() {
+            next.notify_one();
+        }
+        self.limiter.metrics.waiting().dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! The one binary: every process of the operator is a subcommand of it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use teams_graph_operator::telemetry::logs::{self, LogFormat};
+use teams_graph_operator::{RunResult, api, controller, receiver, simulator};
+
+/// Keeps Microsoft Graph change-notification subscriptions alive, and loses no notification.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// How log lines are written.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", global = true)]
+    log_format: LogFormat,
+    /// What is logged: a level, or directives such as `info,teams_graph_operator::graph=debug`.
+    #[arg(long, env = "LOG_FILTER", default_value = "info", global = true)]
+    log_filter: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reconcile the kinds of teamsgraph.dev (runs in the cluster, or beside it with your kubeconfig).
+    Controller(controller::Args),
+    /// Take notifications, store them, deliver them (built by the controller from a NotificationReceiver).
+    Receiver(receiver::Args),
+    /// Stand in for Microsoft Entra and Microsoft Graph, for tests, demos and your own CI. Not Microsoft's code.
+    Simulator(simulator::Args),
+    /// Print the custom resource definitions as YAML.
+    Crds,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> RunResult {
+    logs::init(cli.log_format, &cli.log_filter)?;
+    match cli.command {
+        Command::Controller(args) => controller::run(args).await,
+        Command::Receiver(args) => receiver::run(args).await,
+        Command::Simulator(args) => simulator::run(args).await,
+        Command::Crds => print_crds(),
+    }
+}
+
+fn print_crds() -> RunResult {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    for crd in api::crds::all() {
+        write!(out, "---\n{}", api::crds::to_yaml(&crd)?)?;
+    }
+    Ok(())
+}

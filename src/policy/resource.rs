@@ -1,0 +1,317 @@
+//! What Graph allows for each resource that can be watched, as data.
+//!
+//! Sources: lifetimes and quotas <https://learn.microsoft.com/graph/change-notifications-overview>, permissions
+//! <https://learn.microsoft.com/graph/api/subscription-post-subscriptions>, lifecycle events
+//! <https://learn.microsoft.com/graph/change-notifications-lifecycle-events>.
+
+use crate::api::subscription::ChangeType::{self, Created, Deleted, Updated};
+
+/// Graph raises anything shorter to this, in minutes.
+pub const MINIMUM_MINUTES: i64 = 45;
+
+/// What Graph allows for a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Path with `*` for ids.
+    pattern: &'static str,
+    /// Longest lifetime in minutes.
+    pub maximum_minutes: i64,
+    /// Changes that can be watched.
+    pub change_types: &'static [ChangeType],
+    /// Application permissions of which one is needed. Empty: unknown, Graph decides.
+    pub permissions: &'static [&'static str],
+    /// Whether an app can subscribe without a signed-in user.
+    pub app_only: bool,
+    /// Whether Graph tells when notifications were missed or the subscription was removed.
+    pub announces_loss: bool,
+}
+
+const ALL: &[ChangeType] = &[Created, Updated, Deleted];
+const CHAT_MESSAGES: &[&str] = &["Chat.Read.All", "Chat.ReadWrite.All"];
+const CHANNEL_MESSAGES: &[&str] = &["ChannelMessage.Read.All"];
+const RECORDINGS: &[&str] = &["OnlineMeetingRecording.Read.All"];
+const TRANSCRIPTS: &[&str] = &["OnlineMeetingTranscript.Read.All"];
+const CHATS: &[&str] = &["Chat.ReadBasic.All", "Chat.Read.All", "Chat.ReadWrite.All"];
+const USERS: &[&str] = &[
+    "User.Read.All",
+    "User.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+];
+const GROUPS: &[&str] = &[
+    "Group.Read.All",
+    "Group.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+];
+const MAIL: &[&str] = &["Mail.Read", "Mail.ReadWrite", "Mail.ReadBasic", "Mail.ReadBasic.All"];
+const EVENTS: &[&str] = &["Calendars.Read", "Calendars.ReadWrite", "Calendars.ReadBasic.All"];
+const CONTACTS: &[&str] = &["Contacts.Read", "Contacts.ReadWrite"];
+const FILES: &[&str] = &[
+    "Files.Read.All",
+    "Files.ReadWrite.All",
+    "Sites.Read.All",
+    "Sites.ReadWrite.All",
+];
+const SITES: &[&str] = &["Sites.Read.All", "Sites.ReadWrite.All"];
+
+/// Used for a resource that is not listed: a common lifetime; Graph corrects it in its refusal, which is learned.
+static UNLISTED: Rule = Rule {
+    pattern: "*",
+    maximum_minutes: 4230,
+    change_types: ALL,
+    permissions: &[],
+    app_only: true,
+    announces_loss: false,
+};
+
+const fn rule(
+    pattern: &'static str,
+    maximum_minutes: i64,
+    change_types: &'static [ChangeType],
+    permissions: &'static [&'static str],
+) -> Rule {
+    Rule {
+        pattern,
+        maximum_minutes,
+        change_types,
+        permissions,
+        app_only: true,
+        announces_loss: false,
+    }
+}
+
+const fn announcing(rule: Rule) -> Rule {
+    Rule {
+        announces_loss: true,
+        ..rule
+    }
+}
+
+const fn delegated_only(rule: Rule) -> Rule {
+    Rule {
+        app_only: false,
+        ..rule
+    }
+}
+
+/// The first match counts, so fixed words stand before ids.
+static RULES: &[Rule] = &[
+    rule(
+        "communications/callRecords",
+        4230,
+        &[Created, Updated],
+        &["CallRecords.Read.All"],
+    ),
+    delegated_only(rule("communications/presences", 60, &[Updated], &[])),
+    delegated_only(rule("communications/presences/*", 60, &[Updated], &[])),
+    rule("communications/onlineMeetings/getAllRecordings", 4320, ALL, RECORDINGS),
+    rule(
+        "communications/onlineMeetings/getAllTranscripts",
+        4320,
+        ALL,
+        TRANSCRIPTS,
+    ),
+    rule("communications/onlineMeetings/*/recordings", 4320, ALL, RECORDINGS),
+    rule("communications/onlineMeetings/*/transcripts", 4320, ALL, TRANSCRIPTS),
+    rule("users/*/onlineMeetings/getAllRecordings", 4320, ALL, RECORDINGS),
+    rule("users/*/onlineMeetings/getAllTranscripts", 4320, ALL, TRANSCRIPTS),
+    announcing(rule("chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
+    announcing(rule("chats/*/messages", 4320, ALL, CHAT_MESSAGES)),
+    announcing(rule("users/*/chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
+    announcing(rule("teams/getAllMessages", 4320, ALL, CHANNEL_MESSAGES)),
+    announcing(rule(
+        "teams/*/channels/*/messages",
+        4320,
+        ALL,
+        &["ChannelMessage.Read.All", "ChannelMessage.Read.Group"],
+    )),
+    rule("chats", 4320, ALL, CHATS),
+    rule(
+        "chats/getAllMembers",
+        4320,
+        ALL,
+        &[
+            "ChatMember.Read.All",
+            "ChatMember.ReadWrite.All",
+            "Chat.ReadBasic.All",
+            "Chat.Read.All",
+        ],
+    ),
+    rule("chats/*", 4320, ALL, CHATS),
+    rule(
+        "chats/*/members",
+        4320,
+        ALL,
+        &[
+            "ChatMember.Read.All",
+            "ChatMember.ReadWrite.All",
+            "Chat.ReadBasic.All",
+            "Chat.Read.All",
+        ],
+    ),
+    rule(
+        "teams",
+        4320,
+        ALL,
+        &[
+            "Team.ReadBasic.All",
+            "TeamSettings.Read.All",
+            "TeamSettings.ReadWrite.All",
+        ],
+    ),
+    rule(
+        "teams/getAllChannels",
+        4320,
+        ALL,
+        &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
+    ),
+    rule(
+        "teams/*",
+        4320,
+        ALL,
+        &[
+            "Team.ReadBasic.All",
+            "TeamSettings.Read.All",
+            "TeamSettings.ReadWrite.All",
+        ],
+    ),
+    rule(
+        "teams/*/channels",
+        4320,
+        ALL,
+        &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
+    ),
+    rule(
+        "teams/*/members",
+        4320,
+        ALL,
+        &["TeamMember.Read.All", "TeamMember.ReadWrite.All"],
+    ),
+    rule(
+        "teams/*/schedule/*",
+        360,
+        ALL,
+        &["Schedule.Read.All", "Schedule.ReadWrite.All"],
+    ),
+    announcing(rule("users/*/messages", 10_080, ALL, MAIL)),
+    announcing(rule("users/*/mailFolders/*/messages", 10_080, ALL, MAIL)),
+    announcing(rule("users/*/events", 10_080, ALL, EVENTS)),
+    announcing(rule("users/*/contacts", 10_080, ALL, CONTACTS)),
+    rule("users/*/drive/root", 42_300, &[Updated], FILES),
+    rule(
+        "users/*/todo/lists/*/tasks",
+        4230,
+        ALL,
+        &["Tasks.Read.All", "Tasks.ReadWrite.All"],
+    ),
+    rule("users", 41_760, &[Updated, Deleted], USERS),
+    rule("users/*", 41_760, &[Updated, Deleted], USERS),
+    rule("groups", 41_760, &[Updated, Deleted], GROUPS),
+    rule("groups/*/conversations", 4230, ALL, GROUPS),
+    rule("groups/*/members", 41_760, &[Updated, Deleted], GROUPS),
+    rule("groups/*/drive/root", 42_300, &[Updated], FILES),
+    rule("groups/*", 41_760, &[Updated, Deleted], GROUPS),
+    rule("drives/*/root", 42_300, &[Updated], FILES),
+    rule("sites/*/lists/*", 42_300, &[Updated], SITES),
+    rule(
+        "security/alerts",
+        43_200,
+        ALL,
+        &["SecurityEvents.Read.All", "SecurityEvents.ReadWrite.All"],
+    ),
+    rule(
+        "security/alerts_v2",
+        43_200,
+        ALL,
+        &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"],
+    ),
+    rule(
+        "reports/healthMonitoring/alerts",
+        42_300,
+        ALL,
+        &["HealthMonitoringAlert.Read.All"],
+    ),
+    rule(
+        "print/printers/*/jobs",
+        4230,
+        ALL,
+        &["PrintJob.Read.All", "PrintJob.ReadBasic.All"],
+    ),
+    delegated_only(rule("me/messages", 10_080, ALL, &[])),
+    delegated_only(rule("me/events", 10_080, ALL, &[])),
+    delegated_only(rule("me/contacts", 10_080, ALL, &[])),
+];
+
+/// The rule for a resource path. The query and the two ways to write an id (`users/{id}`, `users('{id}')`) make no difference.
+pub fn rule_for(resource: &str) -> &'static Rule {
+    let path = resource.split('?').next().unwrap_or(resource);
+    let path = path.replace("('", "/").replace("')", "");
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    RULES.iter().find(|rule| rule.matches(&segments)).unwrap_or(&UNLISTED)
+}
+
+impl Rule {
+    fn matches(&self, segments: &[&str]) -> bool {
+        let mut rest = segments.iter();
+        let all = self.pattern.split('/').all(|wanted| {
+            rest.next()
+                .is_some_and(|segment| wanted == "*" || wanted.eq_ignore_ascii_case(segment))
+        });
+        all && rest.next().is_none()
+    }
+
+    /// Whether the catalogue knows this resource; otherwise Graph alone decides.
+    pub fn is_listed(&self) -> bool {
+        self.pattern != UNLISTED.pattern
+    }
+
+    /// Whether `granted` holds a permission that suffices.
+    pub fn permits(&self, granted: &[String]) -> bool {
+        self.permissions.is_empty()
+            || self
+                .permissions
+                .iter()
+                .any(|needed| granted.iter().any(|role| role == needed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_rule_of_a_resource() {
+        let cases = [
+            ("communications/callRecords", 4230),
+            (
+                "communications/callRecords?$filter=participants/any(p:p/id eq 'x')",
+                4230,
+            ),
+            ("communications/presences/8f0c", 60),
+            ("users", 41_760),
+            ("users/8f0c", 41_760),
+            ("users('8f0c')/messages", 10_080),
+            ("Users/8f0c/Messages", 10_080),
+            ("users/8f0c/mailFolders('inbox')/messages", 10_080),
+            ("chats/getAllMessages", 4320),
+            ("teams/1/channels/2/messages", 4320),
+            ("drives/1/root", 42_300),
+            ("teams/1/schedule/shifts", 360),
+            ("something/new", 4230),
+        ];
+        for (resource, minutes) in cases {
+            assert_eq!(rule_for(resource).maximum_minutes, minutes, "{resource}");
+        }
+        assert!(!rule_for("something/new").is_listed());
+        assert!(!rule_for("communications/presences").app_only);
+    }
+
+    #[test]
+    fn one_sufficient_permission_is_enough() {
+        let granted = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(rule_for("chats").permits(&granted(&["Chat.Read.All"])));
+        assert!(!rule_for("chats").permits(&granted(&["User.Read.All"])));
+        assert!(rule_for("something/new").permits(&[]));
+    }
+}

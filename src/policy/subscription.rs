@@ -1,0 +1,366 @@
+//! What to do about one subscription: an ordered list of checks that ends in exactly one [`Plan`].
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::renewal::{self, MINIMUM_SPACING};
+use super::resource::{self, Rule};
+use crate::api::condition::Reason;
+use crate::api::subscription::{Applied, DeletionPolicy, GraphSubscriptionSpec, GraphSubscriptionStatus};
+
+mod situation;
+#[cfg(test)]
+mod tests;
+
+pub use situation::{
+    AppView, Cause, EndpointView, Lifecycle, LifecycleEvent, Plan, Refusal, Release, Remote, RemoteView, Situation,
+};
+
+/// How long a deletion is tried before the remote subscription is left to lapse by itself.
+pub const DELETION_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Decides. Called again with [`Situation::remote`] filled after [`Plan::LookUp`].
+pub fn plan(situation: &Situation) -> Plan {
+    if let Some(deleted_at) = situation.deleted_at {
+        return plan_release(situation, deleted_at);
+    }
+    if situation.spec.suspend {
+        return Plan::Suspend;
+    }
+    let rule = resource::rule_for(&situation.spec.resource);
+    if let Some(refusal) = check_spec(situation.spec, rule) {
+        return Plan::Refuse(refusal);
+    }
+    let (app, endpoint) = match (&situation.app, &situation.endpoint) {
+        (Ok(app), Ok(endpoint)) => (app, endpoint),
+        (Ok(app), Err(refusal)) => return plan_without_endpoint(situation, rule, app, refusal),
+        (Err(refusal), _) => return Plan::Refuse(refusal.clone()),
+    };
+    if let Some(rival) = &situation.rival {
+        return Plan::Refuse(Refusal::waiting(
+            Reason::DuplicateSubscription,
+            format!(
+                "GraphSubscription {rival} already watches this resource with this app; Graph admits one subscription per resource and change types"
+            ),
+        ));
+    }
+    if let Some(until) = backing_off(situation) {
+        return Plan::BackOff { until };
+    }
+    let wanted = Wanted::new(situation, rule, app, endpoint);
+    match live(situation, app) {
+        Some(id) => plan_live(situation, rule, app, &wanted, id),
+        None => plan_absent(situation, rule, app, &wanted),
+    }
+}
+
+/// What the remote subscription shall be made with.
+pub fn desired(situation: &Situation) -> Option<Applied> {
+    let rule = resource::rule_for(&situation.spec.resource);
+    let (app, endpoint) = (situation.app.as_ref().ok()?, situation.endpoint.as_ref().ok()?);
+    Some(Wanted::new(situation, rule, app, endpoint).applied)
+}
+
+struct Wanted {
+    applied: Applied,
+    minutes: i64,
+}
+
+impl Wanted {
+    fn new(situation: &Situation, rule: &Rule, app: &AppView, endpoint: &EndpointView) -> Self {
+        let spec = situation.spec;
+        let minutes = lifetime(situation, rule);
+        let applied = Applied {
+            resource: spec.resource.clone(),
+            change_type: spec.graph_change_type(),
+            app: app.fingerprint.clone(),
+            notification_url: endpoint.notification_url.clone(),
+            lifecycle_url: endpoint.lifecycle_url.clone(),
+            client_state: endpoint.client_state.clone(),
+            lifetime_minutes: minutes,
+            notification_query_options: spec.notification_query_options.clone(),
+        };
+        Self { applied, minutes }
+    }
+}
+
+/// Lifetime to ask for, in minutes.
+fn lifetime(situation: &Situation, rule: &Rule) -> i64 {
+    let wanted = situation.spec.lifetime.as_ref();
+    let wanted = wanted.and_then(crate::api::duration::DurationText::seconds);
+    let learned = situation.status.learned_maximum_minutes;
+    renewal::lifetime_minutes(wanted, rule.maximum_minutes, learned)
+}
+
+/// A renewal needs no endpoint: what lives is not left to lapse while a receiver or a Secret is missing for a time. Only a
+/// receiver that no longer admits this object ends it.
+fn plan_without_endpoint(situation: &Situation, rule: &Rule, app: &AppView, refusal: &Refusal) -> Plan {
+    let status = situation.status;
+    let due = status.renewal_time.as_ref().is_some_and(|at| at.0 <= situation.now);
+    let spaced = status
+        .last_renewal_time
+        .as_ref()
+        .is_none_or(|at| at.0 + MINIMUM_SPACING <= situation.now);
+    let admitted = refusal.reason != Reason::NamespaceNotAllowed && situation.rival.is_none();
+    match live(situation, app) {
+        Some(id) if due && spaced && admitted && backing_off(situation).is_none() => Plan::Renew {
+            id: id.to_owned(),
+            minutes: lifetime(situation, rule),
+            move_url: false,
+        },
+        _ => Plan::Refuse(refusal.clone()),
+    }
+}
+
+fn check_spec(spec: &GraphSubscriptionSpec, rule: &Rule) -> Option<Refusal> {
+    let resource = &spec.resource;
+    if !rule.app_only {
+        return Some(Refusal::stalled(
+            Reason::InvalidSpec,
+            format!(
+                "spec.resource: Graph lets only a signed-in user watch {resource}, not an app; watch another resource"
+            ),
+        ));
+    }
+    let unsupported = spec
+        .change_types
+        .iter()
+        .find(|change| !rule.change_types.contains(change))?;
+    let supported = rule
+        .change_types
+        .iter()
+        .map(|change| format!("{change:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Some(Refusal::stalled(
+        Reason::InvalidSpec,
+        format!("spec.changeTypes: {unsupported:?} is not supported for {resource}; supported: {supported}"),
+    ))
+}
+
+/// Until when the last failure forbids another try. A new spec, a mended endpoint, a person's wish or a lifecycle event ends
+/// the wait.
+fn backing_off(situation: &Situation) -> Option<Timestamp> {
+    let failure = situation.status.failure.as_ref()?;
+    let until = failure.not_before.0;
+    let news = situation.generation != situation.status.observed_generation
+        || situation.forced
+        || situation.endpoint_recovered
+        || !situation.lifecycle.is_empty();
+    (until > situation.now && !news).then_some(until)
+}
+
+/// The id of the subscription that lives as far as we know: made by this app, not expired, not removed, not half made.
+fn live<'a>(situation: &'a Situation, app: &AppView) -> Option<&'a str> {
+    let status = situation.status;
+    let id = status.subscription_id.as_deref()?;
+    let same_app = status
+        .applied
+        .as_ref()
+        .is_none_or(|applied| applied.app == app.fingerprint);
+    let expired = status.expiration_time.as_ref().is_none_or(|at| at.0 <= situation.now);
+    let pending = status.create_pending_since.is_some();
+    (same_app && !expired && !pending && removed_at(situation).is_none()).then_some(id)
+}
+
+/// When the current subscription was removed by Graph, if a lifecycle event says so.
+pub fn removed_at(situation: &Situation) -> Option<Timestamp> {
+    situation
+        .lifecycle
+        .iter()
+        .find(|item| item.event == LifecycleEvent::SubscriptionRemoved && concerns_current(item, situation.status))
+        .map(|item| item.received)
+}
+
+/// Whether Graph asked for a renewal of the current subscription since the last one.
+pub fn reauthorization_asked(situation: &Situation) -> bool {
+    let renewed = situation.status.last_renewal_time.as_ref().map(|at| at.0);
+    situation.lifecycle.iter().any(|item| {
+        item.event == LifecycleEvent::ReauthorizationRequired
+            && concerns_current(item, situation.status)
+            && renewed.is_none_or(|renewed| item.received > renewed)
+    })
+}
+
+fn concerns_current(item: &Lifecycle, status: &GraphSubscriptionStatus) -> bool {
+    item.subscription_id.is_none() || item.subscription_id == status.subscription_id
+}
+
+fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted) -> Plan {
+    match &situation.remote {
+        Remote::NotAsked => Plan::LookUp,
+        // Graph's list has been seen to show expired ones.
+        Remote::Present(remote) if remote.matches && remote.expiration > situation.now => Plan::Adopt(remote.clone()),
+        _ if let Some(refusal) = no_create(situation, rule, app) => Plan::Refuse(refusal),
+        Remote::Present(remote) => replace(situation, wanted, &remote.id),
+        Remote::Absent => Plan::Create {
+            minutes: wanted.minutes,
+            cause: cause(situation),
+        },
+    }
+}
+
+/// Why a create would fail, as far as can be told beforehand.
+fn no_create(situation: &Situation, rule: &Rule, app: &AppView) -> Option<Refusal> {
+    missing_permission(rule, app).or_else(|| not_ready(situation))
+}
+
+fn missing_permission(rule: &Rule, app: &AppView) -> Option<Refusal> {
+    let granted = app.permissions.as_ref()?;
+    (!rule.permits(granted)).then(|| {
+        Refusal::waiting(
+            Reason::PermissionMissing,
+            format!(
+                "the app lacks the application permission {}; grant it in Entra with admin consent",
+                rule.permissions.join(" or ")
+            ),
+        )
+    })
+}
+
+fn not_ready(situation: &Situation) -> Option<Refusal> {
+    let ready = situation.endpoint.as_ref().is_ok_and(|endpoint| endpoint.ready);
+    (!ready).then(|| Refusal::waiting(Reason::ReceiverNotReady, "no pod of the receiver is ready yet"))
+}
+
+/// What happened to the subscription that a create is to follow.
+pub fn cause(situation: &Situation) -> Cause {
+    let status = situation.status;
+    if let Some(at) = removed_at(situation) {
+        return Cause::Removed(at);
+    }
+    match (&status.subscription_id, &status.expiration_time) {
+        (Some(_), Some(at)) if at.0 <= situation.now => Cause::Lapsed(at.0),
+        // It should still live, and the list does not have it. It went at some time after the last renewal.
+        (Some(_), _) => Cause::Removed(
+            status
+                .last_event_time
+                .as_ref()
+                .or(status.last_renewal_time.as_ref())
+                .map_or(situation.now, |at| at.0),
+        ),
+        (None, _) => Cause::First,
+    }
+}
+
+fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted, id: &str) -> Plan {
+    let status = situation.status;
+    if situation.forced && situation.remote == Remote::NotAsked {
+        return Plan::LookUp;
+    }
+    if situation.forced && situation.remote == Remote::Absent {
+        return Plan::Create {
+            minutes: wanted.minutes,
+            cause: cause(situation),
+        };
+    }
+    let drift = status
+        .applied
+        .as_ref()
+        .map_or(Drift::None, |applied| drift(applied, &wanted.applied));
+    // Without a new one to be had, the old one is kept alive: Graph holds events back for a receiver that is away for a while.
+    let obstacle = (drift == Drift::Fixed)
+        .then(|| no_create(situation, rule, app))
+        .flatten();
+    if drift == Drift::Fixed && obstacle.is_none() {
+        return replace(situation, wanted, id);
+    }
+    let renewed = status.last_renewal_time.as_ref().map(|at| at.0);
+    let due = status.renewal_time.as_ref().map_or(situation.now, |at| at.0);
+    let wanted_at = if matches!(drift, Drift::None | Drift::Fixed) && !reauthorization_asked(situation) {
+        due
+    } else {
+        situation.now
+    };
+    let allowed_at = renewed.map_or(wanted_at, |renewed| wanted_at.max(renewed + MINIMUM_SPACING));
+    if allowed_at > situation.now {
+        return obstacle.map_or(Plan::Keep { until: allowed_at }, Plan::Refuse);
+    }
+    Plan::Renew {
+        id: id.to_owned(),
+        minutes: wanted.minutes,
+        move_url: drift == Drift::Url,
+    }
+}
+
+fn replace(situation: &Situation, wanted: &Wanted, id: &str) -> Plan {
+    let before = situation.status.applied.as_ref();
+    Plan::Replace {
+        id: id.to_owned(),
+        minutes: wanted.minutes,
+        gap: before.is_some_and(|before| before.resource == wanted.applied.resource),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drift {
+    None,
+    /// Another lifetime is wanted; a renewal does it.
+    Lifetime,
+    /// Only the notification address differs; Graph lets it change.
+    Url,
+    /// Something that Graph does not let change.
+    Fixed,
+}
+
+fn drift(applied: &Applied, wanted: &Applied) -> Drift {
+    let changeable = Applied {
+        notification_url: wanted.notification_url.clone(),
+        lifetime_minutes: wanted.lifetime_minutes,
+        ..applied.clone()
+    };
+    if changeable != *wanted {
+        Drift::Fixed
+    } else if applied.notification_url != wanted.notification_url {
+        Drift::Url
+    } else if applied.lifetime_minutes != wanted.lifetime_minutes {
+        Drift::Lifetime
+    } else {
+        Drift::None
+    }
+}
+
+/// Whether a failure with this reason ends by waiting alone.
+fn passes(reason: &str) -> bool {
+    matches!(
+        Reason::from_name(reason),
+        Some(Reason::Throttled | Reason::GraphUnavailable)
+    )
+}
+
+fn plan_release(situation: &Situation, deleted_at: Timestamp) -> Plan {
+    let status = situation.status;
+    if situation.spec.deletion_policy == DeletionPolicy::Orphan {
+        return Plan::Release(Release::Orphan);
+    }
+    let expired = status.expiration_time.as_ref().is_some_and(|at| at.0 <= situation.now);
+    let uncertain = status.create_pending_since.is_some();
+    if !uncertain && (status.subscription_id.is_none() || expired) {
+        return Plan::Release(Release::Nothing);
+    }
+    // What failed before, a renewal for instance, says nothing about a delete.
+    let failure = status.failure.as_ref().filter(|failure| failure.time.0 > deleted_at);
+    // Nobody mends a Secret or a tenant in a namespace that goes away.
+    let hopeless = situation.app.is_err() || failure.is_some_and(|failure| !passes(&failure.reason));
+    let out_of_time = situation.namespace_terminating && hopeless || situation.now >= deleted_at + DELETION_PATIENCE;
+    let trouble = match &situation.app {
+        Err(refusal) => Some(refusal.message.clone()),
+        Ok(_) => failure.map(|failure| format!("the last attempt failed: {}", failure.reason)),
+    };
+    if let (true, Some(message)) = (out_of_time, trouble) {
+        return Plan::Release(Release::Abandon { message });
+    }
+    if let Err(refusal) = &situation.app {
+        return Plan::Refuse(refusal.clone());
+    }
+    if let Some(failure) = failure.filter(|failure| failure.not_before.0 > situation.now) {
+        return Plan::BackOff {
+            until: failure.not_before.0.min(deleted_at + DELETION_PATIENCE),
+        };
+    }
+    match (&status.subscription_id, &situation.remote) {
+        (_, Remote::NotAsked) if uncertain => Plan::LookUp,
+        (_, Remote::Present(remote)) => Plan::Release(Release::Delete { id: remote.id.clone() }),
+        (Some(id), _) => Plan::Release(Release::Delete { id: id.clone() }),
+        (None, _) => Plan::Release(Release::Nothing),
+    }
+}

@@ -1,0 +1,127 @@
+//! What the controller wants to know for its statuses.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::super::event::rfc3339;
+use super::super::log::{Reader, Status};
+use super::{Internal, auth};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    instance: &'a str,
+    log_id: &'a str,
+    last_seq: u64,
+    subscriptions: Vec<SubscriptionView<'a>>,
+    sinks: Vec<SinkView>,
+    storage: StorageView,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionView<'a> {
+    uid: &'a str,
+    last_received: String,
+    received: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SinkView {
+    name: String,
+    cursor: u64,
+    lag: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_undelivered: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+    dead_letters: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StorageView {
+    used_bytes: u64,
+    limit_bytes: u64,
+    state: StorageState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+enum StorageState {
+    Ok,
+    Full,
+    Failing,
+}
+
+/// Answers with the state of the log and the sinks.
+pub async fn state(State(internal): State<Arc<Internal>>, headers: HeaderMap) -> Response {
+    if let Err(response) = auth::controller(&internal.setup.borrow(), &headers) {
+        return *response;
+    }
+    let (status, rules) = (internal.log.status(), internal.log.rules());
+    let sinks = rules.readers.iter().filter_map(|reader| internal.sink(&status, reader));
+    let answer = Answer {
+        instance: &internal.instance,
+        log_id: &status.id,
+        last_seq: status.ends.last,
+        subscriptions: subscriptions(&status),
+        sinks: sinks.collect(),
+        storage: storage(&status, rules.limit_bytes),
+    };
+    Json(answer).into_response()
+}
+
+fn subscriptions(status: &Status) -> Vec<SubscriptionView<'_>> {
+    status
+        .subscriptions
+        .iter()
+        .map(|(uid, received)| SubscriptionView {
+            uid,
+            last_received: rfc3339(received.last_millis),
+            received: received.count,
+        })
+        .collect()
+}
+
+fn storage(status: &Status, limit_bytes: u64) -> StorageView {
+    let state = match (&status.problem, status.full) {
+        (Some(_), _) => StorageState::Failing,
+        (None, true) => StorageState::Full,
+        (None, false) => StorageState::Ok,
+    };
+    StorageView {
+        used_bytes: status.used_bytes,
+        limit_bytes,
+        state,
+        problem: status.problem.clone(),
+    }
+}
+
+impl Internal {
+    fn sink(&self, status: &Status, reader: &Reader) -> Option<SinkView> {
+        let name = reader.sink()?;
+        let cursor = status.cursors.get(&reader.name).copied().unwrap_or(0);
+        let behind = status.ends.notification > cursor;
+        let oldest = behind.then(|| self.log.received_after(cursor)).flatten();
+        let health = self.healths.get(name);
+        Some(SinkView {
+            name: name.to_owned(),
+            cursor,
+            lag: status.ends.last.saturating_sub(cursor),
+            oldest_undelivered: oldest.map(rfc3339),
+            failing_since: health.failing_since.map(rfc3339),
+            last_error: health.last_error,
+            dead_letters: status.dead_letters.get(name).copied().unwrap_or(0),
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! The public listener: limit, verify, store, and only then say so.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::body::{self, Held, Limits};
+use super::event::{Kind, Origin, Record, now_millis};
+use super::items::{self, Judged};
+use super::log::{Log, StoreError};
+use super::metrics::Metrics;
+use super::setup::Setup;
+use super::{handshake, problem};
+use crate::policy::identity::{Addressee, Channel};
+
+/// What the public listener works with.
+pub struct Webhook {
+    /// The current configuration.
+    pub setup: watch::Receiver<Arc<Setup>>,
+    /// Where items are stored.
+    pub log: Log,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Limits of requests.
+    pub limits: Limits,
+    /// Bytes that may still be taken in.
+    pub memory: Arc<Semaphore>,
+    /// Whether items are stored. Off only in the benchmark, to measure what storing costs.
+    pub store: bool,
+}
+
+/// The routes: one entry, for every path and method.
+pub fn router(webhook: Arc<Webhook>) -> Router {
+    Router::new().fallback(handle).with_state(webhook)
+}
+
+async fn handle(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let started = Instant::now();
+    let addressee = webhook.addressee(request.uri().path());
+    let channel = match addressee.as_ref().map(|(addressee, _)| addressee.channel) {
+        None => "unknown",
+        Some(Channel::Notification) => "notification",
+        Some(Channel::Lifecycle) => "lifecycle",
+    };
+    let response = match addressee {
+        None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
+        Some((addressee, client_state)) => webhook.answer(addressee, &client_state, request).await,
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    webhook.metrics.answered(channel, response.status().as_u16(), seconds);
+    response
+}
+
+impl Webhook {
+    // Whom a path is for, and the secret that its items must carry.
+    fn addressee(&self, path: &str) -> Option<(Addressee, String)> {
+        let setup = self.setup.borrow();
+        let addressee = setup.keyring.addressee(path.strip_prefix(&setup.config.path_prefix)?)?;
+        let client_state = setup.keyring.get(&addressee.key_id)?.client_state(&addressee.uid);
+        Some((addressee, client_state))
+    }
+
+    async fn answer(&self, addressee: Addressee, client_state: &str, request: Request) -> Response {
+        if request.method() != Method::POST {
+            let mut response = problem::answer(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here");
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        if let Some(token) = request.uri().query().and_then(handshake::token) {
+            let response = handshake::answer(token);
+            let result = if response.status().is_success() {
+                "answered"
+            } else {
+                "refused"
+            };
+            self.metrics.handshake(result);
+            tracing::info!(uid = addressee.uid, channel = ?addressee.channel, result, "validation handshake");
+            return response;
+        }
+        let (head, body) = request.into_parts();
+        match body::read(&head.headers, body, &self.limits, &self.memory).await {
+            Ok(body) => self.take(addressee, client_state, body).await,
+            Err(error) => {
+                let (status, reason, title) = error.answer();
+                self.metrics.rejected(reason, 1);
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    return problem::unavailable(title);
+                }
+                problem::answer(status, title)
+            }
+        }
+    }
+
+    async fn take(&self, addressee: Addressee, client_state: &str, body: Held) -> Response {
+        let Ok(judged) = items::judge(&body.bytes, client_state) else {
+            self.metrics.rejected("malformed", 1);
+            return problem::answer(StatusCode::BAD_REQUEST, "the body is not a collection of notifications");
+        };
+        drop(body.bytes); // its items were copied, and storing them may take a while
+        self.count(&addressee, &judged);
+        if !judged.good.is_empty() {
+            return self.store(addressee, judged, body.share).await;
+        }
+        // A key that is wrong on our side must lose nothing: Graph repeats what is not answered with 2xx for hours.
+        if judged.forged > 0 {
+            return problem::answer(StatusCode::FORBIDDEN, "no item carries the expected clientState");
+        }
+        if judged.malformed > 0 {
+            return problem::answer(StatusCode::BAD_REQUEST, "no item is an object");
+        }
+        StatusCode::ACCEPTED.into_response()
+    }
+
+    fn count(&self, addressee: &Addressee, judged: &Judged) {
+        let bad = judged.forged + judged.malformed;
+        self.metrics.received(judged.good.len() as u64 + bad);
+        if bad == 0 {
+            return;
+        }
+        self.metrics.rejected("client_state", judged.forged);
+        self.metrics.rejected("malformed", judged.malformed);
+        tracing::warn!(
+            uid = addressee.uid,
+            key = addressee.key_id,
+            client_state = judged.forged,
+            malformed = judged.malformed,
+            "items refused"
+        );
+    }
+
+    async fn store(&self, addressee: Addressee, judged: Judged, share: OwnedSemaphorePermit) -> Response {
+        if !self.store {
+            return StatusCode::ACCEPTED.into_response();
+        }
+        let timer = self.metrics.append_duration.start_timer();
+        let append = self.log.append(records(&addressee, judged), Some(share));
+        let Ok(stored) = tokio::time::timeout(self.limits.commit_time, append).await else {
+            self.metrics.rejected("storage_slow", 1);
+            return problem::unavailable("the storage is slow");
+        };
+        match stored {
+            Ok(()) => {
+                timer.observe_duration();
+                StatusCode::ACCEPTED.into_response()
+            }
+            Err(error) => {
+                timer.stop_and_discard();
+                self.metrics.rejected(reason(&error), 1);
+                problem::unavailable("the notifications could not be stored")
+            }
+        }
+    }
+}
+
+fn reason(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full => "storage_full",
+        StoreError::Busy => "busy",
+        StoreError::Unavailable(_) => "storage_unavailable",
+    }
+}
+
+fn records(addressee: &Addressee, judged: Judged) -> Vec<(Kind, Record)> {
+    let received_millis = now_millis();
+    let record = |item: items::Item| {
+        let record = Record {
+            received_millis,
+            uid: addressee.uid.clone(),
+            key_id: addressee.key_id.clone(),
+            origin: Origin::Push,
+            subscription_id: item.subscription_id,
+            item: item.json,
+        };
+        (item.kind, record)
+    };
+    judged.good.into_iter().map(record).collect()
+}

@@ -1,0 +1,45 @@
+//! `GET /_simulator/`
+
+const TEXT: &str = "\
+teams-graph-operator simulator: a stand-in for Microsoft Entra and Microsoft Graph. Not Microsoft's code or service.
+
+Stands in for
+  POST /{tenant}/oauth2/v2.0/token                       client secret, certificate, federated assertion
+  GET  /{tenant}/v2.0/.well-known/openid-configuration   also for tenant 'common'
+  GET  /{tenant}/discovery/v2.0/keys
+  GET  /metadata/identity/oauth2/token, /msi/token       managed identity
+  /v1.0/subscriptions, /v1.0/subscriptions/{id}, /v1.0/subscriptions/{id}/reauthorize
+  /v1.0/users, /v1.0/communications/callRecords          read only
+
+Admin (JSON)
+  GET  /_simulator/healthz
+  GET|PUT /_simulator/clock                {offsetSeconds?, rate?}
+  POST /_simulator/clock/advance           {seconds}
+  GET  /_simulator/subscriptions?all=true  with clientState and history
+  DELETE /_simulator/subscriptions/{id}    gone, and nobody is told
+  POST /_simulator/events                  {resource, changeType, tenantId?, resourceData?, count?, batch?, badItem?,
+                                            spelling?: standard|odd|oddWithoutClientState,
+                                            flaw?: noToken|wrongAudience|wrongCaller|expiredToken|forgedToken|
+                                            badSignature (rich only)} -> ids of notifications
+  POST /_simulator/users                   {object, changeType?, tenantId?, silent?}: stored, and an event
+  POST /_simulator/callRecords             the same
+  POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event
+  POST /_simulator/lifecycle               {subscriptionId, event: reauthorizationRequired|subscriptionRemoved|missed}
+  GET  /_simulator/notifications           every notification with its attempts
+  GET  /_simulator/notifications/summary   {sent, acknowledged, pending, dropped}
+  GET|DELETE /_simulator/endpoints         hosts that are slow or in the drop state
+  GET|POST|DELETE /_simulator/faults       {match: {method?, pathContains?, clientId?}, action, times?}, one or a list;
+                                           action: {type: status, status, retryAfter?, code?, message?}
+                                           {type: delay, ms} {type: timeout, ms?} {type: reset} {type: lostAnswer}
+  GET|PUT /_simulator/directory            {tenants}
+  PUT  /_simulator/apps/{clientId}/roles|secrets|certificates|disabled
+  GET|PUT /_simulator/settings             what is left out stays
+  GET  /_simulator/requests?since=N        log of the latest 10000 requests
+  GET|DELETE /_simulator/violations        rules broken that Graph does not enforce
+  GET|POST|PUT|DELETE /_simulator/sink     demo sink; PUT {status, delayMs}
+  POST /_simulator/reset                   back to how it started
+";
+
+pub async fn text() -> &'static str {
+    TEXT
+}

@@ -1,0 +1,229 @@
+//! What one simulator knows. Everything sits behind one lock that is never held across an await.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::{self, Clock};
+use super::config::{App, Config, Settings, Tenant};
+use super::delivery::endpoint::Endpoints;
+use super::delivery::record::Notifications;
+use super::errors::GraphResult;
+use super::faults::Faults;
+use super::outbound::Outbound;
+use super::sink::Sink;
+use super::subscriptions::bearer::Caller;
+use super::subscriptions::store::Subscriptions;
+use super::throttle::{Kind, Throttle};
+
+const LOGGED_REQUESTS: usize = 10_000;
+
+/// The simulator, as every handler sees it.
+pub type Shared = Arc<Simulation>;
+
+/// Clock, way out and state.
+pub struct Simulation {
+    /// The simulated time.
+    pub clock: Clock,
+    /// How notification URLs are called.
+    pub outbound: Outbound,
+    /// Ends everything that runs in the background.
+    pub stop: CancellationToken,
+    /// `https` or `http`, for absolute links.
+    pub scheme: &'static str,
+    state: Mutex<State>,
+    initial: Config,
+}
+
+/// Everything that changes.
+pub struct State {
+    /// Tenants with apps, users and call records.
+    pub tenants: Vec<Tenant>,
+    /// How it behaves.
+    pub settings: Settings,
+    /// Live and past subscriptions.
+    pub subscriptions: Subscriptions,
+    /// What was sent to notification URLs.
+    pub notifications: Notifications,
+    /// How notification hosts answered lately.
+    pub endpoints: Endpoints,
+    /// Faults in force.
+    pub faults: Faults,
+    /// Requests counted against Graph's limits.
+    pub throttle: Throttle,
+    /// Assertions that were used, so that none works twice.
+    pub used_assertions: Vec<String>,
+    /// The latest requests.
+    pub requests: RequestLog,
+    /// Breaches of the rules that Graph states but does not enforce.
+    pub violations: Vec<Violation>,
+    /// The demo sink.
+    pub sink: Sink,
+}
+
+/// A rule was broken that Graph itself would not refuse.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// Simulated time.
+    pub at: String,
+    /// Which rule.
+    pub kind: &'static str,
+    /// Which subscription.
+    pub subscription_id: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// One line of the request log.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedRequest {
+    /// Counts from 1.
+    pub seq: u64,
+    /// Simulated time.
+    pub time: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Who asked, if it could be told.
+    pub client_id: Option<String>,
+    /// Status of the answer; 0 when the connection was closed instead.
+    pub status: u16,
+    /// Whether an injected fault decided.
+    pub fault: bool,
+}
+
+/// The latest requests to Entra and Graph.
+#[derive(Debug, Default)]
+pub struct RequestLog {
+    last: u64,
+    lines: VecDeque<LoggedRequest>,
+}
+
+impl RequestLog {
+    /// Adds a line; its number is set here.
+    pub fn add(&mut self, mut line: LoggedRequest) {
+        self.last += 1;
+        line.seq = self.last;
+        if self.lines.len() == LOGGED_REQUESTS {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    /// The lines after `seq`.
+    pub fn since(&self, seq: u64) -> Vec<LoggedRequest> {
+        self.lines.iter().filter(|line| line.seq > seq).cloned().collect()
+    }
+}
+
+impl Simulation {
+    /// A fresh one.
+    pub fn new(config: Config, outbound: Outbound) -> Self {
+        Self {
+            clock: Clock::default(),
+            outbound,
+            stop: CancellationToken::new(),
+            scheme: if config.tls.is_some() { "https" } else { "http" },
+            state: Mutex::new(State::new(&config)),
+            initial: config,
+        }
+    }
+
+    /// The state, with everything ended that has expired by now.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.subscriptions.expire(self.clock.now());
+        state
+    }
+
+    /// Counts a request against Graph's limits, if they are switched on.
+    pub fn throttle(&self, caller: &Caller, kind: Kind) -> GraphResult<()> {
+        let mut state = self.state();
+        if state.settings.throttling {
+            state.throttle.count(&caller.tenant, &caller.app, kind)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Back to how it started.
+    pub fn reset(&self) {
+        self.clock.reset();
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::new(&self.initial);
+    }
+}
+
+impl State {
+    fn new(config: &Config) -> Self {
+        Self {
+            tenants: config.tenants.clone(),
+            settings: config.settings.clone(),
+            subscriptions: Subscriptions::default(),
+            notifications: Notifications::default(),
+            endpoints: Endpoints::default(),
+            faults: Faults::default(),
+            throttle: Throttle::default(),
+            used_assertions: Vec::new(),
+            requests: RequestLog::default(),
+            violations: Vec::new(),
+            sink: Sink::default(),
+        }
+    }
+
+    /// A tenant by id or domain.
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants
+            .iter()
+            .find(|t| t.id.eq_ignore_ascii_case(name) || t.domain.eq_ignore_ascii_case(name))
+    }
+
+    /// A tenant by id or domain; the first one if no name is given.
+    pub fn tenant_mut(&mut self, name: Option<&str>) -> Option<&mut Tenant> {
+        self.tenants
+            .iter_mut()
+            .find(|t| name.is_none_or(|n| t.id.eq_ignore_ascii_case(n) || t.domain.eq_ignore_ascii_case(n)))
+    }
+
+    /// An app in every tenant that has it.
+    pub fn apps_mut(&mut self, client_id: &str) -> Vec<&mut App> {
+        let apps = self.tenants.iter_mut().flat_map(|tenant| tenant.apps.iter_mut());
+        apps.filter(|app| app.client_id.eq_ignore_ascii_case(client_id))
+            .collect()
+    }
+
+    /// Notes a breach of the rules.
+    pub fn violation(&mut self, now: Timestamp, kind: &'static str, subscription_id: &str, detail: String) {
+        tracing::warn!(kind, subscription_id, detail, "protocol violation");
+        let at = clock::whole(now);
+        self.violations.push(Violation {
+            at,
+            kind,
+            subscription_id: subscription_id.into(),
+            detail,
+        });
+    }
+}
+
+impl Tenant {
+    /// An app by its client id.
+    pub fn app(&self, client_id: &str) -> Option<&App> {
+        self.apps
+            .iter()
+            .find(|app| app.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// Adds an object, or replaces the one with the same id.
+    pub fn put(list: &mut Vec<Value>, object: Value) {
+        match list.iter_mut().find(|known| known["id"] == object["id"]) {
+            Some(known) => *known = object,
+            None => list.push(object),
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! The charts and what is generated from them, against helm and a real API server.
+//!
+//! Needs kubectl in PATH and a cluster in KUBECONFIG, as `tests/cluster/api run` gives them. Helm comes from HELM, from PATH,
+//! or from `tests/cluster/build`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::case_sensitive_file_extension_comparisons
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::Value;
+
+const OPERATOR: &str = "charts/teams-graph-operator";
+const SIMULATOR: &str = "charts/teams-graph-simulator";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn output(command: &mut Command) -> Output {
+    command
+        .current_dir(root())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeed(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn helm_program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        if let Ok(program) = std::env::var("HELM") {
+            return program;
+        }
+        if Command::new("helm").arg("version").output().is_ok() {
+            return "helm".to_owned();
+        }
+        let built = output(Command::new(root().join("tests/cluster/build")).arg("helm"));
+        assert!(
+            built.status.success(),
+            "there is no helm in PATH, and it cannot be built: {}. Install helm 4, or name it in HELM",
+            text(&built.stderr)
+        );
+        format!("{}/helm", text(&built.stdout).trim())
+    })
+}
+
+fn helm(arguments: &[&str]) -> Command {
+    let mut command = Command::new(helm_program());
+    command.args(arguments);
+    command
+}
+
+fn template(release: &str, chart: &str, namespace: &str, settings: &[&str]) -> String {
+    let mut command = helm(&["template", release, chart, "--namespace", namespace]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    succeed(&mut command)
+}
+
+fn kubectl(arguments: &[&str], input: &str) -> Output {
+    assert!(
+        std::env::var_os("KUBECONFIG").is_some(),
+        "KUBECONFIG is not set: this test needs a cluster. Run `make test`, or `tests/cluster/api run cargo test --test chart`"
+    );
+    let mut command = Command::new("kubectl");
+    command.args(arguments).current_dir(root());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn apply(arguments: &[&str], input: &str) {
+    let arguments = [
+        &["apply", "--server-side", "--force-conflicts", "--filename", "-"],
+        arguments,
+    ]
+    .concat();
+    let output = kubectl(&arguments, input);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+fn namespace(name: &str) {
+    apply(
+        &[],
+        &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"),
+    );
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
+fn files(dir: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .collect()
+}
+
+#[test]
+fn generated_files_are_current() {
+    let fresh = tempfile::tempdir().unwrap();
+    succeed(
+        Command::new(root().join("deploy/render"))
+            .arg(fresh.path())
+            .env("TEAMSGRAPH_BIN", env!("CARGO_BIN_EXE_teams-graph-operator"))
+            .env("HELM", helm_program()),
+    );
+    for folder in ["crds", "charts/teams-graph-operator-crds/templates", "deploy"] {
+        let (ours, theirs) = (root().join(folder), fresh.path().join(folder));
+        assert_eq!(files(&ours), files(&theirs), "{folder}: run deploy/render");
+        for name in files(&ours) {
+            let same = fs::read_to_string(ours.join(&name)).unwrap() == fs::read_to_string(theirs.join(&name)).unwrap();
+            assert!(
+                same,
+                "{folder}/{name} is not what is generated today: run deploy/render"
+            );
+        }
+    }
+}
+
+#[test]
+fn charts_pass_lint() {
+    for chart in [OPERATOR, SIMULATOR, "charts/teams-graph-operator-crds"] {
+        succeed(&mut helm(&["lint", "--strict", chart]));
+    }
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    let cases = [
+        (OPERATOR, "replicas=2", "replicas"),
+        (OPERATOR, "replicaCount=two", "replicaCount"),
+        (OPERATOR, "replicaCount=-1", "replicaCount"),
+        (OPERATOR, "image.pullPolicy=Sometimes", "pullPolicy"),
+        (OPERATOR, "image.name=x", "image"),
+        (OPERATOR, "image.digest=latest", "digest"),
+        (OPERATOR, "watchNamespace=Not_A_Name", "watchNamespace"),
+        (OPERATOR, "intervalSeconds=1", "intervalSeconds"),
+        (OPERATOR, "log.format=xml", "format"),
+        (
+            OPERATOR,
+            "terminationGracePeriodSeconds=5",
+            "terminationGracePeriodSeconds",
+        ),
+        (OPERATOR, "metrics.prometheusRule.enable=true", "prometheusRule"),
+        (OPERATOR, "extraEnv[0].nam=x", "extraEnv"),
+        (SIMULATOR, "replicaCount=2", "replicaCount"),
+        (SIMULATOR, "service.port=0", "port"),
+    ];
+    for (chart, setting, named) in cases {
+        let output = output(&mut helm(&["template", "x", chart, "--set", setting]));
+        let error = text(&output.stderr);
+        assert!(!output.status.success(), "{setting} was accepted");
+        assert!(error.contains("schema") && error.contains(named), "{setting}: {error}");
+    }
+}
+
+#[test]
+fn options_reach_the_manifests() {
+    let cases: [(&[&str], &[&str], &[&str]); 6] = [
+        (
+            &[],
+            &[
+                "kind: ClusterRole\n",
+                "replicas: 2",
+                "kind: PodDisruptionBudget",
+                "readOnlyRootFilesystem: true",
+                "image: teams-graph-operator:0.1.0",
+            ],
+            &[
+                "ServiceMonitor",
+                "PrometheusRule",
+                "NetworkPolicy",
+                "WATCH_NAMESPACE",
+                "hostNetwork",
+            ],
+        ),
+        (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
+        (
+            &["watchNamespace=demo", "rbac.aggregateUserRoles=false"],
+            &["kind: Role\n", "namespace: demo", "name: WATCH_NAMESPACE"],
+            &["ClusterRole"],
+        ),
+        (
+            &[
+                "image.repository=registry.example/op",
+                "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            ],
+            &[
+                "image: registry.example/op@sha256:aaaa",
+                "value: registry.example/op@sha256:aaaa",
+            ],
+            &[":0.1.0\n"],
+        ),
+        (
+            &[
+                "metrics.serviceMonitor.enabled=true",
+                "metrics.podMonitor.enabled=true",
+                "metrics.prometheusRule.enabled=true",
+                "metrics.prometheusRule.runbookUrl=https://docs.example/runbooks",
+                "networkPolicy.enabled=true",
+            ],
+            &[
+                "kind: ServiceMonitor",
+                "kind: PodMonitor",
+                "kind: PrometheusRule",
+                "kind: NetworkPolicy",
+                "runbook_url: https://docs.example/runbooks/TeamsGraphNoLeader.md",
+            ],
+            &[],
+        ),
+        (
+            &[
+                "extraEnv[0].name=HTTPS_PROXY",
+                "extraEnv[0].value=http://proxy.example:3128",
+                "extraArgs[0]=--interval-seconds=60",
+                "podLabels.azure\\.workload\\.identity/use=yes",
+                "commonLabels.team=voice",
+                "serviceAccount.annotations.note=x",
+                "priorityClassName=high",
+            ],
+            &[
+                "HTTPS_PROXY",
+                "--interval-seconds=60",
+                "azure.workload.identity/use",
+                "team: voice",
+                "note: x",
+                "high",
+            ],
+            &[],
+        ),
+    ];
+    for (settings, present, absent) in cases {
+        let manifests = template("x", OPERATOR, "somewhere", settings);
+        for wanted in present {
+            assert!(manifests.contains(wanted), "{settings:?}: no {wanted:?}");
+        }
+        for unwanted in absent {
+            assert!(!manifests.contains(unwanted), "{settings:?}: {unwanted:?}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_metrics_that_exist() {
+    let alerts: Vec<Value> =
+        serde_saphyr::from_str(&fs::read_to_string(root().join(OPERATOR).join("alerts.yaml")).unwrap()).unwrap();
+    let mut sources = String::new();
+    for folder in ["src/controller", "src/receiver", "src/graph"] {
+        read_all(&root().join(folder), &mut sources);
+    }
+    let mut pages = BTreeSet::new();
+    for alert in &alerts {
+        let name = alert["alert"].as_str().unwrap();
+        pages.insert(format!("{name}.md"));
+        let page = fs::read_to_string(root().join(format!("docs/runbooks/{name}.md")))
+            .unwrap_or_else(|error| panic!("{name}: no runbook: {error}"));
+        for part in ["**Meaning.**", "**Impact.**", "**What to look at.**", "**Remedy.**"] {
+            assert!(page.contains(part), "{name}: the runbook has no {part}");
+        }
+        let expression = alert["expr"].as_str().unwrap();
+        for metric in expression
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("teamsgraph_"))
+        {
+            let short = metric.strip_prefix("teamsgraph_receiver_").unwrap_or(metric);
+            assert!(
+                sources.contains(&format!("\"{short}\"")),
+                "{name}: there is no metric {metric}"
+            );
+        }
+    }
+    let found: BTreeSet<String> = fs::read_dir(root().join("docs/runbooks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(pages, found, "runbooks without an alert, or the other way round");
+}
+
+fn read_all(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, into);
+        } else {
+            into.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_real_api_server_accepts_the_manifests() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    apply(&[], &read("deploy/crds.yaml"));
+    let established = [
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "--filename",
+        "crds",
+    ];
+    assert!(
+        kubectl(&established, "").status.success(),
+        "the CRDs were not established"
+    );
+    // A dry run does not make the namespace in which it would put the rest.
+    let (ours, demo) = (unique("chart-manifests"), unique("chart-demo"));
+    namespace(&ours);
+    namespace(&demo);
+    // As a person does: a namespace is named only for what names none.
+    let check = |manifests: &str, more: &[&str]| {
+        let command = "apply --server-side --dry-run=server --validate=strict --filename -";
+        let output = kubectl(&[&command.split(' ').collect::<Vec<_>>(), more].concat(), manifests);
+        let said = text(&output.stderr);
+        assert!(output.status.success() && !said.contains("Warning"), "{said}");
+    };
+    // The API server warns of pods that are not restricted.
+    let warn = "pod-security.kubernetes.io/warn: restricted";
+    let restricted = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {ours}, labels: {{{warn}}}}}}}");
+    apply(&[], &restricted);
+    check(&read("deploy/operator.yaml").replace("teams-graph-system", &ours), &[]);
+    check(&template("x", OPERATOR, &ours, &["networkPolicy.enabled=true"]), &[]);
+    let watched = format!("watchNamespace={demo}");
+    check(&template("x", OPERATOR, &ours, &[&watched]), &[]);
+    let configured = ["ca.configMap=ca", "config.settings.challenges=true"];
+    check(&template("x", SIMULATOR, &ours, &configured), &[]);
+    for sample in [
+        "secret.example",
+        "graphtenant.yaml",
+        "notificationreceiver.yaml",
+        "graphsubscription.yaml",
+    ] {
+        check(
+            &read(&format!("deploy/samples/{sample}")),
+            &["--namespace", demo.as_str()],
+        );
+    }
+    kubectl(&["delete", "--wait=false", "namespace", &ours, &demo], "");
+}
+
+/// Group, resource, and the verbs that are allowed in a watched namespace. Every other verb must be refused.
+const RIGHTS: [(&str, &str, &[&str]); 22] = [
+    ("teamsgraph.dev", "graphtenants", &["list", "watch"]),
+    ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
+    ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
+    ("teamsgraph.dev", "graphtenants/status", &["patch"]),
+    ("teamsgraph.dev", "notificationreceivers/status", &["patch"]),
+    ("teamsgraph.dev", "graphsubscriptions/status", &["patch"]),
+    ("teamsgraph.dev", "notificationreceivers/finalizers", &["update"]),
+    ("", "secrets", &["get", "create"]),
+    ("", "configmaps", &["get", "create", "patch"]),
+    ("", "services", &["get", "create", "patch"]),
+    ("", "namespaces", &["get"]),
+    ("", "pods", &[]),
+    ("", "pods/exec", &[]),
+    ("", "serviceaccounts/token", &[]),
+    ("", "persistentvolumeclaims", &[]),
+    ("apps", "statefulsets", &["get", "list", "watch", "create", "patch"]),
+    ("apps", "deployments", &[]),
+    ("policy", "poddisruptionbudgets", &["get", "create", "patch"]),
+    ("networking.k8s.io", "ingresses", &["get", "create", "patch", "delete"]),
+    (
+        "gateway.networking.k8s.io",
+        "httproutes",
+        &["get", "create", "patch", "delete"],
+    ),
+    ("events.k8s.io", "events", &["create", "patch"]),
+    ("rbac.authorization.k8s.io", "clusterroles", &[]),
+];
+const VERBS: [&str; 9] = [
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "escalate",
+];
+
+struct Judge {
+    reviews: Api<SubjectAccessReview>,
+    user: String,
+}
+
+impl Judge {
+    async fn allows(&self, verb: &str, group: &str, resource: &str, namespace: &str, name: Option<&str>) -> bool {
+        let (resource, subresource) = match resource.split_once('/') {
+            Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+            None => (resource, None),
+        };
+        let attributes = ResourceAttributes {
+            verb: Some(verb.to_owned()),
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource,
+            namespace: Some(namespace.to_owned()),
+            name: name.map(str::to_owned),
+            ..Default::default()
+        };
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(self.user.clone()),
+                resource_attributes: Some(attributes),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let answer = self.reviews.create(&PostParams::default(), &review).await.unwrap();
+        answer.status.is_some_and(|status| status.allowed)
+    }
+
+    async fn check(&self, namespace: &str, watched: bool) {
+        for (group, resource, allowed) in RIGHTS {
+            for verb in VERBS {
+                let wanted = watched && allowed.contains(&verb);
+                let may = self.allows(verb, group, resource, namespace, None).await;
+                assert_eq!(may, wanted, "{verb} {resource}.{group} in {namespace}");
+            }
+        }
+    }
+
+    async fn check_lease(&self, namespace: &str, lease: &str) {
+        for verb in VERBS {
+            let own = self
+                .allows(verb, "coordination.k8s.io", "leases", namespace, Some(lease))
+                .await;
+            let other = self
+                .allows(verb, "coordination.k8s.io", "leases", namespace, Some("other"))
+                .await;
+            assert_eq!(own, ["get", "update", "create"].contains(&verb), "{verb} the lease");
+            assert_eq!(other, verb == "create", "{verb} another lease");
+        }
+    }
+}
+
+/// Roles and service account of the chart alone.
+fn install_rights(release: &str, namespace: &str, settings: &[&str]) {
+    let mut command = helm(&["template", release, OPERATOR, "--namespace", namespace]);
+    for file in ["templates/rbac.yaml", "templates/serviceaccount.yaml"] {
+        command.args(["--show-only", file]);
+    }
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    apply(&[], &succeed(&mut command));
+}
+
+#[tokio::test]
+async fn the_controller_may_do_what_it_needs_and_nothing_else() {
+    let (everywhere, own, watched) = (unique("chart-all"), unique("chart-one"), unique("chart-watched"));
+    for name in [&everywhere, &own, &watched] {
+        namespace(name);
+    }
+    install_rights(&everywhere, &everywhere, &["fullnameOverride="]);
+    install_rights(&own, &own, &[&format!("watchNamespace={watched}")]);
+    let reviews: Api<SubjectAccessReview> = Api::all(Client::try_default().await.unwrap());
+    let judge = |release: &str| Judge {
+        reviews: reviews.clone(),
+        user: format!("system:serviceaccount:{release}:{release}-teams-graph-operator"),
+    };
+
+    let all = judge(&everywhere);
+    all.check("default", true).await;
+    all.check_lease(&everywhere, &format!("{everywhere}-teams-graph-operator"))
+        .await;
+    assert!(
+        !all.allows("get", "coordination.k8s.io", "leases", "kube-system", None)
+            .await
+    );
+
+    let one = judge(&own);
+    one.check(&watched, true).await;
+    one.check("default", false).await;
+    one.check_lease(&own, &format!("{own}-teams-graph-operator")).await;
+
+    for release in [&everywhere, &own] {
+        let name = format!("{release}-teams-graph-operator");
+        kubectl(
+            &["delete", "--ignore-not-found", "clusterrole,clusterrolebinding", &name],
+            "",
+        );
+    }
+    kubectl(
+        &["delete", "--wait=false", "namespace", &everywhere, &own, &watched],
+        "",
+    );
+}

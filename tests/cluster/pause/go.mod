@@ -1,0 +1,3 @@
+module teams-graph-operator/tests/cluster/pause
+
+go 1.26.0

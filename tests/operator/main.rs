@@ -1,0 +1,13 @@
+//! The controller and the receiver as processes, against a real API server and the simulator.
+//! Run with `make test`, or `tests/cluster/api run cargo test --test operator`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod bad_input;
+mod faults;
+mod lifecycle;
+mod outage;
+mod road;
+#[path = "../support/mod.rs"]
+mod support;
+#[allow(dead_code)] // the benches use the rest
+mod world;
