@@ -17,8 +17,8 @@ pub const GROUP: &str = "teamsgraph.dev";
 pub const VERSION: &str = "v1alpha1";
 /// Finalizer that holds a `GraphSubscription` until its remote subscription is released.
 pub const FINALIZER: &str = "teamsgraph.dev/subscription";
-/// Finalizer that holds a `NotificationReceiver` while subscriptions deliver to it.
-pub const RECEIVER_FINALIZER: &str = "teamsgraph.dev/in-use";
+/// Finalizer that holds a `GraphTenant` or `NotificationReceiver` while subscriptions need it.
+pub const IN_USE_FINALIZER: &str = "teamsgraph.dev/in-use";
 /// Annotation that asks for an immediate reconcile; any new value does.
 pub const RECONCILE_ANNOTATION: &str = "teamsgraph.dev/reconcile-requested-at";
 /// Annotation with an RFC 3339 time: gaps that ended before it were seen by a person and are struck off.

@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Client;
 use kube::runtime::controller::Action;
@@ -42,13 +42,14 @@ use tokio_util::task::AbortOnDropHandle;
 use self::apply::Object;
 use self::context::{Context, Queues, Settings};
 use self::lease::Candidate;
-use self::watching::Signs;
 use crate::RunResult;
 use crate::telemetry::health::Health;
 use crate::telemetry::server;
 
 /// Reconciles of one kind that run at a time.
 const CONCURRENCY: u16 = 32;
+/// Longer than a watch lasts, and than any answer may take: a connection that fell silent is given up.
+const READ_TIMEOUT: Duration = Duration::from_secs(210);
 /// How long running reconciles may take to end after the process was told to stop.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
 
@@ -65,7 +66,7 @@ pub struct Args {
     #[arg(long, env = "LEASE_NAME", default_value = "teams-graph-operator")]
     lease_name: String,
     /// Who this replica is in the lease and in events; must differ between replicas.
-    #[arg(long, env = "POD_NAME", default_value_t = format!("local-{}", std::process::id()))]
+    #[arg(long, env = "POD_NAME", default_value_t = format!("local-{:08x}", fastrand::u32(..)))]
     identity: String,
     /// Address for /livez, /readyz and /metrics.
     #[arg(long, env = "TELEMETRY_LISTEN", default_value = "0.0.0.0:8080")]
@@ -90,12 +91,14 @@ pub struct Args {
 
 /// Runs until SIGTERM, or until it must not go on: a lost lease and a dead watch end the process, which Kubernetes restarts.
 pub async fn run(args: Args) -> RunResult {
-    let client = Client::try_default().await?;
+    let mut config = kube::Config::infer().await?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    let client = Client::try_from(config)?;
     let registry = Registry::new();
-    let (queues, signs) = (Queues::default(), Signs::default());
-    let (stores, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues, &signs);
+    let queues = Queues::default();
+    let (stores, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues);
     let metrics = metrics::Metrics::new(&registry, &stores)?;
-    let health = health(&signs, &stores);
+    let health = health(&stores);
     let listener = TcpListener::bind(args.telemetry_listen).await?;
     let telemetry = axum::serve(listener, server::routes(health, registry.clone())).into_future();
     let reporter = Reporter {
@@ -177,42 +180,21 @@ pub async fn run(args: Args) -> RunResult {
     }
 }
 
-fn health(signs: &Signs, stores: &context::Stores) -> Health {
-    let (signs, stores) = (signs.clone(), stores.clone());
-    Health::default()
-        .live("watches", move || signs.check())
-        .ready("objects", move || {
-            use futures::FutureExt;
-            let filled = |kind: &str, ready: Option<bool>| {
-                ready
-                    .map(drop)
-                    .ok_or_else(|| format!("{kind} were not listed yet: are the CRDs installed?"))
-            };
-            filled(
-                "GraphTenants",
-                stores
-                    .tenants
-                    .wait_until_ready()
-                    .now_or_never()
-                    .map(|ready| ready.is_ok()),
-            )?;
-            filled(
-                "NotificationReceivers",
-                stores
-                    .receivers
-                    .wait_until_ready()
-                    .now_or_never()
-                    .map(|ready| ready.is_ok()),
-            )?;
-            filled(
-                "GraphSubscriptions",
-                stores
-                    .subscriptions
-                    .wait_until_ready()
-                    .now_or_never()
-                    .map(|ready| ready.is_ok()),
-            )
-        })
+/// A watch or controller that ends takes the process along, so there is nothing to look at for liveness.
+fn health(stores: &context::Stores) -> Health {
+    let stores = stores.clone();
+    Health::default().ready("objects", move || {
+        filled(&stores.tenants)?;
+        filled(&stores.receivers)?;
+        filled(&stores.subscriptions)
+    })
+}
+
+fn filled<K: Object>(store: &Store<K>) -> Result<(), String> {
+    let ready = store.wait_until_ready().now_or_never();
+    ready
+        .map(drop)
+        .ok_or_else(|| format!("{} were not listed yet: are the CRDs installed?", K::plural(&())))
 }
 
 async fn shutdown_signal() -> std::io::Result<()> {
@@ -227,6 +209,17 @@ async fn shutdown_signal() -> std::io::Result<()> {
 
 /// The leader's work: a controller per kind, and the links to the receiver pods.
 async fn lead(context: Arc<Context>, stop: CancellationToken) {
+    // What is not in the stores yet would be taken for absent.
+    let stores = &context.stores;
+    let ready = futures::future::join3(
+        stores.tenants.wait_until_ready(),
+        stores.receivers.wait_until_ready(),
+        stores.subscriptions.wait_until_ready(),
+    );
+    tokio::select! {
+        _ = ready => {}
+        () = stop.cancelled() => return,
+    }
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
     let tenants = control(&context.stores.tenants, context.queues.tenants.stream(), &stop);
     let receivers = control(&context.stores.receivers, context.queues.receivers.stream(), &stop).owns(

@@ -369,7 +369,7 @@ fn a_real_api_server_accepts_the_manifests() {
 
 /// Group, resource, and the verbs that are allowed in a watched namespace. Every other verb must be refused.
 const RIGHTS: [(&str, &str, &[&str]); 22] = [
-    ("teamsgraph.dev", "graphtenants", &["list", "watch"]),
+    ("teamsgraph.dev", "graphtenants", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "graphtenants/status", &["patch"]),

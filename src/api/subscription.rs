@@ -280,6 +280,9 @@ pub struct Failure {
     pub not_before: Time,
     /// Why, in one word.
     pub reason: String,
+    /// Fingerprint of the app, its permissions and the addresses it was tried with; with others it is tried again at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
 }
 
 /// A window in which notifications may be missing.

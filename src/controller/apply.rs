@@ -72,9 +72,9 @@ pub async fn status<K: Object, S: Serialize + PartialEq>(
         .map(Some)
 }
 
-/// Adds the finalizer, unless it is there.
+/// Adds the finalizer, unless it is there, or too late: a deleted object takes none.
 pub async fn add_finalizer<K: Object>(client: &Client, object: &K, finalizer: &str) -> Result<Option<K>, kube::Error> {
-    if has_finalizer(object, finalizer) {
+    if has_finalizer(object, finalizer) || object.meta().deletion_timestamp.is_some() {
         return Ok(None);
     }
     let mut finalizers = object.finalizers().to_vec();

@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 
 use super::apply::Object;
 use super::apps::Apps;
@@ -141,6 +142,13 @@ impl Context {
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::warn!("event {reason} not written: {error}");
         }
+    }
+
+    /// Whether a namespace is going away, or gone.
+    pub async fn namespace_goes(&self, name: &str) -> Result<bool, kube::Error> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_opt(name).await?;
+        Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
     }
 
     /// Asks for a reconcile of every subscription that `concerns`.

@@ -1,4 +1,4 @@
-//! What is worth an event.
+//! What is worth telling.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -14,4 +14,13 @@ pub fn turned_bad<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<(&'a Condi
         })
         .filter_map(|after| Reason::from_name(&after.reason).map(|reason| (after, reason)))
         .collect()
+}
+
+/// Why a deletion waits.
+pub fn in_use(users: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = users.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let more = users.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("deletion waits for the subscriptions that need it: {shown}{more}; delete or move them first")
 }

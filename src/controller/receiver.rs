@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, ResourceExt};
@@ -18,7 +18,7 @@ use kube::{Api, ResourceExt};
 use super::apply;
 use super::context::{Context, asked, reference_to};
 use super::reconcile::{Error, guard};
-use crate::api::RECEIVER_FINALIZER;
+use crate::api::IN_USE_FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
 use crate::api::reference::ObjectRef;
@@ -59,14 +59,15 @@ async fn run(object: Arc<NotificationReceiver>, context: &Context) -> Result<Act
     let reference = reference_to(&*object);
     let users = if object.metadata.deletion_timestamp.is_some() {
         let users = users(context, &reference);
-        if users.is_empty() || namespace_goes(context, &object).await? {
+        let namespace = reference.namespace.as_deref().unwrap_or_default();
+        if users.is_empty() || context.namespace_goes(namespace).await? {
             return let_go(context, &object, &reference).await;
         }
         users
     } else {
         Vec::new()
     };
-    let object = match apply::add_finalizer(&context.client, &*object, RECEIVER_FINALIZER).await? {
+    let object = match apply::add_finalizer(&context.client, &*object, IN_USE_FINALIZER).await? {
         Some(held) => Arc::new(held),
         None => object,
     };
@@ -233,7 +234,7 @@ async fn warn(
 async fn let_go(context: &Context, object: &NotificationReceiver, reference: &ObjectRef) -> Result<Action, Error> {
     context.keyrings.forget(reference);
     context.handshakes.forget(reference);
-    apply::remove_finalizer(&context.client, object, RECEIVER_FINALIZER).await?;
+    apply::remove_finalizer(&context.client, object, IN_USE_FINALIZER).await?;
     Ok(Action::await_change())
 }
 
@@ -250,12 +251,6 @@ fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
 
 fn wake_users(context: &Context, reference: &ObjectRef) {
     context.wake_subscriptions(|subscription| subscription.receiver().as_ref() == Some(reference));
-}
-
-async fn namespace_goes(context: &Context, object: &NotificationReceiver) -> Result<bool, Error> {
-    let namespaces: Api<Namespace> = Api::all(context.client.clone());
-    let found = namespaces.get_opt(&object.namespace().unwrap_or_default()).await?;
-    Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
 }
 
 /// A Secret that the pods mount and that is not there would keep them from starting without a word.

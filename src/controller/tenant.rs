@@ -18,6 +18,7 @@ use super::apply;
 use super::context::{Context, asked, reference_to};
 use super::reconcile::{Error, guard};
 use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::{FINALIZER, IN_USE_FINALIZER};
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::{GraphTenant, GraphTenantStatus};
 use crate::graph::{App, Grant};
@@ -37,6 +38,8 @@ struct Findings {
     skew: Option<jiff::SignedDuration>,
     /// Rules of the resources that subscriptions watch with this tenant.
     watched: Vec<&'static Rule>,
+    /// Subscriptions that its deletion waits for.
+    users: Vec<String>,
 }
 
 /// Brings what is known about one tenant up to date.
@@ -47,12 +50,21 @@ pub async fn reconcile(object: Arc<GraphTenant>, context: Arc<Context>) -> Actio
 
 async fn run(object: Arc<GraphTenant>, context: &Context) -> Result<Action, Error> {
     let reference = reference_to(&*object);
-    if object.metadata.deletion_timestamp.is_some() {
+    let users = users(context, &object, &reference).await?;
+    if object.metadata.deletion_timestamp.is_some() && users.is_empty() {
+        apply::remove_finalizer(&context.client, &*object, IN_USE_FINALIZER).await?;
         return Ok(Action::await_change());
     }
+    let object = match apply::add_finalizer(&context.client, &*object, IN_USE_FINALIZER).await? {
+        Some(held) => Arc::new(held),
+        None => object,
+    };
     let old = object.status.clone().unwrap_or_default();
     let request = asked(&*object, old.last_handled_reconcile_at.as_deref());
-    let findings = find_out(context, &object, &reference, request.is_some()).await?;
+    let findings = Findings {
+        users,
+        ..find_out(context, &object, &reference, request.is_some()).await?
+    };
     let mut next = report::next_status(&object, &findings, Timestamp::now());
     if request.is_some() {
         next.last_handled_reconcile_at = request;
@@ -128,6 +140,7 @@ async fn find_out(
         sign_in,
         skew,
         watched,
+        users: Vec::new(),
     })
 }
 
@@ -141,7 +154,27 @@ fn refused(context: &Context, reference: &ObjectRef, refusal: Refusal, watched: 
         sign_in: Err(refusal),
         skew: None,
         watched,
+        users: Vec::new(),
     }
+}
+
+/// Subscriptions that a deletion waits for: without the tenant nobody could delete at Graph what they have there. In a
+/// namespace that goes away only those count that go too.
+async fn users(context: &Context, object: &GraphTenant, reference: &ObjectRef) -> Result<Vec<String>, Error> {
+    if object.metadata.deletion_timestamp.is_none() {
+        return Ok(Vec::new());
+    }
+    let namespace = reference.namespace.as_deref().unwrap_or_default();
+    let namespace_goes = context.namespace_goes(namespace).await?;
+    let subscriptions = context.stores.subscriptions.state();
+    let mut users: Vec<_> = subscriptions
+        .iter()
+        .filter(|subscription| subscription.tenant() == *reference && apply::has_finalizer(&***subscription, FINALIZER))
+        .filter(|subscription| !namespace_goes || subscription.metadata.deletion_timestamp.is_some())
+        .map(|subscription| reference_to(&**subscription).to_string())
+        .collect();
+    users.sort();
+    Ok(users)
 }
 
 fn is_true(object: &GraphTenant, type_: ConditionType) -> bool {

@@ -1,58 +1,28 @@
 //! The watches: every replica keeps the objects at hand; what changes is put where the leader's controllers find it.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::apply::Object;
 use super::context::{Queues, Stores, reference_to, to_object};
+use super::queue::Queue;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::NotificationReceiver;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
 
-/// Below the 240 s after which some load balancers drop an idle connection without a word.
+/// Below the 240 s after which some load balancers drop an idle connection without a word. A watch that says nothing for
+/// longer, not even a bookmark, is begun anew.
 const WATCH_TIMEOUT_SECONDS: u32 = 200;
-/// Every watch ends at its time-out and begins anew; without any sign for this long, it is dead.
-const SILENCE_LIMIT: Duration = Duration::from_secs(600);
-
-/// When each watch last gave a sign of life.
-#[derive(Clone, Default)]
-pub struct Signs(Arc<Mutex<Vec<(&'static str, Instant)>>>);
-
-impl Signs {
-    fn seen(&self, kind: &'static str) {
-        let mut signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match signs.iter_mut().find(|(name, _)| *name == kind) {
-            Some(sign) => sign.1 = Instant::now(),
-            None => signs.push((kind, Instant::now())),
-        }
-    }
-
-    /// Says which watch has fallen silent.
-    pub fn check(&self) -> Result<(), String> {
-        let signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let silent = signs.iter().find(|(_, at)| at.elapsed() > SILENCE_LIMIT);
-        silent.map_or(Ok(()), |(kind, at)| {
-            Err(format!(
-                "no sign of the watch on {kind} for {} s",
-                at.elapsed().as_secs()
-            ))
-        })
-    }
-}
-
 /// Starts the three watches. The future ends only if a watch ends, which is a reason to end the process.
 pub fn start(
     client: &Client,
     namespace: Option<&str>,
     queues: &Queues,
-    signs: &Signs,
 ) -> (Stores, impl Future<Output = String> + use<>) {
     let (tenants, tenant_writer) = store::<GraphTenant>();
     let (receivers, receiver_writer) = store::<NotificationReceiver>();
@@ -71,7 +41,6 @@ pub fn start(
             api(client, namespace),
             tenant_writer,
             "GraphTenant",
-            signs.clone(),
             {
                 let changes = changes.clone();
                 move |tenant| changes.tenant(tenant)
@@ -81,7 +50,6 @@ pub fn start(
             api(client, namespace),
             receiver_writer,
             "NotificationReceiver",
-            signs.clone(),
             {
                 let changes = changes.clone();
                 move |receiver| changes.receiver(receiver)
@@ -91,7 +59,6 @@ pub fn start(
             api(client, namespace),
             subscription_writer,
             "GraphSubscription",
-            signs.clone(),
             move |subscription| {
                 changes.subscription(subscription);
             },
@@ -119,16 +86,12 @@ async fn watch<K: Object>(
     api: Api<K>,
     writer: kube::runtime::reflector::store::Writer<K>,
     kind: &'static str,
-    signs: Signs,
     changed: impl Fn(&K) + Send + 'static,
 ) -> &'static str {
-    signs.seen(kind);
     let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
-    let heard = signs.clone();
     let store = writer.as_reader();
     let events = watcher(api, config)
         .default_backoff()
-        .inspect(move |_| heard.seen(kind))
         .reflect(writer)
         .inspect_err(|error| tracing::warn!(kind, "watch: {error}"));
     let mut events = Box::pin(events);
@@ -157,7 +120,7 @@ struct Changes {
 
 impl Changes {
     fn tenant(&self, tenant: &GraphTenant) {
-        self.queues.tenants.push(ObjectRef::from_obj(tenant));
+        push(&self.stores.tenants, &self.queues.tenants, tenant);
         let reference = reference_to(tenant);
         self.wake(&self.stores.subscriptions, |subscription| {
             subscription.tenant() == reference && waits(subscription)
@@ -165,7 +128,7 @@ impl Changes {
     }
 
     fn receiver(&self, receiver: &NotificationReceiver) {
-        self.queues.receivers.push(ObjectRef::from_obj(receiver));
+        push(&self.stores.receivers, &self.queues.receivers, receiver);
         let reference = reference_to(receiver);
         let generation = receiver.metadata.generation;
         let settled = receiver.status.as_ref().map(|status| status.observed_generation) == generation;
@@ -175,22 +138,15 @@ impl Changes {
     }
 
     fn subscription(&self, subscription: &GraphSubscription) {
-        self.queues.subscriptions.push(ObjectRef::from_obj(subscription));
+        push(&self.stores.subscriptions, &self.queues.subscriptions, subscription);
         // Its twins may have waited for it, and what it refers to may count its users.
         self.wake(&self.stores.subscriptions, |other| {
             other.spec.resource == subscription.spec.resource && reason(other) == Some(Reason::DuplicateSubscription)
         });
         if let Some(receiver) = subscription.receiver() {
-            let reference = to_object(&receiver);
-            let deleted = self
-                .stores
-                .receivers
-                .get(&reference)
-                .is_some_and(|found| found.metadata.deletion_timestamp.is_some());
-            if deleted {
-                self.queues.receivers.push(reference);
-            }
+            push_deleted(&self.stores.receivers, &self.queues.receivers, &to_object(&receiver));
         }
+        push_deleted(&self.stores.tenants, &self.queues.tenants, &to_object(&subscription.tenant()));
         let new = subscription
             .status
             .as_ref()
@@ -206,6 +162,22 @@ impl Changes {
                 self.queues.subscriptions.push(ObjectRef::from_obj(&*subscription));
             }
         }
+    }
+}
+
+/// Not what is gone: on a follower nothing empties the queue.
+fn push<K: Object>(store: &Store<K>, queue: &Queue<K>, object: &K) {
+    let reference = ObjectRef::from_obj(object);
+    if store.get(&reference).is_some() {
+        queue.push(reference);
+    }
+}
+
+/// What is to be deleted may have waited for the object that changed.
+fn push_deleted<K: Object>(store: &Store<K>, queue: &Queue<K>, reference: &ObjectRef<K>) {
+    let found = store.get(reference);
+    if found.is_some_and(|found| found.meta().deletion_timestamp.is_some()) {
+        queue.push(reference.clone());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::identity::fingerprint;
 use super::renewal::{self, MINIMUM_SPACING};
 use super::resource::{self, Rule};
 use crate::api::condition::Reason;
@@ -137,16 +138,30 @@ fn check_spec(spec: &GraphSubscriptionSpec, rule: &Rule) -> Option<Refusal> {
     ))
 }
 
-/// Until when the last failure forbids another try. A new spec, a mended endpoint, a person's wish or a lifecycle event ends
-/// the wait.
+/// Until when the last failure forbids another try. A new spec, another app, permission or address, a mended endpoint, a
+/// person's wish or a lifecycle event ends the wait.
 fn backing_off(situation: &Situation) -> Option<Timestamp> {
     let failure = situation.status.failure.as_ref()?;
     let until = failure.not_before.0;
     let news = situation.generation != situation.status.observed_generation
         || situation.forced
         || situation.endpoint_recovered
-        || !situation.lifecycle.is_empty();
+        || !situation.lifecycle.is_empty()
+        || failure.basis.is_some() && failure.basis != basis(situation);
     (until > situation.now && !news).then_some(until)
+}
+
+/// Fingerprint of what an attempt is made with, besides the spec.
+pub fn basis(situation: &Situation) -> Option<String> {
+    let (app, endpoint) = (situation.app.as_ref().ok()?, situation.endpoint.as_ref().ok()?);
+    let mut parts = vec![
+        &app.fingerprint,
+        &endpoint.notification_url,
+        &endpoint.lifecycle_url,
+        &endpoint.client_state,
+    ];
+    parts.extend(app.permissions.iter().flatten());
+    Some(fingerprint(&parts.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n")))
 }
 
 /// The id of the subscription that lives as far as we know: made by this app, not expired, not removed, not half made.
@@ -319,11 +334,11 @@ fn drift(applied: &Applied, wanted: &Applied) -> Drift {
     }
 }
 
-/// Whether a failure with this reason ends by waiting alone.
-fn passes(reason: &str) -> bool {
+/// Whether what has this reason ends by waiting alone. A new leader has looked at no tenant yet.
+fn passes(reason: Reason) -> bool {
     matches!(
-        Reason::from_name(reason),
-        Some(Reason::Throttled | Reason::GraphUnavailable)
+        reason,
+        Reason::Throttled | Reason::GraphUnavailable | Reason::TenantNotReady
     )
 }
 
@@ -340,7 +355,9 @@ fn plan_release(situation: &Situation, deleted_at: Timestamp) -> Plan {
     // What failed before, a renewal for instance, says nothing about a delete.
     let failure = status.failure.as_ref().filter(|failure| failure.time.0 > deleted_at);
     // Nobody mends a Secret or a tenant in a namespace that goes away.
-    let hopeless = situation.app.is_err() || failure.is_some_and(|failure| !passes(&failure.reason));
+    let refused = situation.app.as_ref().err().is_some_and(|refusal| !passes(refusal.reason));
+    let failed = failure.and_then(|failure| Reason::from_name(&failure.reason));
+    let hopeless = refused || failed.is_some_and(|reason| !passes(reason));
     let out_of_time = situation.namespace_terminating && hopeless || situation.now >= deleted_at + DELETION_PATIENCE;
     let trouble = match &situation.app {
         Err(refusal) => Some(refusal.message.clone()),

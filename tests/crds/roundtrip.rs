@@ -272,12 +272,14 @@ fn subscription_status() -> impl Strategy<Value = GraphSubscriptionStatus> {
         end,
         outcome,
     });
-    let failure = (0..1000, time(), time(), name()).prop_map(|(count, time, not_before, reason)| Failure {
-        count,
-        time,
-        not_before,
-        reason,
-    });
+    let failure =
+        (0..1000, time(), time(), name(), of(name())).prop_map(|(count, time, not_before, reason, basis)| Failure {
+            count,
+            time,
+            not_before,
+            reason,
+            basis,
+        });
     let applied = (name(), name(), name(), name(), any::<i32>(), of(name())).prop_map(
         |(resource, app, url, state, minutes, notification_query_options)| Applied {
             resource,

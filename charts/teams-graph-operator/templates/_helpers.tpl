@@ -52,7 +52,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [graphtenants, notificationreceivers, graphsubscriptions]
   verbs: [list, watch]
 - apiGroups: [teamsgraph.dev]
-  resources: [notificationreceivers, graphsubscriptions]
+  resources: [graphtenants, notificationreceivers, graphsubscriptions]
   verbs: [patch]
 # What is known about them.
 - apiGroups: [teamsgraph.dev]

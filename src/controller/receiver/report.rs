@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::Findings;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
+use crate::controller::news::in_use;
 use crate::controller::observed::PodState;
 use crate::probe::Problem;
 
@@ -34,11 +35,7 @@ pub fn next_status(
 
 fn standing(findings: &Findings) -> (Standing, Reason, String) {
     if !findings.users.is_empty() {
-        let message = format!(
-            "deletion waits: these subscriptions deliver here: {}; delete or move them first",
-            findings.users.join(", ")
-        );
-        return (Standing::Waiting, Reason::InUse, message);
+        return (Standing::Waiting, Reason::InUse, in_use(&findings.users));
     }
     match &findings.refusal {
         Some(refusal) if refusal.stalled => (Standing::Stalled, refusal.reason, refusal.message.clone()),

@@ -103,7 +103,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         now,
         deleted_at,
         rival: app.as_ref().ok().and_then(|(_, app)| rival(context, &object, app)),
-        namespace_terminating: deleted_at.is_some() && terminating(context, &namespace).await?,
+        namespace_terminating: deleted_at.is_some() && context.namespace_goes(&namespace).await?,
         endpoint_recovered: receiver
             .as_ref()
             .is_some_and(|receiver| recovered(context, receiver, &status, skew)),
@@ -253,12 +253,6 @@ async fn admitted(
             .and_then(|found| found.metadata.labels)
     };
     Ok(allowed.admits(own, namespace, &labels.unwrap_or_default()))
-}
-
-async fn terminating(context: &Context, namespace: &str) -> Result<bool, Error> {
-    let namespaces: Api<Namespace> = Api::all(context.client.clone());
-    let found = namespaces.get_opt(namespace).await?;
-    Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
 }
 
 /// Whether the receiver answers the handshake again since the last attempt failed for want of an answer.

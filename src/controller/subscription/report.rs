@@ -20,7 +20,7 @@ use crate::policy::backoff;
 use crate::policy::renewal::renewal_time;
 use crate::policy::resource::rule_for;
 use crate::policy::subscription::{
-    Plan, Refusal, Release, Remote, Situation, cause, desired, reauthorization_asked, removed_at,
+    Plan, Refusal, Release, Remote, Situation, basis, cause, desired, reauthorization_asked, removed_at,
 };
 
 #[cfg(test)]
@@ -239,6 +239,7 @@ fn record_failure(next: &mut GraphSubscriptionStatus, situation: &Situation, fai
         time: time(situation.now),
         not_before: time(not_before),
         reason: failed.reason.to_string(),
+        basis: basis(situation),
     });
 }
 

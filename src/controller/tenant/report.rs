@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Findings;
+use crate::controller::news::in_use;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
 use crate::api::tenant::{GraphTenant, GraphTenantStatus};
 
@@ -35,6 +36,9 @@ pub fn next_status(tenant: &GraphTenant, findings: &Findings, now: Timestamp) ->
 
 /// A missing Secret keeps the operator from its work; what Entra answers does not.
 fn standing(findings: &Findings) -> (Standing, Reason, String) {
+    if !findings.users.is_empty() {
+        return (Standing::Waiting, Reason::InUse, in_use(&findings.users));
+    }
     match &findings.sign_in {
         Err(refusal) if refusal.stalled => (Standing::Stalled, refusal.reason, refusal.message.clone()),
         Err(refusal) if is_local(refusal.reason) => (Standing::Waiting, refusal.reason, refusal.message.clone()),

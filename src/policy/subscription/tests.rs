@@ -79,6 +79,7 @@ fn failed(not_before: i64) -> Option<Failure> {
         time: time(at(-1)),
         not_before: time(at(not_before)),
         reason: "Throttled".to_owned(),
+        basis: None,
     })
 }
 
@@ -353,6 +354,24 @@ fn failures_are_waited_out_unless_there_is_news() {
         ..failing()
     };
     assert_eq!(decide(&case(changed)), Plan::LookUp);
+    let tried_with = |change: fn(&mut Case)| {
+        let mut case = case(failing());
+        change(&mut case);
+        let basis = basis(&situation(&case));
+        case.app = Ok(app());
+        case.endpoint = Ok(endpoint());
+        case.status.failure.as_mut().unwrap().basis = basis;
+        decide(&case)
+    };
+    assert_eq!(tried_with(|_| {}), Plan::BackOff { until: at(30) });
+    let others: [fn(&mut Case); 3] = [
+        |case| case.app.as_mut().unwrap().fingerprint = "another app".to_owned(),
+        |case| case.app.as_mut().unwrap().permissions = Some(Vec::new()),
+        |case| case.endpoint.as_mut().unwrap().notification_url = "another address".to_owned(),
+    ];
+    for other in others {
+        assert_eq!(tried_with(other), Plan::LookUp, "it was tried with something else");
+    }
     let over = GraphSubscriptionStatus {
         failure: failed(0),
         ..failing()
@@ -563,6 +582,12 @@ fn deletion_always_ends() {
         ..deleting(subscribed())
     };
     assert_eq!(decide(&namespace_goes), abandon("dead"));
+    let not_looked_at = Case {
+        namespace_terminating: true,
+        app: Err(Refusal::waiting(Reason::TenantNotReady, "a new leader")),
+        ..deleting(subscribed())
+    };
+    assert_eq!(refused(&decide(&not_looked_at)), (Reason::TenantNotReady, false));
     let refused_in_it = |reason: &str| Case {
         namespace_terminating: true,
         ..deleting(GraphSubscriptionStatus {

@@ -262,6 +262,7 @@ fn success_is_recorded_with_what_graph_returned() {
             time: time(at(-5)),
             not_before: time(at(0)),
             reason: "Throttled".to_owned(),
+            basis: None,
         }),
         ..Default::default()
     });

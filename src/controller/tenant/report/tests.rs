@@ -33,6 +33,7 @@ fn granted(roles: Option<&[&str]>) -> Findings {
             rule_for("communications/callRecords"),
             rule_for("users"),
         ],
+        users: Vec::new(),
     }
 }
 

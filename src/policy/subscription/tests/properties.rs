@@ -69,6 +69,7 @@ fn status() -> impl Strategy<Value = GraphSubscriptionStatus> {
             time: time(at(happened.min(0))),
             not_before: time(at(not_before)),
             reason: "Throttled".to_owned(),
+            basis: None,
         })
     });
     (
@@ -244,6 +245,7 @@ proptest! {
                         time: time(at(now)),
                         not_before: time(at(now + delay)),
                         reason: "GraphUnavailable".to_owned(),
+                        basis: None,
                     });
                     now += delay;
                 }
