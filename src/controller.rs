@@ -120,6 +120,7 @@ pub async fn run(args: Args) -> RunResult {
         attempts: reconcile::Attempts::default(),
         written: written::Written::default(),
         refusals: tenant::Refusals::default(),
+        leading_since: std::sync::OnceLock::new(),
         settings: Settings {
             namespace: args.watch_namespace,
             receiver_image: args.receiver_image,
@@ -143,6 +144,7 @@ pub async fn run(args: Args) -> RunResult {
             let _ = is_leading.wait_for(|leading| *leading).await;
             tracing::info!("leading");
             context.metrics.leader.set(1);
+            let _ = context.leading_since.set(std::time::Instant::now());
             lead(context, stop).await;
         }
     });

@@ -1,8 +1,8 @@
 //! What every reconcile shares.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -24,6 +24,9 @@ use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
 use crate::policy::identity::Keyring;
+
+/// How long the writing of an event may hold up the work.
+const EVENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The objects as last seen.
 #[derive(Clone)]
@@ -96,6 +99,8 @@ pub struct Context {
     pub written: Written<GraphSubscription>,
     /// Sign-ins that were refused, by tenant.
     pub refusals: super::tenant::Refusals,
+    /// Since when this process leads.
+    pub leading_since: OnceLock<Instant>,
     /// Settings.
     pub settings: Settings,
 }
@@ -139,9 +144,17 @@ impl Context {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!("event {reason} not written: {error}");
+        let reference = object.object_ref(&());
+        match tokio::time::timeout(EVENT_LIMIT, self.recorder.publish(&event, &reference)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("event {reason} not written: {error}"),
+            Err(_) => tracing::warn!("event {reason} not written: no answer in time"),
         }
+    }
+
+    /// For how long this process has led.
+    pub fn leads_for(&self) -> Duration {
+        self.leading_since.get().map(Instant::elapsed).unwrap_or_default()
     }
 
     /// Whether a namespace is going away, or gone.

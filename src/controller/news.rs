@@ -21,6 +21,10 @@ pub fn in_use(users: &[String]) -> String {
     const SHOWN: usize = 10;
     let shown = users.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     let more = users.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     format!("deletion waits for the subscriptions that need it: {shown}{more}; delete or move them first")
 }

@@ -26,6 +26,8 @@ use crate::policy::subscription::{Plan, plan};
 
 /// How long an object may wait for what it names before it says that it is missing.
 const ARRIVAL: Duration = Duration::from_secs(3);
+/// How long a new leader may take to look at the tenants.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
 
 /// Brings one subscription to what its spec says.
 pub async fn reconcile(object: Arc<GraphSubscription>, context: Arc<Context>) -> Action {
@@ -36,10 +38,10 @@ pub async fn reconcile(object: Arc<GraphSubscription>, context: Arc<Context>) ->
 
 /// Whether what an object names may just be on its way: manifests that are applied together arrive in any order, and a new leader
 /// has looked at no tenant yet.
-fn comes_early(view: &View, plan: &Plan) -> bool {
+fn comes_early(context: &Context, view: &View, plan: &Plan) -> bool {
     let known = view.status.observed_generation == view.object.metadata.generation.unwrap_or(0);
     if known && matches!(plan, Plan::Refuse(refusal) if refusal.reason == Reason::TenantNotReady) {
-        return true;
+        return context.leads_for() < FIRST_LOOK;
     }
     let named = matches!(
         plan,
@@ -54,7 +56,7 @@ fn comes_early(view: &View, plan: &Plan) -> bool {
 async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action, Error> {
     let mut view = observe::observe(context, object).await?;
     let mut plan_now = plan(&view.situation());
-    if comes_early(&view, &plan_now) {
+    if comes_early(context, &view, &plan_now) {
         return Ok(Action::requeue(ARRIVAL));
     }
     let outcome = if plan_now == Plan::LookUp {

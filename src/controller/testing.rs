@@ -125,6 +125,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         attempts: super::reconcile::Attempts::default(),
         written: super::written::Written::default(),
         refusals: super::tenant::Refusals::default(),
+        leading_since: std::sync::OnceLock::new(),
         settings: Settings {
             namespace: None,
             receiver_image: "image".to_owned(),

@@ -37,15 +37,10 @@ pub fn start(
         queues: queues.clone(),
     };
     let watches = [
-        tokio::spawn(watch(
-            api(client, namespace),
-            tenant_writer,
-            "GraphTenant",
-            {
-                let changes = changes.clone();
-                move |tenant| changes.tenant(tenant)
-            },
-        )),
+        tokio::spawn(watch(api(client, namespace), tenant_writer, "GraphTenant", {
+            let changes = changes.clone();
+            move |tenant| changes.tenant(tenant)
+        })),
         tokio::spawn(watch(
             api(client, namespace),
             receiver_writer,
@@ -146,7 +141,11 @@ impl Changes {
         if let Some(receiver) = subscription.receiver() {
             push_deleted(&self.stores.receivers, &self.queues.receivers, &to_object(&receiver));
         }
-        push_deleted(&self.stores.tenants, &self.queues.tenants, &to_object(&subscription.tenant()));
+        push_deleted(
+            &self.stores.tenants,
+            &self.queues.tenants,
+            &to_object(&subscription.tenant()),
+        );
         let new = subscription
             .status
             .as_ref()

@@ -161,7 +161,9 @@ pub fn basis(situation: &Situation) -> Option<String> {
         &endpoint.client_state,
     ];
     parts.extend(app.permissions.iter().flatten());
-    Some(fingerprint(&parts.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n")))
+    Some(fingerprint(
+        &parts.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"),
+    ))
 }
 
 /// The id of the subscription that lives as far as we know: made by this app, not expired, not removed, not half made.
@@ -237,22 +239,31 @@ fn not_ready(situation: &Situation) -> Option<Refusal> {
     (!ready).then(|| Refusal::waiting(Reason::ReceiverNotReady, "no pod of the receiver is ready yet"))
 }
 
+/// Graph refuses a create at an address that does not answer, and by then the old subscription is gone.
+fn not_proven(situation: &Situation, wanted: &Applied) -> Option<Refusal> {
+    let before = situation.status.applied.as_ref()?;
+    let moves = (&before.notification_url, &before.lifecycle_url, &before.client_state)
+        != (&wanted.notification_url, &wanted.lifecycle_url, &wanted.client_state);
+    let proven = situation.endpoint.as_ref().is_ok_and(|endpoint| endpoint.proven);
+    (moves && !proven).then(|| {
+        Refusal::waiting(
+            Reason::ReceiverNotReady,
+            "the receiver's new address has not answered a handshake yet; the subscription at the old one is kept",
+        )
+    })
+}
+
 /// What happened to the subscription that a create is to follow.
 pub fn cause(situation: &Situation) -> Cause {
     let status = situation.status;
-    if let Some(at) = removed_at(situation) {
-        return Cause::Removed(at);
+    let last_sign = status.last_event_time.as_ref().or(status.last_renewal_time.as_ref());
+    if let Some(told) = removed_at(situation) {
+        return Cause::Removed(last_sign.map_or(told, |at| told.min(at.0)));
     }
     match (&status.subscription_id, &status.expiration_time) {
         (Some(_), Some(at)) if at.0 <= situation.now => Cause::Lapsed(at.0),
         // It should still live, and the list does not have it. It went at some time after the last renewal.
-        (Some(_), _) => Cause::Removed(
-            status
-                .last_event_time
-                .as_ref()
-                .or(status.last_renewal_time.as_ref())
-                .map_or(situation.now, |at| at.0),
-        ),
+        (Some(_), _) => Cause::Removed(last_sign.map_or(situation.now, |at| at.0)),
         (None, _) => Cause::First,
     }
 }
@@ -274,7 +285,7 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
         .map_or(Drift::None, |applied| drift(applied, &wanted.applied));
     // Without a new one to be had, the old one is kept alive: Graph holds events back for a receiver that is away for a while.
     let obstacle = (drift == Drift::Fixed)
-        .then(|| no_create(situation, rule, app))
+        .then(|| no_create(situation, rule, app).or_else(|| not_proven(situation, &wanted.applied)))
         .flatten();
     if drift == Drift::Fixed && obstacle.is_none() {
         return replace(situation, wanted, id);
@@ -352,10 +363,17 @@ fn plan_release(situation: &Situation, deleted_at: Timestamp) -> Plan {
     if !uncertain && (status.subscription_id.is_none() || expired) {
         return Plan::Release(Release::Nothing);
     }
-    // What failed before, a renewal for instance, says nothing about a delete.
-    let failure = status.failure.as_ref().filter(|failure| failure.time.0 > deleted_at);
+    // What failed before, a renewal for instance, says nothing about a delete. A deletion makes a new generation.
+    let failure = status
+        .failure
+        .as_ref()
+        .filter(|_| status.observed_generation == situation.generation);
     // Nobody mends a Secret or a tenant in a namespace that goes away.
-    let refused = situation.app.as_ref().err().is_some_and(|refusal| !passes(refusal.reason));
+    let refused = situation
+        .app
+        .as_ref()
+        .err()
+        .is_some_and(|refusal| !passes(refusal.reason));
     let failed = failure.and_then(|failure| Reason::from_name(&failure.reason));
     let hopeless = refused || failed.is_some_and(|reason| !passes(reason));
     let out_of_time = situation.namespace_terminating && hopeless || situation.now >= deleted_at + DELETION_PATIENCE;

@@ -13,7 +13,7 @@ use crate::controller::context::Context;
 use crate::controller::reconcile::Error;
 use crate::graph::{Failure, Graph, Kind, NewSubscription, Subscription};
 use crate::policy::backoff::Class;
-use crate::policy::renewal::lifetime_minutes;
+use crate::policy::renewal::{MINIMUM_SPACING, lifetime_minutes};
 use crate::policy::subscription::{Cause, Plan, Refusal, Release};
 
 /// Urgency of a create among other calls: behind renewals that are about to be late.
@@ -54,7 +54,7 @@ pub struct Failed {
     pub class: Class,
     /// Why, in one sentence.
     pub message: String,
-    /// Whether it may have happened nevertheless.
+    /// Whether a create that was sent before may have succeeded. Only Graph's refusal of that create says no.
     pub uncertain: bool,
     /// A longest lifetime, in minutes, learned from it.
     pub learned: Option<i64>,
@@ -70,8 +70,18 @@ impl From<Failure> for Failed {
             reason: reason(&failure.kind),
             class: failure.class,
             message: failure.message,
-            uncertain: matches!(failure.kind, Kind::Unavailable | Kind::Protocol),
+            uncertain: true,
             learned,
+        }
+    }
+}
+
+impl Failed {
+    /// A create that failed.
+    fn create(failure: Failure) -> Self {
+        Self {
+            uncertain: matches!(failure.kind, Kind::Unavailable | Kind::Protocol),
+            ..failure.into()
         }
     }
 }
@@ -87,7 +97,7 @@ impl From<&Refusal> for Failed {
             reason: refusal.reason,
             class,
             message: refusal.message.clone(),
-            uncertain: false,
+            uncertain: true,
             learned: None,
         }
     }
@@ -137,13 +147,34 @@ pub async fn act(context: &Context, view: &mut View, plan: &Plan) -> Result<Outc
             } else {
                 Reason::Recreated
             };
-            create(context, view, &graph, plan, *minutes, how).await
+            hold(context, view).await?;
+            forget_current(&mut view.status);
+            mark_pending(context, view, plan).await?;
+            Ok(create(view, &graph, *minutes, how).await)
         }
-        Plan::Replace { id, minutes, .. } => match graph.delete(id, view.now + CREATE_URGENCY).await {
-            Ok(()) => create(context, view, &graph, plan, *minutes, Reason::Recreated).await,
-            Err(failure) => Ok(Outcome::Failed(failure.into())),
-        },
-        Plan::Renew { id, minutes, move_url } => Ok(renew(view, &graph, id, *minutes, *move_url).await),
+        Plan::Replace { id, minutes, .. } => {
+            hold(context, view).await?;
+            // Before the delete too: what happens in between is found again by a look at Graph's list.
+            mark_pending(context, view, plan).await?;
+            match graph.delete(id, view.now + CREATE_URGENCY).await {
+                Ok(()) => {
+                    forget_current(&mut view.status);
+                    Ok(create(view, &graph, *minutes, Reason::Recreated).await)
+                }
+                Err(failure) => Ok(Outcome::Failed(failure.into())),
+            }
+        }
+        Plan::Renew { id, minutes, move_url } => {
+            let renewed = if may_be_renewed(context, view) {
+                renewed_before(view, &graph, id).await
+            } else {
+                None
+            };
+            Ok(match renewed {
+                Some(outcome) => outcome,
+                None => renew(view, &graph, id, *minutes, *move_url).await,
+            })
+        }
         Plan::Release(Release::Delete { id }) => match graph.delete(id, view.now + DELETE_URGENCY).await {
             Ok(()) => Ok(Outcome::Released(Release::Delete { id: id.clone() })),
             Err(failure) => Ok(Outcome::Failed(failure.into())),
@@ -161,17 +192,8 @@ async fn hold(context: &Context, view: &mut View) -> Result<(), Error> {
     Ok(())
 }
 
-async fn create(
-    context: &Context,
-    view: &mut View,
-    graph: &Graph,
-    plan: &Plan,
-    minutes: i64,
-    how: Reason,
-) -> Result<Outcome, Error> {
-    hold(context, view).await?;
-    mark_pending(context, view, plan).await?;
-    Ok(match send_create(view, graph, minutes).await {
+async fn create(view: &mut View, graph: &Graph, minutes: i64, how: Reason) -> Outcome {
+    match send_create(view, graph, minutes).await {
         Ok(made) => obtained(made, how),
         Err(Failure {
             kind: Kind::Duplicate { existing },
@@ -191,11 +213,11 @@ async fn create(
             }
             Err(failure) => Outcome::Failed(Failed {
                 learned: Some(maximum),
-                ..failure.into()
+                ..Failed::create(failure)
             }),
         },
-        Err(failure) => Outcome::Failed(failure.into()),
-    })
+        Err(failure) => Outcome::Failed(Failed::create(failure)),
+    }
 }
 
 fn obtained(made: Subscription, how: Reason) -> Outcome {
@@ -206,14 +228,13 @@ fn obtained(made: Subscription, how: Reason) -> Outcome {
     }
 }
 
-/// Written before the create is sent, and only if nobody wrote the object since it was read. After a crash, the mark says that
+/// Written before anything is sent, and only if nobody wrote the object since it was read. After a crash, the mark says that
 /// the list is to be searched first; what is missed meanwhile is on record.
 async fn mark_pending(context: &Context, view: &mut View, plan: &Plan) -> Result<(), Error> {
     let old = view.object.status.clone();
     if let Some(gap) = gaps::opened_by(plan, view.now) {
         gaps::open(&mut view.status, gap);
     }
-    forget_current(&mut view.status);
     view.status.create_pending_since = Some(time(view.now));
     if let Some(marked) = apply::status(&context.client, &*view.object, old.as_ref(), &view.status, true).await? {
         view.object = Arc::new(marked);
@@ -298,15 +319,15 @@ async fn adopt_duplicate(
     match graph.delete(&ours.id, view.now + CREATE_URGENCY).await {
         Ok(()) => match send_create(view, graph, minutes).await {
             Ok(made) => obtained(made, Reason::Recreated),
-            Err(failure) => Outcome::Failed(failure.into()),
+            Err(failure) => Outcome::Failed(Failed::create(failure)),
         },
         Err(failure) => Outcome::Failed(failure.into()),
     }
 }
 
 async fn renew(view: &View, graph: &Graph, id: &str, minutes: i64, move_url: bool) -> Outcome {
-    let expiration = graph.now() + SignedDuration::from_mins(minutes);
     let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
+    let expiration = graph.now() + SignedDuration::from_mins(minutes);
     let url = view
         .endpoint
         .as_ref()
@@ -317,5 +338,27 @@ async fn renew(view: &View, graph: &Graph, id: &str, minutes: i64, move_url: boo
         Ok(renewed) => obtained(renewed, Reason::Renewed),
         Err(failure) if failure.kind == Kind::NotFound => Outcome::Gone,
         Err(failure) => Outcome::Failed(failure.into()),
+    }
+}
+
+/// Whether a renewal may have gone through that the status does not know of: its answer got lost, or with the leader before.
+fn may_be_renewed(context: &Context, view: &View) -> bool {
+    let lost = Reason::GraphUnavailable.to_string();
+    let unanswered = view
+        .status
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.reason == lost);
+    unanswered || context.leads_for() < MINIMUM_SPACING.unsigned_abs()
+}
+
+/// Graph wants ten minutes between two renewals, so it is asked first.
+async fn renewed_before(view: &View, graph: &Graph, id: &str) -> Option<Outcome> {
+    let known = view.status.expiration_time.as_ref()?.0;
+    match graph.get(id, known).await {
+        Ok(found) if found.expiration > known => Some(obtained(found, Reason::Renewed)),
+        Ok(_) => None,
+        Err(failure) if failure.kind == Kind::NotFound => Some(Outcome::Gone),
+        Err(failure) => Some(Outcome::Failed(failure.into())),
     }
 }

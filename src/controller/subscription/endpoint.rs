@@ -17,13 +17,15 @@ pub struct Endpoint {
     pub client_state: SecretString,
     /// Whether something answers there.
     pub ready: bool,
+    /// Whether it was seen to answer at just these addresses.
+    pub proven: bool,
     /// Notification addresses that only a subscription of this object can have, from current and earlier keys.
     own_urls: Vec<SecretString>,
 }
 
 impl Endpoint {
-    /// At a receiver. `None` while its keyring is empty.
-    pub fn derived(public_url: &str, keyring: &Keyring, uid: &str, ready: bool) -> Option<Self> {
+    /// At a receiver that is not known to answer yet. `None` while its keyring is empty.
+    pub fn derived(public_url: &str, keyring: &Keyring, uid: &str) -> Option<Self> {
         let base = public_url.trim_end_matches('/');
         let url =
             |id: &str, key, channel| SecretString::from(format!("{base}{}", identity::path(id, key, channel, uid)));
@@ -32,7 +34,8 @@ impl Endpoint {
             notification_url: url(id, key, Channel::Notification),
             lifecycle_url: url(id, key, Channel::Lifecycle),
             client_state: SecretString::from(key.client_state(uid)),
-            ready,
+            ready: false,
+            proven: false,
             own_urls: keyring
                 .iter()
                 .map(|(id, key)| url(id, key, Channel::Notification))
@@ -47,6 +50,7 @@ impl Endpoint {
             lifecycle_url: SecretString::from(lifecycle_url.unwrap_or(notification_url)),
             client_state,
             ready: true,
+            proven: true,
             own_urls: vec![SecretString::from(notification_url)],
         }
     }
@@ -58,6 +62,7 @@ impl Endpoint {
             lifecycle_url: identity::fingerprint(self.lifecycle_url.expose_secret()),
             client_state: identity::fingerprint(self.client_state.expose_secret()),
             ready: self.ready,
+            proven: self.proven,
         }
     }
 

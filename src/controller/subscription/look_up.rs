@@ -2,37 +2,51 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::act::Failed;
 use super::endpoint::Endpoint;
 use super::observe::View;
-use crate::graph::{Kind, Subscription};
+use crate::graph::{Graph, Kind, Subscription};
 use crate::policy::subscription::{Remote, RemoteView};
 
 /// A list that is no older than this serves for finding out that nothing is there yet.
 const LIST_AGE: Duration = Duration::from_secs(20);
 
-/// Asks Graph's list for a subscription at this object's address. The list is known to lack some at times, so one that should
-/// be there is asked for by its id too. Without an address nothing can be told: that is a failure, never an absence.
+/// Asks Graph's list for a subscription at this object's address. The list is known to lack some at times and to show some that
+/// are gone, so what it shows and what should be there is asked for by id, that which lives longest first. Without an address nothing can be told: that is a failure, never an absence.
 pub async fn look_up(view: &View) -> Result<Remote, Failed> {
     let (graph, _) = view.app.as_ref().map_err(Failed::from)?;
     let endpoint = view.endpoint.as_ref().map_err(Failed::from)?;
     let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
     let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
     let list = graph.list(max_age, deadline).await?;
-    let own = list.iter().filter(|remote| is_ours(view, endpoint, remote));
-    // Expired entries are known to linger beside live ones.
-    if let Some(found) = own.max_by_key(|remote| remote.expiration) {
-        return Ok(Remote::Present(remote_view(view, endpoint, found)));
+    let mut own: Vec<_> = list.iter().filter(|remote| is_ours(view, endpoint, remote)).collect();
+    own.sort_by_key(|remote| std::cmp::Reverse(remote.expiration));
+    let listed = own.iter().map(|remote| &remote.id);
+    let known = view.status.subscription_id.iter();
+    let mut asked: Vec<&String> = Vec::new();
+    for id in listed.chain(known) {
+        if asked.contains(&id) {
+            continue;
+        }
+        asked.push(id);
+        if let Some(found) = confirmed(graph, id, deadline)
+            .await?
+            .filter(|found| is_ours(view, endpoint, found))
+        {
+            return Ok(Remote::Present(remote_view(view, endpoint, &found)));
+        }
     }
-    let Some(id) = &view.status.subscription_id else {
-        return Ok(Remote::Absent);
-    };
+    Ok(Remote::Absent)
+}
+
+/// Removed subscriptions are known to linger in the list.
+async fn confirmed(graph: &Graph, id: &str, deadline: Timestamp) -> Result<Option<Subscription>, Failed> {
     match graph.get(id, deadline).await {
-        Ok(found) if is_ours(view, endpoint, &found) => Ok(Remote::Present(remote_view(view, endpoint, &found))),
-        Ok(_) => Ok(Remote::Absent),
-        Err(failure) if failure.kind == Kind::NotFound => Ok(Remote::Absent),
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(None),
         Err(failure) => Err(failure.into()),
     }
 }

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::endpoint::Endpoint;
 use super::rival::rival;
 use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::{AllowedNamespaces, ObjectRef};
 use crate::api::subscription::{ExternalEndpoint, GraphSubscription, GraphSubscriptionStatus};
 use crate::controller::apps::Entry;
@@ -17,7 +18,11 @@ use crate::controller::context::{Context, asked, find};
 use crate::controller::inbox::Origin;
 use crate::controller::reconcile::Error;
 use crate::graph::Graph;
+use crate::policy::identity::Keyring;
 use crate::policy::subscription::{AppView, Lifecycle, Refusal, Remote, Situation};
+
+/// How long a new address may fail our own handshake before Graph's is believed instead.
+const PROBE_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Everything a decision rests on, owned.
 pub struct View {
@@ -49,6 +54,8 @@ pub struct View {
     pub namespace_terminating: bool,
     /// Whether the endpoint answers again since the last attempt failed because of it.
     pub endpoint_recovered: bool,
+    /// Graph's clock minus this cluster's.
+    pub skew: SignedDuration,
 }
 
 impl View {
@@ -77,6 +84,7 @@ impl View {
 pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Result<View, Error> {
     let mut status = object.status.clone().unwrap_or_default();
     unlearn(&mut status, &object);
+    forgive(&mut status, &object);
     let namespace = object.namespace().unwrap_or_default();
     let app = observe_app(context, &object, &namespace).await?;
     let receiver = object.receiver();
@@ -102,7 +110,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     Ok(View {
         now,
         deleted_at,
-        rival: app.as_ref().ok().and_then(|(_, app)| rival(context, &object, app)),
+        rival: app.as_ref().ok().and_then(|(_, app)| rival(context, &object, app, now)),
         namespace_terminating: deleted_at.is_some() && context.namespace_goes(&namespace).await?,
         endpoint_recovered: receiver
             .as_ref()
@@ -116,10 +124,12 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         receiver,
         lifecycle,
         origins,
+        skew,
     })
 }
 
-fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
+/// A time of this cluster's clocks, by Graph's.
+pub fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(at)
 }
 
@@ -131,6 +141,14 @@ fn unlearn(status: &mut GraphSubscriptionStatus, object: &GraphSubscription) {
     };
     if other {
         status.learned_maximum_minutes = None;
+    }
+}
+
+/// What failed before a deletion, a renewal for instance, says nothing about the delete.
+pub fn forgive(status: &mut GraphSubscriptionStatus, object: &GraphSubscription) {
+    let unseen = Some(status.observed_generation) != object.metadata.generation;
+    if object.metadata.deletion_timestamp.is_some() && unseen {
+        status.failure = None;
     }
 }
 
@@ -193,13 +211,33 @@ async fn observe_receiver(
     let ready = receiver.status.as_ref().is_some_and(|status| status.ready_replicas > 0);
     let keyring = context.keyrings.get(reference).unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
-    let endpoint = Endpoint::derived(&receiver.spec.public_url, &keyring, &uid, ready);
+    let endpoint = Endpoint::derived(&receiver.spec.public_url, &keyring, &uid).map(|mut endpoint| {
+        endpoint.ready = ready;
+        endpoint.proven = proven(&receiver, &keyring, Timestamp::now());
+        endpoint
+    });
     Ok(endpoint.ok_or_else(|| {
         Refusal::waiting(
             Reason::ReceiverNotReady,
             format!("NotificationReceiver {reference} has no key yet"),
         )
     }))
+}
+
+/// Whether the receiver answers at the addresses that its spec and its active key lead to, or has not for so long that the way
+/// from here may be closed where Graph's is open.
+fn proven(receiver: &NotificationReceiver, keyring: &Keyring, now: Timestamp) -> bool {
+    let Some(status) = &receiver.status else {
+        return false;
+    };
+    let spec_seen = Some(status.observed_generation) == receiver.metadata.generation;
+    let key_seen = status.key_id.as_deref() == keyring.active().map(|(id, _)| id);
+    let reachable = condition::find(&status.conditions, ConditionType::Reachable);
+    let answers = reachable.is_some_and(|reachable| {
+        let long = now.duration_since(reachable.last_transition_time.0) > PROBE_PATIENCE;
+        reachable.status == "True" || reachable.status == "False" && long
+    });
+    spec_seen && key_seen && answers
 }
 
 async fn observe_external(context: &Context, namespace: &str, external: &ExternalEndpoint) -> Observed<Endpoint> {

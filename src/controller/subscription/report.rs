@@ -9,7 +9,7 @@ use kube::runtime::events::EventType;
 
 use super::act::{Failed, KEPT_IDS, Outcome, forget_current};
 use super::gaps;
-use super::observe::View;
+use super::observe::{View, shifted};
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
 use crate::api::subscription::{Failure, GraphSubscription, GraphSubscriptionStatus};
 use crate::api::{FINALIZER, GAPS_ACKNOWLEDGED_ANNOTATION};
@@ -62,7 +62,8 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     let last_event = view
         .receiver
         .as_ref()
-        .and_then(|receiver| context.observed.last_event(receiver, uid));
+        .and_then(|receiver| context.observed.last_event(receiver, uid))
+        .map(|at| shifted(at, view.skew));
     let next = next_status(view, plan, &outcome, last_event, fastrand::f64());
     let old = view.object.status.as_ref();
     if let Some(written) = apply::status(&context.client, &*view.object, old, &next, false).await? {
@@ -115,8 +116,14 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
             format!("The remote subscription could not be deleted and is left to expire by itself: {message}"),
         ),
     };
-    context.event(&*view.object, type_, reason, &text).await;
+    if let Release::Abandon { message } = release {
+        let id = view.status.subscription_id.as_deref().unwrap_or("unknown");
+        tracing::warn!(subscription = id, "left at Graph: {message}");
+        let labels = ["GraphSubscription", &Reason::DeletionAbandoned.to_string()];
+        context.metrics.failures.with_label_values(&labels).inc();
+    }
     apply::remove_finalizer(&context.client, &*view.object, FINALIZER).await?;
+    context.event(&*view.object, type_, reason, &text).await;
     forget_tenant_of_last(context, &view.object);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.inbox.done(uid, &view.origins);

@@ -10,7 +10,7 @@ use crate::policy::subscription::AppView;
 
 /// Another object for the same app, resource and change types that has better right: one that holds a subscription before one
 /// that does not, then the older, then by name.
-pub fn rival(context: &Context, object: &GraphSubscription, app: &AppView) -> Option<String> {
+pub fn rival(context: &Context, object: &GraphSubscription, app: &AppView, now: Timestamp) -> Option<String> {
     let change_type = object.spec.graph_change_type();
     context
         .stores
@@ -23,19 +23,19 @@ pub fn rival(context: &Context, object: &GraphSubscription, app: &AppView) -> Op
             let entry = context.apps.get(&other.tenant());
             entry.is_some_and(|entry| entry.fingerprint == app.fingerprint)
         })
-        .filter(|other| goes_before(other, object))
+        .filter(|other| goes_before(other, object, now))
         .map(|other| reference_to(&**other).to_string())
         .min()
 }
 
-fn goes_before(other: &GraphSubscription, object: &GraphSubscription) -> bool {
-    (holds(other) || strives(other)) && rank(other) < rank(object)
+fn goes_before(other: &GraphSubscription, object: &GraphSubscription, now: Timestamp) -> bool {
+    (holds(other, now) || strives(other)) && rank(other, now) < rank(object, now)
 }
 
-fn rank(object: &GraphSubscription) -> (bool, Option<Timestamp>, String, String) {
+fn rank(object: &GraphSubscription, now: Timestamp) -> (bool, Option<Timestamp>, String, String) {
     let created = object.metadata.creation_timestamp.as_ref().map(|at| at.0);
     (
-        !holds(object),
+        !holds(object, now),
         created,
         object.namespace().unwrap_or_default(),
         object.name_any(),
@@ -44,12 +44,13 @@ fn rank(object: &GraphSubscription) -> (bool, Option<Timestamp>, String, String)
 
 /// Whether it has the subscription that its spec asks for, or a create under way that may have made it. One for another
 /// resource, held until the spec was changed, gives no right to this one.
-fn holds(object: &GraphSubscription) -> bool {
+fn holds(object: &GraphSubscription, now: Timestamp) -> bool {
     object.status.as_ref().is_some_and(|status| {
+        let alive = status.subscription_id.is_some() && status.expiration_time.as_ref().is_none_or(|at| at.0 > now);
         let same = status.applied.as_ref().is_none_or(|applied| {
             applied.resource == object.spec.resource && applied.change_type == object.spec.graph_change_type()
         });
-        status.create_pending_since.is_some() || status.subscription_id.is_some() && same
+        status.create_pending_since.is_some() || alive && same
     })
 }
 
@@ -83,6 +84,10 @@ mod tests {
             "status": status,
         }))
         .unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-03-01T00:00:00Z".parse().unwrap()
     }
 
     fn holding(resource: &str) -> Value {
@@ -124,8 +129,8 @@ mod tests {
         ];
         for (name, older, younger, older_first, younger_first) in cases {
             let (older, younger) = (object("a", early, older), object("b", late, younger));
-            assert_eq!(goes_before(&older, &younger), older_first, "{name}");
-            assert_eq!(goes_before(&younger, &older), younger_first, "{name}");
+            assert_eq!(goes_before(&older, &younger, now()), older_first, "{name}");
+            assert_eq!(goes_before(&younger, &older, now()), younger_first, "{name}");
         }
     }
 
@@ -134,8 +139,10 @@ mod tests {
         let late = object("b", "2026-02-01T00:00:00Z", &json!({}));
         let mut sleeps = object("a", "2026-01-01T00:00:00Z", &json!({}));
         sleeps.spec.suspend = true;
-        assert!(!goes_before(&sleeps, &late));
+        assert!(!goes_before(&sleeps, &late, now()));
         sleeps.status = object("a", "2026-01-01T00:00:00Z", &holding("users")).status;
-        assert!(goes_before(&sleeps, &late), "Graph would refuse a second one");
+        assert!(goes_before(&sleeps, &late, now()), "Graph would refuse a second one");
+        sleeps.status.as_mut().unwrap().expiration_time = Some(condition::time(now()));
+        assert!(!goes_before(&sleeps, &late, now()), "it has expired");
     }
 }

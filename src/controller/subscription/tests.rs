@@ -57,6 +57,10 @@ async fn answer(State(remote): State<Remote>, request: Request) -> (StatusCode, 
     let id = path.rsplit('/').next().unwrap_or_default();
     match head.method.as_str() {
         "GET" if id == "subscriptions" => (StatusCode::OK, json!({ "value": *subscriptions }).to_string()),
+        "GET" if subscriptions.iter().any(|known| known["id"] == id) => {
+            let found = subscriptions.iter().find(|known| known["id"] == id);
+            (StatusCode::OK, json!(found).to_string())
+        }
         "POST" => {
             let mut made: Value = serde_json::from_slice(&body).unwrap();
             made["id"] = json!("made");

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Findings;
-use crate::controller::news::in_use;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
 use crate::api::tenant::{GraphTenant, GraphTenantStatus};
+use crate::controller::news::in_use;
 
 /// A clock this far off is told of; tokens and lifetimes begin to suffer.
 const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);

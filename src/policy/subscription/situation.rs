@@ -56,6 +56,8 @@ pub struct EndpointView {
     pub client_state: String,
     /// Whether something answers there. Graph does its handshake within the create.
     pub ready: bool,
+    /// Whether it was seen to answer at just these addresses, so that a living subscription may be given up for them.
+    pub proven: bool,
 }
 
 /// What Graph's list says about a subscription at our address.

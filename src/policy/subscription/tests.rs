@@ -44,6 +44,7 @@ fn endpoint() -> EndpointView {
         lifecycle_url: "l".to_owned(),
         client_state: "c".to_owned(),
         ready: true,
+        proven: true,
     }
 }
 
@@ -309,7 +310,7 @@ fn lifecycle_events_are_acted_on_once() {
         remote: Remote::Absent,
         ..case(subscribed())
     };
-    assert_eq!(decide(&removed), create(Cause::Removed(at(-9))));
+    assert_eq!(decide(&removed), create(Cause::Removed(at(-HOUR))));
     let renewed_just_now = GraphSubscriptionStatus {
         last_renewal_time: at_time(-60),
         ..subscribed()
@@ -627,6 +628,7 @@ fn what_failed_before_a_deletion_does_not_end_it_untried() {
             time: time(at(-700)),
             ..failed(HOUR).unwrap()
         }),
+        observed_generation: 0,
         ..subscribed()
     };
     for deleted in [-60, -600] {

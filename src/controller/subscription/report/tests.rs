@@ -82,6 +82,7 @@ fn view(status: GraphSubscriptionStatus) -> View {
         deleted_at: None,
         namespace_terminating: false,
         endpoint_recovered: false,
+        skew: SignedDuration::ZERO,
     };
     put(&mut view, status);
     view
@@ -497,7 +498,7 @@ fn what_a_lifecycle_event_asks_for_outlives_it() {
         let mut removed = view(subscribed_status());
         removed.lifecycle = vec![event(LifecycleEvent::SubscriptionRemoved, -9)];
         let status = next(&removed, &plan_now, &outcome);
-        assert_eq!(gaps_of(&status), [gap("Removed", -9, None)], "{plan_now:?}");
+        assert_eq!(gaps_of(&status), [gap("Removed", -HOUR, None)], "{plan_now:?}");
         put(&mut removed, status);
         removed.lifecycle.clear();
         removed.now = at(10);

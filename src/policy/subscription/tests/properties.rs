@@ -240,6 +240,7 @@ proptest! {
                 Plan::Release(Release::Delete { .. }) | Plan::LookUp => {
                     // It fails.
                     case.remote = Remote::NotAsked;
+                    case.status.observed_generation = 1;
                     case.status.failure = Some(Failure {
                         count: 1,
                         time: time(at(now)),

@@ -3,6 +3,7 @@
 use fastrand::Rng;
 
 use super::*;
+use crate::controller::subscription::observe::forgive;
 
 const HISTORIES: u64 = 1200;
 const MAXIMUM: i64 = 4230;
@@ -22,6 +23,7 @@ struct Held {
     id: String,
     resource: String,
     expires: i64,
+    renewed: i64,
 }
 
 /// How a call goes.
@@ -84,6 +86,7 @@ impl World {
                 id: format!("s{}", world.made),
                 resource: resource.to_owned(),
                 expires: world.now + minutes * 60,
+                renewed: world.now,
             };
             world.remote.push(held.clone());
             Ok(held)
@@ -94,7 +97,9 @@ impl World {
         self.call(|world| {
             let now = world.now;
             let held = world.remote.iter_mut().find(|held| held.id == id)?;
+            assert!(now >= held.renewed + 600, "renewed twice within ten minutes");
             held.expires = now + minutes * 60;
+            held.renewed = now;
             Some(held.clone())
         })
     }
@@ -129,6 +134,7 @@ fn obtained(held: &Held, how: Reason) -> Outcome {
 /// What the API server keeps, and the process that reads and writes it.
 struct Operator {
     view: View,
+    leads_since: i64,
 }
 
 impl Operator {
@@ -136,6 +142,7 @@ impl Operator {
     fn reconcile(&mut self, world: &mut World) -> Result<Option<Timestamp>, Crash> {
         let stored = self.view.object.status.clone().unwrap_or_default();
         self.view.status = stored;
+        forgive(&mut self.view.status, &self.view.object);
         self.view.now = at(world.now);
         self.view.remote = Remote::NotAsked;
         let mut plan_now = plan(&self.view.situation());
@@ -182,15 +189,32 @@ impl Operator {
                 expiration: remote.expiration,
                 how: Reason::Adopted,
             }),
-            Plan::Create { minutes, .. } => self.create(world, plan, *minutes),
-            Plan::Replace { id, minutes, .. } => match world.delete(id) {
-                Ok(()) => self.create(world, plan, *minutes),
-                Err(failed) => Ok(Outcome::Failed(failed)),
-            },
+            Plan::Create { minutes, .. } => {
+                forget_current(&mut self.view.status);
+                self.mark(world, plan)?;
+                Ok(self.create(world, *minutes))
+            }
+            Plan::Replace { id, minutes, .. } => {
+                self.mark(world, plan)?;
+                if let Err(failed) = world.delete(id) {
+                    return Ok(Outcome::Failed(failed));
+                }
+                world.may_crash()?;
+                forget_current(&mut self.view.status);
+                Ok(self.create(world, *minutes))
+            }
             Plan::Renew { id, minutes, .. } => {
-                let renewed = self.view.status.last_renewal_time.as_ref();
-                let spacing = renewed.is_none_or(|renewed| self.view.now >= renewed.0 + SignedDuration::from_mins(10));
-                assert!(spacing, "renewed twice within ten minutes");
+                if self.view.status.failure.is_some() || world.now < self.leads_since + 600 {
+                    let known = self.view.status.expiration_time.as_ref().map(|at| at.0);
+                    match world.list().map(|list| list.into_iter().find(|held| held.id == *id)) {
+                        Ok(Some(held)) if Some(at(held.expires)) > known => {
+                            return Ok(obtained(&held, Reason::Renewed));
+                        }
+                        Ok(Some(_)) => {}
+                        Ok(None) => return Ok(Outcome::Gone),
+                        Err(failed) => return Ok(Outcome::Failed(failed)),
+                    }
+                }
                 Ok(match world.renew(id, *minutes) {
                     Ok(Some(held)) => obtained(&held, Reason::Renewed),
                     Ok(None) => Outcome::Gone,
@@ -206,24 +230,26 @@ impl Operator {
         }
     }
 
-    fn create(&mut self, world: &mut World, plan: &Plan, minutes: i64) -> Result<Outcome, Crash> {
+    fn mark(&mut self, world: &mut World, plan: &Plan) -> Result<(), Crash> {
         world.may_crash()?;
         if let Some(gap) = gaps::opened_by(plan, self.view.now) {
             gaps::open(&mut self.view.status, gap);
         }
-        forget_current(&mut self.view.status);
         self.view.status.create_pending_since = Some(time(self.view.now));
         Arc::make_mut(&mut self.view.object).status = Some(self.view.status.clone());
-        world.may_crash()?;
+        world.may_crash()
+    }
+
+    fn create(&mut self, world: &mut World, minutes: i64) -> Outcome {
         let resource = self.view.object.spec.resource.clone();
-        Ok(match world.create(&resource, minutes) {
+        match world.create(&resource, minutes) {
             Ok(Ok(held)) => obtained(&held, Reason::Created),
             Ok(Err(id)) => match world.remote.iter().find(|held| held.id == id) {
                 Some(held) => obtained(held, Reason::Adopted),
                 None => Outcome::Failed(unavailable()),
             },
             Err(failed) => Outcome::Failed(failed),
-        })
+        }
     }
 
     fn status(&self) -> &GraphSubscriptionStatus {
@@ -261,7 +287,10 @@ impl History {
                 down_until: 0,
                 calm: false,
             },
-            operator: Operator { view: operator },
+            operator: Operator {
+                view: operator,
+                leads_since: 0,
+            },
             look: Some(0),
             longest_outage,
             crashes: 0,
@@ -280,7 +309,9 @@ impl History {
             } else {
                 self.crashes += 1;
                 // The next leader looks at everything at once; what was not acknowledged comes again.
-                self.look = Some(self.world.now + self.world.rng.i64(1..60));
+                let next = self.world.now + self.world.rng.i64(1..60);
+                self.look = Some(next);
+                self.operator.leads_since = next;
             }
             assert!(self.world.remote.len() <= 2, "they pile up: {:?}", self.world.remote);
         }
@@ -323,7 +354,10 @@ impl History {
             received: at(now),
         };
         match fate {
-            0..8 => self.world.down_until = now + self.world.rng.i64(1..self.longest_outage),
+            // One that follows at once would be a longer one.
+            0..8 if now > self.world.down_until + HOUR => {
+                self.world.down_until = now + self.world.rng.i64(1..self.longest_outage);
+            }
             8..14 if !self.world.remote.is_empty() => {
                 if self.holds_one() {
                     self.removals.push(now);
@@ -423,6 +457,9 @@ fn a_deletion_leaves_nothing_unless_graph_stays_away() {
         history.run_until(24 * HOUR);
         let deleted = history.world.now;
         history.operator.view.deleted_at = Some(at(deleted));
+        let metadata = &mut Arc::make_mut(&mut history.operator.view.object).metadata;
+        metadata.generation = Some(3);
+        metadata.deletion_timestamp = at_time(deleted);
         history.world.down_until = 0;
         let mut ended = false;
         while history.world.now < deleted + HOUR && !ended {
