@@ -97,7 +97,8 @@ pub async fn run(args: Args) -> RunResult {
     let registry = Registry::new();
     let queues = Queues::default();
     let (stores, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues);
-    let metrics = metrics::Metrics::new(&registry, &stores)?;
+    let observed = observed::Observed::default();
+    let metrics = metrics::Metrics::new(&registry, &stores, &observed)?;
     let health = health(&stores);
     let listener = TcpListener::bind(args.telemetry_listen).await?;
     let telemetry = axum::serve(listener, server::routes(health, registry.clone())).into_future();
@@ -116,7 +117,7 @@ pub async fn run(args: Args) -> RunResult {
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
         inbox: inbox::Inbox::default(),
-        observed: observed::Observed::default(),
+        observed,
         attempts: reconcile::Attempts::default(),
         written: written::Written::default(),
         refusals: tenant::Refusals::default(),

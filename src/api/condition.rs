@@ -82,6 +82,9 @@ pub enum Reason {
     // receiver and delivery
     PodsReady,
     PodsNotReady,
+    NotBuilt,
+    StorageFull,
+    StorageFailing,
     HandshakeSucceeded,
     ConnectionFailed,
     CertificateNotTrusted,

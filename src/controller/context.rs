@@ -146,7 +146,7 @@ impl Context {
         };
         let reference = object.object_ref(&());
         match tokio::time::timeout(EVENT_LIMIT, self.recorder.publish(&event, &reference)).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("event {reason} not written: {error}"),
             Err(_) => tracing::warn!("event {reason} not written: no answer in time"),
         }

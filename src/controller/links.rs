@@ -95,7 +95,7 @@ impl Link {
         let base = context
             .settings
             .receiver_address
-            .replace("{pod}", &format!("{}-{pod}", workload::name(&receiver.name)))
+            .replace("{pod}", &workload::pod_name(&receiver.name, pod))
             .replace("{service}", &workload::headless_name(&receiver.name))
             .replace("{namespace}", &namespace);
         Self {
@@ -182,11 +182,16 @@ impl Link {
     /// Keeps what the pod said, and wakes the objects whose status it changes.
     fn remember(&self, state: Result<PodState, String>) {
         let old = self.context.observed.put(&self.receiver, self.pod, state.clone());
-        let sinks =
-            |state: &Result<PodState, String>| state.as_ref().map(|state| state.sinks.clone()).map_err(Clone::clone);
-        if old.as_ref().map(sinks) != Some(sinks(&state)) {
-            let receiver = to_object(&self.receiver);
-            self.context.queues.receivers.push(receiver);
+        let alike = match (&old, &state) {
+            (Some(Ok(old)), Ok(new)) => old.alike(new),
+            (Some(Err(old)), Err(new)) => old == new,
+            _ => false,
+        };
+        if !alike {
+            if let Err(trouble) = &state {
+                tracing::warn!(receiver = %self.receiver, pod = self.pod, "{trouble}");
+            }
+            self.context.queues.receivers.push(to_object(&self.receiver));
         }
         let Ok(state) = state else { return };
         let received: HashMap<_, _> = state

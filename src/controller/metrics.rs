@@ -11,6 +11,9 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
 
 use super::apply::Object;
 use super::context::Stores;
+use super::observed::Observed;
+use super::receiver::workload;
+use crate::api::condition::{ConditionType, Reason};
 
 /// Counts and times reconciles.
 #[derive(Clone)]
@@ -101,7 +104,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers the metrics, those of the objects in `stores` among them.
-    pub fn new(registry: &Registry, stores: &Stores) -> prometheus::Result<Self> {
+    pub fn new(registry: &Registry, stores: &Stores, observed: &Observed) -> prometheus::Result<Self> {
         let metrics = Self {
             reconciles: Reconciles::new(registry)?,
             leader: IntGauge::new(
@@ -135,7 +138,10 @@ impl Metrics {
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.lifecycle.clone()))?;
         registry.register(Box::new(build))?;
-        registry.register(Box::new(Objects { stores: stores.clone() }))?;
+        registry.register(Box::new(Objects {
+            stores: stores.clone(),
+            observed: observed.clone(),
+        }))?;
         Ok(metrics)
     }
 }
@@ -143,6 +149,7 @@ impl Metrics {
 /// Reads the objects at scrape. What is unknown is absent, never 0.
 struct Objects {
     stores: Stores,
+    observed: Observed,
 }
 
 const OBJECT: [&str; 2] = ["namespace", "name"];
@@ -153,6 +160,12 @@ fn gauge(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec
 
 impl Objects {
     fn gather(&self) -> prometheus::Result<Vec<MetricFamily>> {
+        let mut families = self.subscriptions()?;
+        families.extend([self.credentials()?, self.pods()?, self.conditions()?]);
+        Ok(families.iter().flat_map(Collector::collect).collect())
+    }
+
+    fn subscriptions(&self) -> prometheus::Result<Vec<GaugeVec>> {
         let expiration = gauge(
             "teamsgraph_subscription_expiration_timestamp_seconds",
             "When the remote subscription expires.",
@@ -183,16 +196,6 @@ impl Objects {
             "Failed attempts since the last success.",
             &OBJECT,
         )?;
-        let credential = gauge(
-            "teamsgraph_tenant_credential_expiration_timestamp_seconds",
-            "When the tenant's certificate credential expires.",
-            &OBJECT,
-        )?;
-        let condition = gauge(
-            "teamsgraph_condition",
-            "Conditions: 1 when True, 0 when False, absent when Unknown; with the reason.",
-            &["kind", "namespace", "name", "type", "reason"],
-        )?;
         for subscription in self.stores.subscriptions.state() {
             let Some(status) = &subscription.status else { continue };
             let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
@@ -211,27 +214,64 @@ impl Objects {
                 .with_label_values(&labels)
                 .set(status.failure.as_ref().map_or(0.0, |failure| f64::from(failure.count)));
         }
+        Ok(vec![expiration, renewal, renewed, event, gaps, failing])
+    }
+
+    fn credentials(&self) -> prometheus::Result<GaugeVec> {
+        let family = gauge(
+            "teamsgraph_tenant_credential_expiration_timestamp_seconds",
+            "When the tenant's certificate credential expires.",
+            &OBJECT,
+        )?;
         for tenant in self.stores.tenants.state() {
             let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
-            let expiration = tenant
-                .status
-                .as_ref()
-                .and_then(|status| status.credential_expiration_time.as_ref());
-            set_time(&credential, &[&namespace, &name], expiration);
+            let status = tenant.status.as_ref();
+            let expiration = status.and_then(|status| status.credential_expiration_time.as_ref());
+            set_time(&family, &[&namespace, &name], expiration);
         }
-        set_conditions(&condition, &self.stores.tenants, |tenant| {
+        Ok(family)
+    }
+
+    fn pods(&self) -> prometheus::Result<GaugeVec> {
+        let family = gauge(
+            "teamsgraph_receiver_pod_reachable",
+            "Whether the leader can ask a receiver pod: 1, or 0 when lifecycle events are not read.",
+            &["namespace", "name", "pod"],
+        )?;
+        for (receiver, pod, reachable) in self.observed.reachable() {
+            let namespace = receiver.namespace.as_deref().unwrap_or_default();
+            let labels = [namespace, &receiver.name, &workload::pod_name(&receiver.name, pod)];
+            family.with_label_values(&labels).set(f64::from(u8::from(reachable)));
+        }
+        Ok(family)
+    }
+
+    fn conditions(&self) -> prometheus::Result<GaugeVec> {
+        let family = gauge(
+            "teamsgraph_condition",
+            "Conditions: 1 when True, 0 when False, absent when Unknown; with the reason.",
+            &["kind", "namespace", "name", "type", "reason"],
+        )?;
+        set_conditions(&family, &self.stores.tenants, |tenant| {
             tenant.status.as_ref().map(|status| status.conditions.as_slice())
         });
-        set_conditions(&condition, &self.stores.receivers, |receiver| {
+        set_conditions(&family, &self.stores.receivers, |receiver| {
             receiver.status.as_ref().map(|status| status.conditions.as_slice())
         });
-        set_conditions(&condition, &self.stores.subscriptions, |subscription| {
+        set_conditions(&family, &self.stores.subscriptions, |subscription| {
             subscription.status.as_ref().map(|status| status.conditions.as_slice())
         });
-        let families = [
-            expiration, renewal, renewed, event, gaps, failing, credential, condition,
-        ];
-        Ok(families.iter().flat_map(Collector::collect).collect())
+        for subscription in self.stores.subscriptions.state() {
+            // One that was never looked at is not subscribed either.
+            let status = subscription.status.as_ref();
+            if status.is_none_or(|status| status.conditions.is_empty()) {
+                let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
+                let (type_, reason) = (ConditionType::Subscribed.to_string(), Reason::Progressing.to_string());
+                let labels = ["GraphSubscription", &namespace, &name, &type_, &reason];
+                family.with_label_values(&labels).set(0.0);
+            }
+        }
+        Ok(family)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the receiver pods last said about themselves.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -18,6 +18,42 @@ pub struct PodState {
     /// Sinks.
     #[serde(default)]
     pub sinks: Vec<SinkState>,
+    /// Ids of the keys that it has.
+    #[serde(default)]
+    pub key_ids: Vec<String>,
+    /// How its log fares.
+    #[serde(default)]
+    pub storage: StorageState,
+}
+
+impl PodState {
+    /// Whether it says the same about itself as `other`; the subscriptions' events aside.
+    pub fn alike(&self, other: &Self) -> bool {
+        (&self.sinks, &self.key_ids, &self.storage) == (&other.sinks, &other.key_ids, &other.storage)
+    }
+}
+
+/// How the log of a pod fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StorageState {
+    /// In one word.
+    #[serde(default)]
+    pub state: Storage,
+    /// Why it cannot be written.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
+/// Whether a log takes events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Storage {
+    /// It does.
+    #[default]
+    Ok,
+    /// Not until some were delivered.
+    Full,
+    /// It cannot be written.
+    Failing,
 }
 
 /// When events last came for a subscription.
@@ -47,9 +83,12 @@ pub struct SinkState {
     pub dead_letters: u64,
 }
 
-/// States by receiver and pod number.
-#[derive(Default)]
-pub struct Observed(Mutex<HashMap<(ObjectRef, i32), Result<PodState, String>>>);
+/// What a pod said, or why it could not be asked, by receiver and pod number.
+type States = HashMap<(ObjectRef, i32), Result<PodState, String>>;
+
+/// States of all pods.
+#[derive(Clone, Default)]
+pub struct Observed(Arc<Mutex<States>>);
 
 impl Observed {
     /// Remembers what a pod said, or why it could not be asked. Returns what was known before.
@@ -80,6 +119,15 @@ impl Observed {
             .iter()
             .filter(|((of, _), _)| of == receiver)
             .map(|(_, state)| state.clone())
+            .collect()
+    }
+
+    /// Whether each pod could be asked.
+    pub fn reachable(&self) -> Vec<(ObjectRef, i32, bool)> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states
+            .iter()
+            .map(|((receiver, pod), state)| (receiver.clone(), *pod, state.is_ok()))
             .collect()
     }
 

@@ -17,6 +17,7 @@ use kube::{Api, ResourceExt};
 
 use super::apply;
 use super::context::{Context, asked, reference_to};
+use super::observed::PodState;
 use super::reconcile::{Error, guard};
 use crate::api::IN_USE_FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason};
@@ -51,7 +52,7 @@ struct Findings {
 
 /// Brings one receiver to what its spec says.
 pub async fn reconcile(object: Arc<NotificationReceiver>, context: Arc<Context>) -> Action {
-    let work = run(object.clone(), &context);
+    let work = Box::pin(run(object.clone(), &context));
     guard(object, &context.attempts, &context.metrics.reconciles, work).await
 }
 
@@ -71,64 +72,74 @@ async fn run(object: Arc<NotificationReceiver>, context: &Context) -> Result<Act
         Some(held) => Arc::new(held),
         None => object,
     };
-    let findings = build(context, &object, &reference, users).await?;
+    let findings = Findings {
+        users,
+        ..build(context, &object, &reference).await?
+    };
     report(context, &object, &reference, &findings).await
 }
 
-async fn build(
+/// Builds what the pods need and looks whether they answer. What cannot be built now leaves what was built before at work.
+async fn build(context: &Context, object: &NotificationReceiver, reference: &ObjectRef) -> Result<Findings, Error> {
+    let (set, keyring, refusal) = match set_up(context, object, reference).await? {
+        Ok((set, keyring)) => (Some(set), Some(keyring), None),
+        Err(refusal) => (
+            workload::find(&context.client, object).await?,
+            context.keyrings.get(reference),
+            Some(refusal),
+        ),
+    };
+    let ready_replicas = set.as_ref().map_or(0, ready);
+    let handshake = match &keyring {
+        Some(keyring) if ready_replicas > 0 => Some(shake_hands(context, object, reference, keyring).await),
+        _ => None,
+    };
+    let key_id = keyring.and_then(|keyring| keyring.active().map(|(id, _)| id.to_owned()));
+    Ok(Findings {
+        refusal,
+        ready_replicas,
+        key_id,
+        handshake,
+        users: Vec::new(),
+    })
+}
+
+async fn set_up(
     context: &Context,
     object: &NotificationReceiver,
     reference: &ObjectRef,
-    users: Vec<String>,
-) -> Result<Findings, Error> {
-    let nothing = Findings {
-        refusal: None,
-        ready_replicas: 0,
-        key_id: None,
-        handshake: None,
-        users,
-    };
+) -> Result<Result<(StatefulSet, Keyring), Refusal>, Error> {
     if let Some(refusal) = missing_secret(context, object).await? {
-        return Ok(Findings {
-            refusal: Some(refusal),
-            ..nothing
-        });
+        return Ok(Err(refusal));
     }
     let keyring = match keyring::ensure(&context.client, object).await? {
-        Ok(keyring) => keyring,
-        Err(refusal) => {
-            return Ok(Findings {
-                refusal: Some(refusal),
-                ..nothing
-            });
-        }
+        Ok(keyring) => advanced(context, object, reference, keyring),
+        Err(refusal) => return Ok(Err(refusal)),
     };
     // Without the key nothing can be decided about a subscription, and no change of an object tells that it was read.
     if context.keyrings.put(reference.clone(), keyring.clone()) {
         wake_users(context, reference);
     }
-    let set = match workload::apply(&context.client, object, &context.settings).await? {
-        Ok(set) => set,
-        Err(refusal) => {
-            return Ok(Findings {
-                refusal: Some(refusal),
-                ..nothing
-            });
+    match workload::apply(&context.client, object, &context.settings).await {
+        Ok(set) => Ok(set.map(|set| (set, keyring))),
+        Err(kube::Error::Api(status)) if [400, 403, 422].contains(&status.code) => {
+            let message = format!("the cluster refuses what the pods need: {}", status.message);
+            Ok(Err(Refusal::waiting(Reason::NotBuilt, message)))
         }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new key counts from when every pod has it: a path that a pod does not know yet is refused.
+fn advanced(context: &Context, object: &NotificationReceiver, reference: &ObjectRef, keyring: Keyring) -> Keyring {
+    let pods = context.observed.of(reference);
+    let all_told = i32::try_from(pods.len()).is_ok_and(|told| told >= object.spec.replicas);
+    let has = |pod: &Result<PodState, String>, id: &str| {
+        pod.as_ref()
+            .is_ok_and(|pod| pod.key_ids.iter().any(|known| known == id))
     };
-    let ready_replicas = ready(&set);
-    let handshake = if ready_replicas > 0 {
-        Some(shake_hands(context, object, reference, &keyring).await)
-    } else {
-        None
-    };
-    let key_id = keyring.active().map(|(id, _)| id.to_owned());
-    Ok(Findings {
-        ready_replicas,
-        key_id,
-        handshake,
-        ..nothing
-    })
+    let was = object.status.as_ref().and_then(|status| status.key_id.as_deref());
+    keyring.advanced(|newest| all_told && pods.iter().all(|pod| has(pod, newest)), was)
 }
 
 fn ready(set: &StatefulSet) -> i32 {

@@ -106,6 +106,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         tenants: tenant_writer,
         subscriptions: subscription_writer,
     };
+    let observed = super::observed::Observed::default();
     let reporter = Reporter {
         controller: "test".to_owned(),
         instance: None,
@@ -114,14 +115,14 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         http: crate::graph::http_client().unwrap(),
         recorder: Recorder::new(client.clone(), reporter),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
-        metrics: Metrics::new(&registry, &stores).unwrap(),
+        metrics: Metrics::new(&registry, &stores, &observed).unwrap(),
         stores,
         queues: Queues::default(),
         apps: super::apps::Apps::default(),
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         inbox: super::inbox::Inbox::default(),
-        observed: super::observed::Observed::default(),
+        observed,
         attempts: super::reconcile::Attempts::default(),
         written: super::written::Written::default(),
         refusals: super::tenant::Refusals::default(),

@@ -84,7 +84,11 @@ impl Key {
 
 /// Keys by id. New derivations use the active one; all are accepted.
 #[derive(Clone, Debug, Default)]
-pub struct Keyring(BTreeMap<String, Key>);
+pub struct Keyring {
+    keys: BTreeMap<String, Key>,
+    /// Id of the active key, where it is not the newest.
+    active: Option<String>,
+}
 
 /// A request path that was proved genuine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,27 +114,40 @@ impl Keyring {
                 _ => malformed.push(id.to_owned()),
             }
         }
-        (Self(keys), malformed)
+        (Self { keys, active: None }, malformed)
     }
 
-    /// The key for new derivations: the one with the greatest id. Ids are made to sort by age.
+    /// The same keys, with the newest as the active one if everybody is `ready` for it; until then the one that `was`.
+    #[must_use]
+    pub fn advanced(mut self, ready: impl Fn(&str) -> bool, was: Option<&str>) -> Self {
+        let newest = self.keys.last_key_value().map(|(id, _)| id.as_str());
+        self.active = was
+            .filter(|was| self.keys.contains_key(*was) && !newest.is_some_and(ready))
+            .map(str::to_owned);
+        self
+    }
+
+    /// The key for new derivations: the one with the greatest id, unless not everybody has it yet. Ids are made to sort by age.
     pub fn active(&self) -> Option<(&str, &Key)> {
-        self.0.last_key_value().map(|(id, key)| (id.as_str(), key))
+        let chosen = self.active.as_ref().and_then(|id| self.keys.get_key_value(id));
+        chosen
+            .or_else(|| self.keys.last_key_value())
+            .map(|(id, key)| (id.as_str(), key))
     }
 
     /// All keys with their ids, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Key)> {
-        self.0.iter().map(|(id, key)| (id.as_str(), key))
+        self.keys.iter().map(|(id, key)| (id.as_str(), key))
     }
 
     /// A key by id.
     pub fn get(&self, id: &str) -> Option<&Key> {
-        self.0.get(id)
+        self.keys.get(id)
     }
 
     /// Whether `token` is the internal token of any key, in constant time per key.
     pub fn admits_internal(&self, token: &str) -> bool {
-        self.0.values().any(|key| equal(&key.internal_token(), token))
+        self.keys.values().any(|key| equal(&key.internal_token(), token))
     }
 
     /// Whom a path is for; `None` unless its proof holds. `path` is what follows the receiver's prefix.
@@ -142,7 +159,7 @@ impl Keyring {
             _ => return None,
         };
         let (key_id, uid, proof) = (parts.next()?, parts.next()?, parts.next()?);
-        let genuine = parts.next().is_none() && equal(&self.0.get(key_id)?.path_proof(channel, uid), proof);
+        let genuine = parts.next().is_none() && equal(&self.keys.get(key_id)?.path_proof(channel, uid), proof);
         genuine.then(|| Addressee {
             uid: uid.to_owned(),
             key_id: key_id.to_owned(),
@@ -192,6 +209,18 @@ mod tests {
         ]);
         assert_eq!(malformed, ["short", "b/ad"]);
         keyring
+    }
+
+    #[test]
+    fn a_new_key_counts_when_everybody_has_it() {
+        let active = |ready: bool, was: Option<&str>| {
+            let keyring = keyring().advanced(|newest| ready && newest == "k2", was);
+            keyring.active().unwrap().0.to_owned()
+        };
+        assert_eq!(active(false, Some("k1")), "k1");
+        assert_eq!(active(true, Some("k1")), "k2");
+        assert_eq!(active(false, None), "k2", "nothing was made with an older one");
+        assert_eq!(active(false, Some("k0")), "k2", "the one before is gone");
     }
 
     #[test]

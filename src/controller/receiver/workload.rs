@@ -37,6 +37,11 @@ pub fn name(receiver: &str) -> String {
     format!("{receiver}-receiver")
 }
 
+/// Name of a receiver's pod.
+pub fn pod_name(receiver: &str, pod: i32) -> String {
+    format!("{}-{pod}", name(receiver))
+}
+
 /// Name of the Service that gives each pod a name.
 pub fn headless_name(receiver: &str) -> String {
     format!("{receiver}-receiver-pods")
@@ -123,6 +128,12 @@ pub async fn apply(
         None => ensure::remove(&routes, &name).await?,
     }
     Ok(Ok(set))
+}
+
+/// The StatefulSet as it is, if there is one.
+pub async fn find(client: &Client, receiver: &NotificationReceiver) -> Result<Option<StatefulSet>, kube::Error> {
+    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), &receiver.namespace().unwrap_or_default());
+    sets.get_opt(&name(&receiver.name_any())).await
 }
 
 fn metadata(receiver: &NotificationReceiver, name: &str) -> Value {

@@ -57,7 +57,11 @@ async fn answer(State(remote): State<Remote>, request: Request) -> (StatusCode, 
     let id = path.rsplit('/').next().unwrap_or_default();
     match head.method.as_str() {
         "GET" if id == "subscriptions" => (StatusCode::OK, json!({ "value": *subscriptions }).to_string()),
-        "GET" if subscriptions.iter().any(|known| known["id"] == id) => {
+        "GET"
+            if subscriptions
+                .iter()
+                .any(|known| known["id"] == id && known["gone"] != true) =>
+        {
             let found = subscriptions.iter().find(|known| known["id"] == id);
             (StatusCode::OK, json!(found).to_string())
         }
@@ -304,8 +308,38 @@ async fn a_deletion_does_not_take_an_unknown_address_for_an_absence() {
     });
     let client = api_server(&log, keeps(object.clone()));
     let (context, _writers) = prepare(&client, &remote, &object);
-    run(Arc::new(object), &context).await.unwrap();
+    let object = Arc::new(object);
+    run(object.clone(), &context).await.unwrap();
     assert_eq!(lines(&log), ["api PATCH status"], "the finalizer stays");
+    let mut later = (*context.written.newest(object)).clone();
+    assert!(later.status.as_ref().unwrap().create_pending_since.is_some());
+    later.status.as_mut().unwrap().failure = None;
+    run(Arc::new(later), &context).await.unwrap();
+    assert_eq!(lines(&log), ["api PATCH status"], "and the next time too");
+}
+
+#[tokio::test]
+async fn what_the_list_shows_and_is_gone_is_not_adopted() {
+    let log = Log::default();
+    let mut ghost = remote_subscription("ghost", "users", WEBHOOK, 2);
+    ghost["gone"] = json!(true);
+    let remote = Remote::start(vec![ghost], &log).await;
+    let object = object(&json!({}), &json!({}));
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(Arc::new(object), &context).await.unwrap();
+    let graph: Vec<_> = lines(&log)
+        .into_iter()
+        .filter(|line| line.starts_with("graph"))
+        .collect();
+    assert_eq!(
+        graph,
+        [
+            "graph GET /v1.0/subscriptions",
+            "graph GET /v1.0/subscriptions/ghost",
+            "graph POST /v1.0/subscriptions",
+        ]
+    );
 }
 
 #[tokio::test]

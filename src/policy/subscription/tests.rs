@@ -673,4 +673,27 @@ fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
     };
     assert_eq!(refused(&decide(&drifted(HOUR))), (Reason::ReceiverNotReady, false));
     assert_eq!(decide(&drifted(0)), renew());
+    let unproven = |renewal| Case {
+        endpoint: Ok(EndpointView {
+            proven: false,
+            ..endpoint()
+        }),
+        ..drifted(renewal)
+    };
+    assert_eq!(refused(&decide(&unproven(HOUR))), (Reason::ReceiverNotReady, false));
+    assert_eq!(decide(&unproven(0)), renew());
+    let proven = Case {
+        endpoint: Ok(endpoint()),
+        ..drifted(HOUR)
+    };
+    assert!(matches!(decide(&proven), Plan::Replace { .. }));
+    let mut other_resource = Case {
+        endpoint: unproven(HOUR).endpoint,
+        ..case(subscribed())
+    };
+    other_resource.status.applied.as_mut().unwrap().resource = "users".to_owned();
+    assert!(
+        matches!(decide(&other_resource), Plan::Replace { .. }),
+        "the address stays the same"
+    );
 }
