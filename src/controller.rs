@@ -20,13 +20,14 @@ mod testing;
 mod watching;
 mod written;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Client;
 use kube::runtime::controller::Action;
@@ -42,6 +43,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::apply::Object;
 use self::context::{Context, Queues, Settings};
 use self::lease::Candidate;
+use self::watching::Unlisted;
 use crate::RunResult;
 use crate::telemetry::health::Health;
 use crate::telemetry::server;
@@ -96,10 +98,10 @@ pub async fn run(args: Args) -> RunResult {
     let client = Client::try_from(config)?;
     let registry = Registry::new();
     let queues = Queues::default();
-    let (stores, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues);
+    let (stores, unlisted, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues);
     let observed = observed::Observed::default();
     let metrics = metrics::Metrics::new(&registry, &stores, &observed)?;
-    let health = health(&stores);
+    let health = health(unlisted.clone());
     let listener = TcpListener::bind(args.telemetry_listen).await?;
     let telemetry = axum::serve(listener, server::routes(health, registry.clone())).into_future();
     let reporter = Reporter {
@@ -146,7 +148,7 @@ pub async fn run(args: Args) -> RunResult {
             tracing::info!("leading");
             context.metrics.leader.set(1);
             let _ = context.leading_since.set(std::time::Instant::now());
-            lead(context, stop).await;
+            lead(context, unlisted, stop).await;
         }
     });
     let mut candidacy = std::pin::pin!(candidate.run(&leading));
@@ -184,20 +186,18 @@ pub async fn run(args: Args) -> RunResult {
 }
 
 /// A watch or controller that ends takes the process along, so there is nothing to look at for liveness.
-fn health(stores: &context::Stores) -> Health {
-    let stores = stores.clone();
+fn health(unlisted: Unlisted) -> Health {
     Health::default().ready("objects", move || {
-        filled(&stores.tenants)?;
-        filled(&stores.receivers)?;
-        filled(&stores.subscriptions)
+        let unlisted = unlisted.borrow();
+        let kinds: Vec<_> = unlisted.iter().copied().collect();
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{} were not listed yet: are the CRDs installed?",
+            kinds.join(", ")
+        ))
     })
-}
-
-fn filled<K: Object>(store: &Store<K>) -> Result<(), String> {
-    let ready = store.wait_until_ready().now_or_never();
-    ready
-        .map(drop)
-        .ok_or_else(|| format!("{} were not listed yet: are the CRDs installed?", K::plural(&())))
 }
 
 async fn shutdown_signal() -> std::io::Result<()> {
@@ -211,16 +211,10 @@ async fn shutdown_signal() -> std::io::Result<()> {
 }
 
 /// The leader's work: a controller per kind, and the links to the receiver pods.
-async fn lead(context: Arc<Context>, stop: CancellationToken) {
+async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationToken) {
     // What is not in the stores yet would be taken for absent.
-    let stores = &context.stores;
-    let ready = futures::future::join3(
-        stores.tenants.wait_until_ready(),
-        stores.receivers.wait_until_ready(),
-        stores.subscriptions.wait_until_ready(),
-    );
     tokio::select! {
-        _ = ready => {}
+        _ = unlisted.wait_for(BTreeSet::is_empty) => {}
         () = stop.cancelled() => return,
     }
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));

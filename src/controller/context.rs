@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -155,6 +155,14 @@ impl Context {
     /// For how long this process has led.
     pub fn leads_for(&self) -> Duration {
         self.leading_since.get().map(Instant::elapsed).unwrap_or_default()
+    }
+
+    /// Microsoft's clock minus this cluster's, as the client of a tenant corrects it.
+    pub fn skew(&self, tenant: &Reference) -> SignedDuration {
+        let graph = self.apps.get(tenant).and_then(|entry| entry.graph.ok());
+        graph.map_or(SignedDuration::ZERO, |graph| {
+            graph.now().duration_since(Timestamp::now())
+        })
     }
 
     /// Whether a namespace is going away, or gone.

@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::apply::WORKLOADS;
 use crate::policy::identity::fingerprint;
 
+/// Label that says who made an object.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Fingerprint of what an object was made from.
 const APPLIED_ANNOTATION: &str = "teamsgraph.dev/applied";
 
@@ -36,6 +38,9 @@ where
     let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
     if let Some(found) = api.get_opt(name).await? {
         let as_it_is = serde_json::to_value(&found).map_err(kube::Error::SerdeError)?;
+        if !is_ours(as_it_is["metadata"]["labels"][MANAGED_BY].as_str()) {
+            return Err(taken(&wanted));
+        }
         if holds(&as_it_is, &wanted) {
             return Ok(found);
         }
@@ -65,6 +70,22 @@ pub fn holds(found: &Value, wanted: &Value) -> bool {
     }
 }
 
+fn is_ours(managed_by: Option<&str>) -> bool {
+    managed_by == Some(WORKLOADS)
+}
+
+/// A user's own object with the name that ours would have is not taken over: it would go with the receiver.
+fn taken(wanted: &Value) -> kube::Error {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let message = format!(
+        "{} {} exists and was not made by this operator; remove it, or give the receiver another name",
+        text(&wanted["kind"]),
+        text(&wanted["metadata"]["name"])
+    );
+    let status = kube::core::Status::failure(&message, "AlreadyExists").with_code(422);
+    kube::Error::Api(status.boxed())
+}
+
 /// The server leaves empty lists out of what it returns.
 fn is_empty(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
@@ -79,11 +100,7 @@ pub async fn remove<K: Clone + Debug + DeserializeOwned + ResourceExt>(
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         other => other?,
     };
-    let ours = found
-        .labels()
-        .get("app.kubernetes.io/managed-by")
-        .is_some_and(|by| by == "teams-graph-operator");
-    if ours {
+    if is_ours(found.labels().get(MANAGED_BY).map(String::as_str)) {
         api.delete(name, &DeleteParams::default()).await?;
     }
     Ok(())

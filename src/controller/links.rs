@@ -16,6 +16,7 @@ use super::context::{Context, reference_to, to_object};
 use super::inbox::Origin;
 use super::observed::PodState;
 use super::receiver::workload;
+use super::subscription::observe::shifted;
 use crate::api::receiver_config::CONTROLLER_CONSUMER;
 use crate::api::reference::ObjectRef as Reference;
 use crate::policy::subscription::{Lifecycle, LifecycleEvent};
@@ -205,9 +206,11 @@ impl Link {
                 .status
                 .as_ref()
                 .and_then(|status| status.last_event_time.as_ref());
-            received
-                .get(uid)
-                .is_some_and(|at| shown.is_none_or(|shown| *at >= shown.0 + EVENT_TIME_GRAIN))
+            // A status is kept in Graph's time.
+            received.get(uid).is_some_and(|at| {
+                let at = shifted(*at, self.context.skew(&subscription.tenant()));
+                shown.is_none_or(|shown| at >= shown.0 + EVENT_TIME_GRAIN)
+            })
         });
     }
 

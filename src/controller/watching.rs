@@ -1,5 +1,6 @@
 //! The watches: every replica keeps the objects at hand; what changes is put where the leader's controllers find it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use futures::{StreamExt, TryStreamExt};
@@ -18,12 +19,15 @@ use crate::api::tenant::GraphTenant;
 /// Below the 240 s after which some load balancers drop an idle connection without a word. A watch that says nothing for
 /// longer, not even a bookmark, is begun anew.
 const WATCH_TIMEOUT_SECONDS: u32 = 200;
+/// Kinds that were not listed yet. (A store's own `wait_until_ready` wakes only who asked last.)
+pub type Unlisted = tokio::sync::watch::Receiver<BTreeSet<&'static str>>;
+
 /// Starts the three watches. The future ends only if a watch ends, which is a reason to end the process.
 pub fn start(
     client: &Client,
     namespace: Option<&str>,
     queues: &Queues,
-) -> (Stores, impl Future<Output = String> + use<>) {
+) -> (Stores, Unlisted, impl Future<Output = String> + use<>) {
     let (tenants, tenant_writer) = store::<GraphTenant>();
     let (receivers, receiver_writer) = store::<NotificationReceiver>();
     let (subscriptions, subscription_writer) = store::<GraphSubscription>();
@@ -32,19 +36,28 @@ pub fn start(
         receivers,
         subscriptions,
     };
+    let kinds = ["GraphTenant", "NotificationReceiver", "GraphSubscription"];
+    let (listed, unlisted) = tokio::sync::watch::channel(BTreeSet::from(kinds));
     let changes = Changes {
         stores: stores.clone(),
         queues: queues.clone(),
     };
     let watches = [
-        tokio::spawn(watch(api(client, namespace), tenant_writer, "GraphTenant", {
-            let changes = changes.clone();
-            move |tenant| changes.tenant(tenant)
-        })),
+        tokio::spawn(watch(
+            api(client, namespace),
+            tenant_writer,
+            "GraphTenant",
+            listed.clone(),
+            {
+                let changes = changes.clone();
+                move |tenant| changes.tenant(tenant)
+            },
+        )),
         tokio::spawn(watch(
             api(client, namespace),
             receiver_writer,
             "NotificationReceiver",
+            listed.clone(),
             {
                 let changes = changes.clone();
                 move |receiver| changes.receiver(receiver)
@@ -54,6 +67,7 @@ pub fn start(
             api(client, namespace),
             subscription_writer,
             "GraphSubscription",
+            listed,
             move |subscription| {
                 changes.subscription(subscription);
             },
@@ -66,7 +80,7 @@ pub fn start(
             |kind| format!("the watch on {kind} ended"),
         )
     };
-    (stores, ended)
+    (stores, unlisted, ended)
 }
 
 /// The API of a kind, in one namespace or all.
@@ -81,6 +95,7 @@ async fn watch<K: Object>(
     api: Api<K>,
     writer: kube::runtime::reflector::store::Writer<K>,
     kind: &'static str,
+    listed: tokio::sync::watch::Sender<BTreeSet<&'static str>>,
     changed: impl Fn(&K) + Send + 'static,
 ) -> &'static str {
     let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
@@ -91,7 +106,11 @@ async fn watch<K: Object>(
         .inspect_err(|error| tracing::warn!(kind, "watch: {error}"));
     let mut events = Box::pin(events);
     while let Some(event) = events.next().await {
-        tell(event.ok(), &store, &changed);
+        let event = event.ok();
+        if let Some(watcher::Event::InitDone) = event {
+            listed.send_if_modified(|unlisted| unlisted.remove(kind));
+        }
+        tell(event, &store, &changed);
     }
     kind
 }

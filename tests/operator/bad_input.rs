@@ -20,9 +20,7 @@ async fn credentials_that_are_missing_or_wrong() {
     world.apply(SUBSCRIPTION, "calls", subscription_spec()).await;
     world.run_receiver("calls").await;
 
-    let message = world
-        .condition(TENANT, "contoso", "Ready", "False", "SecretNotFound")
-        .await;
+    let message = world.told(TENANT, "contoso", "Ready", "False", "SecretNotFound").await;
     assert!(
         message.contains("spec.credentials.clientSecret.secretRef: Secret app does not exist"),
         "{message}"
@@ -30,17 +28,16 @@ async fn credentials_that_are_missing_or_wrong() {
     world
         .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "SecretNotFound")
         .await;
-    world.event(TENANT, "contoso", "SecretNotFound").await;
 
     world.secret("app", &[("password", "x")]).await;
     let message = world
-        .condition(TENANT, "contoso", "Authenticated", "False", "SecretKeyMissing")
+        .told(TENANT, "contoso", "Authenticated", "False", "SecretKeyMissing")
         .await;
     assert!(message.contains("no text under the key client-secret"), "{message}");
 
     world.secret("app", &[("client-secret", "wrong")]).await;
     let message = world
-        .condition(TENANT, "contoso", "Authenticated", "False", "CredentialsRejected")
+        .told(TENANT, "contoso", "Authenticated", "False", "CredentialsRejected")
         .await;
     assert!(!message.contains("wrong\""), "{message}");
     world.condition(TENANT, "contoso", "Ready", "True", "Accepted").await;
@@ -50,7 +47,6 @@ async fn credentials_that_are_missing_or_wrong() {
     world
         .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "CredentialsRejected")
         .await;
-    world.event(TENANT, "contoso", "CredentialsRejected").await;
     let metrics = world.metrics(world.telemetry_port).await;
     assert!(
         metrics.contains("teamsgraph_failures_total{kind=\"GraphTenant\",reason=\"CredentialsRejected\"}"),
@@ -74,13 +70,13 @@ async fn a_tenant_or_app_that_microsoft_does_not_know() {
     spec["tenantId"] = json!("99999999-0000-4000-8000-000000000000");
     world.apply(TENANT, "contoso", spec).await;
     world
-        .condition(TENANT, "contoso", "Authenticated", "False", "UnknownTenant")
+        .told(TENANT, "contoso", "Authenticated", "False", "UnknownTenant")
         .await;
     let mut spec = world.tenant_spec();
     spec["clientId"] = json!("99999999-0000-4000-8000-000000000000");
     world.apply(TENANT, "contoso", spec).await;
     world
-        .condition(TENANT, "contoso", "Authenticated", "False", "UnknownApplication")
+        .told(TENANT, "contoso", "Authenticated", "False", "UnknownApplication")
         .await;
 }
 
@@ -164,9 +160,8 @@ async fn certificates_good_expiring_expired_and_broken() {
         .condition(TENANT, "contoso", "CredentialsValid", "False", "CertificateExpired")
         .await;
     world
-        .condition(TENANT, "contoso", "Authenticated", "False", "CertificateExpired")
+        .told(TENANT, "contoso", "Authenticated", "False", "CertificateExpired")
         .await;
-    world.event(TENANT, "contoso", "CertificateExpired").await;
 
     world
         .secret("certificate", &[("tls.crt", "not a certificate"), ("tls.key", &key)])
@@ -186,13 +181,12 @@ async fn missing_consent_is_told_before_the_create_and_heals() {
     world.apply_all().await;
     world.run_receiver("calls").await;
     let message = world
-        .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "PermissionMissing")
+        .told(SUBSCRIPTION, "calls", "Subscribed", "False", "PermissionMissing")
         .await;
     assert!(message.contains("CallRecords.Read.All"), "{message}");
     world
-        .condition(TENANT, "contoso", "PermissionsGranted", "False", "PermissionMissing")
+        .told(TENANT, "contoso", "PermissionsGranted", "False", "PermissionMissing")
         .await;
-    world.event(SUBSCRIPTION, "calls", "PermissionMissing").await;
     let requests = world.simulator_get("requests").await;
     let creates = requests
         .as_array()
@@ -221,9 +215,8 @@ async fn a_403_from_graph_is_tried_again_slowly() {
     world.apply_all().await;
     world.run_receiver("calls").await;
     world
-        .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "Forbidden")
+        .told(SUBSCRIPTION, "calls", "Subscribed", "False", "Forbidden")
         .await;
-    world.event(SUBSCRIPTION, "calls", "Forbidden").await;
     world.simulator_delete("faults").await;
     world
         .condition(SUBSCRIPTION, "calls", "Subscribed", "True", "Succeeded")
@@ -238,13 +231,12 @@ async fn specs_that_cannot_work_are_stalled_with_the_remedy() {
     spec["changeTypes"] = json!(["Created", "Deleted"]);
     world.apply(SUBSCRIPTION, "deleted", spec).await;
     let message = world
-        .condition(SUBSCRIPTION, "deleted", "Stalled", "True", "InvalidSpec")
+        .told(SUBSCRIPTION, "deleted", "Stalled", "True", "InvalidSpec")
         .await;
     assert_eq!(
         message,
         "spec.changeTypes: Deleted is not supported for communications/callRecords; supported: Created, Updated"
     );
-    world.event(SUBSCRIPTION, "deleted", "InvalidSpec").await;
 
     let mut spec = subscription_spec();
     spec["resource"] = json!("users");
@@ -260,13 +252,13 @@ async fn specs_that_cannot_work_are_stalled_with_the_remedy() {
     spec["tenantRef"] = json!({ "name": "nobody" });
     world.apply(SUBSCRIPTION, "no-tenant", spec).await;
     world
-        .condition(SUBSCRIPTION, "no-tenant", "Ready", "False", "TenantNotFound")
+        .told(SUBSCRIPTION, "no-tenant", "Ready", "False", "TenantNotFound")
         .await;
     let mut spec = subscription_spec();
     spec["receiverRef"] = json!({ "name": "nobody" });
     world.apply(SUBSCRIPTION, "no-receiver", spec).await;
     world
-        .condition(SUBSCRIPTION, "no-receiver", "Ready", "False", "ReceiverNotFound")
+        .told(SUBSCRIPTION, "no-receiver", "Ready", "False", "ReceiverNotFound")
         .await;
 }
 
@@ -276,10 +268,9 @@ async fn of_two_for_the_same_resource_the_younger_waits() {
     world.subscribed().await;
     world.apply(SUBSCRIPTION, "twin", subscription_spec()).await;
     let message = world
-        .condition(SUBSCRIPTION, "twin", "Subscribed", "False", "DuplicateSubscription")
+        .told(SUBSCRIPTION, "twin", "Subscribed", "False", "DuplicateSubscription")
         .await;
     assert!(message.contains(&format!("{}/calls", world.namespace)), "{message}");
-    world.event(SUBSCRIPTION, "twin", "DuplicateSubscription").await;
     assert_eq!(world.remote().await.len(), 1);
     world.delete(SUBSCRIPTION, "calls").await;
     world
@@ -305,7 +296,7 @@ async fn a_subscription_of_somebody_else_is_left_alone() {
         .await;
     world.apply(SUBSCRIPTION, "calls", subscription_spec()).await;
     let message = world
-        .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "Conflict")
+        .told(SUBSCRIPTION, "calls", "Subscribed", "False", "Conflict")
         .await;
     assert!(message.contains("left alone"), "{message}");
     assert_eq!(world.remote().await[0]["id"], mine["id"]);
@@ -316,9 +307,8 @@ async fn a_receiver_in_use_stays_until_nobody_needs_it() {
     let mut world = World::new("in-use").await;
     world.subscribed().await;
     world.delete(RECEIVER, "calls").await;
-    let message = world.condition(RECEIVER, "calls", "Ready", "False", "InUse").await;
+    let message = world.told(RECEIVER, "calls", "Ready", "False", "InUse").await;
     assert!(message.contains(&format!("{}/calls", world.namespace)), "{message}");
-    world.event(RECEIVER, "calls", "InUse").await;
     assert!(world.get("StatefulSet", "calls-receiver").await.is_some());
     world.delete(SUBSCRIPTION, "calls").await;
     world
@@ -340,13 +330,11 @@ async fn a_public_address_where_nobody_answers() {
     world.mount_receiver("calls").await;
     world.mark_ready("calls").await;
     world
-        .condition(RECEIVER, "calls", "Reachable", "False", "ConnectionFailed")
+        .told(RECEIVER, "calls", "Reachable", "False", "ConnectionFailed")
         .await;
-    world.event(RECEIVER, "calls", "ConnectionFailed").await;
     world
-        .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "EndpointValidationFailed")
+        .told(SUBSCRIPTION, "calls", "Subscribed", "False", "EndpointValidationFailed")
         .await;
-    world.event(SUBSCRIPTION, "calls", "EndpointValidationFailed").await;
     world.start_receiver(&[]).await;
     world
         .condition(SUBSCRIPTION, "calls", "Subscribed", "True", "Succeeded")
@@ -367,9 +355,7 @@ async fn a_public_address_that_leads_to_the_wrong_path() {
     std::fs::write(&file, config.to_string()).unwrap();
     world.start_receiver(&[]).await;
     world.mark_ready("calls").await;
-    let message = world
-        .condition(RECEIVER, "calls", "Reachable", "False", "WrongPath")
-        .await;
+    let message = world.told(RECEIVER, "calls", "Reachable", "False", "WrongPath").await;
     assert!(message.contains("404"), "{message}");
     world
         .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "EndpointValidationFailed")
@@ -400,7 +386,7 @@ async fn something_on_the_way_that_alters_the_token() {
     tokio::spawn(server.serve(quoting.into_make_service()));
     world.mark_ready("calls").await;
     world
-        .condition(RECEIVER, "calls", "Reachable", "False", "HandshakeAltered")
+        .told(RECEIVER, "calls", "Reachable", "False", "HandshakeAltered")
         .await;
     let message = world
         .condition(SUBSCRIPTION, "calls", "Subscribed", "False", "EndpointValidationFailed")
@@ -420,16 +406,14 @@ async fn secrets_that_the_pods_mount_are_checked_first() {
     let mut spec = world.receiver_spec();
     spec["tls"] = json!({ "secretRef": { "name": "public-tls" } });
     world.apply(RECEIVER, "calls", spec).await;
-    let message = world
-        .condition(RECEIVER, "calls", "Ready", "False", "SecretNotFound")
-        .await;
+    let message = world.told(RECEIVER, "calls", "Ready", "False", "SecretNotFound").await;
     assert!(
         message.contains("spec.tls.secretRef: Secret public-tls does not exist"),
         "{message}"
     );
     world.secret("public-tls", &[("tls.crt", "x")]).await;
     world
-        .condition(RECEIVER, "calls", "Ready", "False", "SecretKeyMissing")
+        .told(RECEIVER, "calls", "Ready", "False", "SecretKeyMissing")
         .await;
     world.secret("public-tls", &[("tls.crt", "x"), ("tls.key", "x")]).await;
     world.condition(RECEIVER, "calls", "Ready", "True", "Accepted").await;
@@ -444,14 +428,61 @@ async fn deletion_ends_even_without_credentials() {
     world
         .condition(TENANT, "contoso", "Authenticated", "False", "CredentialsRejected")
         .await;
-    let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
-    namespaces
-        .delete(&world.namespace, &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
+    world.delete_namespace().await;
     world
         .until("the object is gone", async || {
             world.get(SUBSCRIPTION, "calls").await.is_none()
         })
         .await;
+    let metrics = world.metrics(world.telemetry_port).await;
+    let left = "teamsgraph_failures_total{kind=\"GraphSubscription\",reason=\"DeletionAbandoned\"} 1";
+    assert!(metrics.contains(left), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_in_use_stays_until_its_subscriptions_are_released() {
+    let mut world = World::new("held").await;
+    world.subscribed().await;
+    world.delete(TENANT, "contoso").await;
+    let message = world.told(TENANT, "contoso", "Ready", "False", "InUse").await;
+    assert!(message.contains(&format!("{}/calls", world.namespace)), "{message}");
+    world
+        .condition(SUBSCRIPTION, "calls", "Subscribed", "True", "Succeeded")
+        .await;
+    // The leader's memory of the tenant goes with the leader.
+    world.kill_controllers().await;
+    world.delete(SUBSCRIPTION, "calls").await;
+    world.start_controller(&[]).await;
+    world
+        .until("both are gone", async || {
+            world.get(SUBSCRIPTION, "calls").await.is_none() && world.get(TENANT, "contoso").await.is_none()
+        })
+        .await;
+    assert!(world.remote().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_goes_while_the_leader_dies_leaves_nothing_at_graph() {
+    let mut world = World::new("goes").await;
+    world.subscribed().await;
+    world.delete_namespace().await;
+    world.kill_controllers().await;
+    world.start_controller(&[]).await;
+    world
+        .until("the object is gone", async || {
+            world.get(SUBSCRIPTION, "calls").await.is_none()
+        })
+        .await;
+    assert!(world.remote().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_the_users_own_is_not_taken_over() {
+    let world = World::new("own").await;
+    world.create_service("calls-receiver").await;
+    world.apply(RECEIVER, "calls", world.receiver_spec()).await;
+    let message = world.told(RECEIVER, "calls", "Ready", "False", "NotBuilt").await;
+    assert!(message.contains("Service calls-receiver exists"), "{message}");
+    world.delete("Service", "calls-receiver").await;
+    world.condition(RECEIVER, "calls", "Ready", "True", "Accepted").await;
 }

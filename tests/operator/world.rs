@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -238,6 +238,7 @@ impl World {
     fn api(&self, kind: &str) -> Api<DynamicObject> {
         let resource = match kind {
             "Event" => ApiResource::from_gvk(&GroupVersionKind::gvk("events.k8s.io", "v1", "Event")),
+            "Service" => ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind)),
             "StatefulSet" => ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind)),
             "Ingress" => {
                 ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("networking.k8s.io", "v1", kind), "ingresses")
@@ -265,6 +266,25 @@ impl World {
 
     pub async fn delete(&self, kind: &str, name: &str) {
         self.api(kind).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn delete_namespace(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// A Service that a user made.
+    pub async fn create_service(&self, name: &str) {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
+            "spec": { "ports": [{ "port": 80 }], "selector": { "mine": "yes" } },
+        });
+        let services: Api<Service> = Api::namespaced(self.client.clone(), &self.namespace);
+        let service = serde_json::from_value(service).unwrap();
+        services.create(&PostParams::default(), &service).await.unwrap();
     }
 
     pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
@@ -412,6 +432,25 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Waits for a condition that says what is wrong, for its event and for its metric. Returns its message.
+    pub async fn told(&self, kind: &str, name: &str, type_: &str, status: &str, reason: &str) -> String {
+        let message = self.condition(kind, name, type_, status, reason).await;
+        self.event(kind, name, reason).await;
+        let series = format!(
+            "teamsgraph_condition{{kind=\"{kind}\",name=\"{name}\",namespace=\"{}\",reason=\"{reason}\",type=\"{type_}\"}} {}",
+            self.namespace,
+            i32::from(status == "True")
+        );
+        self.until(&format!("there is a metric {series}"), async || {
+            self.metrics(self.telemetry_port)
+                .await
+                .lines()
+                .any(|line| line == series)
+        })
+        .await;
+        message
     }
 
     /// Waits until an event with this reason was written for an object.
