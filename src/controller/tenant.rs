@@ -231,10 +231,7 @@ async fn warn(context: &Context, object: &GraphTenant, old: &GraphTenantStatus, 
 fn again(context: &Context, findings: &Findings) -> Action {
     let period = match &findings.sign_in {
         Ok(_) => context.settings.interval,
-        // Another spec, or another setting of the operator, which then starts anew.
-        Err(refusal) if refusal.stalled || refusal.reason == Reason::NamespaceNotAllowed => {
-            return Action::await_change();
-        }
+        Err(refusal) if refusal.stalled => return Action::await_change(),
         Err(refusal) => {
             let reason = refusal.reason.to_string();
             context
@@ -242,6 +239,10 @@ fn again(context: &Context, findings: &Findings) -> Action {
                 .failures
                 .with_label_values(&["GraphTenant", &reason])
                 .inc();
+            // Another setting of the operator helps, which then starts anew.
+            if refusal.reason == Reason::NamespaceNotAllowed {
+                return Action::await_change();
+            }
             context.settings.interval.min(MENDED_PERIOD)
         }
     };

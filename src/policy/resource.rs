@@ -240,9 +240,9 @@ static RULES: &[Rule] = &[
         ALL,
         &["PrintTaskDefinition.ReadWrite.All"],
     ),
-    delegated_only(rule("me/messages", 10_080, ALL, &[])),
-    delegated_only(rule("me/events", 10_080, ALL, &[])),
-    delegated_only(rule("me/contacts", 10_080, ALL, &[])),
+    announcing(delegated_only(rule("me/messages", 10_080, ALL, &[]))),
+    announcing(delegated_only(rule("me/events", 10_080, ALL, &[]))),
+    announcing(delegated_only(rule("me/contacts", 10_080, ALL, &[]))),
     delegated_only(rule("me/todo/lists/*/tasks", 4230, ALL, &[])),
 ];
 
