@@ -89,6 +89,22 @@ pub struct Args {
     /// Seconds between two looks at a tenant or receiver that nothing asked for.
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     interval_seconds: u64,
+    /// Namespaces whose `GraphTenants` may use the operator's own identity (`workloadIdentity`, `managedIdentity`), separated
+    /// by commas; `*` for all. The namespace of the lease, which is the operator's own, when absent or empty.
+    #[arg(long, env = "IDENTITY_NAMESPACES", value_delimiter = ',')]
+    identity_namespaces: Vec<String>,
+}
+
+impl Args {
+    fn identity_namespaces(&self) -> Vec<String> {
+        let named = self.identity_namespaces.iter().map(|name| name.trim());
+        let named: Vec<String> = named.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        if named.is_empty() {
+            vec![self.lease_namespace.clone()]
+        } else {
+            named
+        }
+    }
 }
 
 /// Runs until SIGTERM, or until it must not go on: a lost lease and a dead watch end the process, which Kubernetes restarts.
@@ -110,6 +126,7 @@ pub async fn run(args: Args) -> RunResult {
     };
     let context = Arc::new(Context {
         http: crate::graph::http_client()?,
+        http_inside: crate::graph::http_client_inside()?,
         recorder: Recorder::new(client.clone(), reporter),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
         stores,
@@ -125,6 +142,7 @@ pub async fn run(args: Args) -> RunResult {
         refusals: tenant::Refusals::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: Settings {
+            identity_namespaces: args.identity_namespaces(),
             namespace: args.watch_namespace,
             receiver_image: args.receiver_image,
             receiver_image_pull_policy: args.receiver_image_pull_policy,
@@ -274,6 +292,7 @@ where
     K: Object,
     F: Future<Output = Action> + Send + 'static,
 {
+    let seen = context.clone();
     let run = move |object, context| {
         let work = reconcile(object, context);
         async move { Ok::<_, Infallible>(work.await) }
@@ -281,10 +300,13 @@ where
     let never = |_: Arc<K>, error: &Infallible, _: Arc<Context>| match *error {};
     controller
         .run(run, never, context)
-        .for_each(|result| async move {
+        .for_each(|result| {
             if let Err(error) = result {
                 tracing::debug!("not reconciled: {error}");
+                // It was looked for because it changed, and is gone.
+                tenant::forget_gone(&seen);
             }
+            std::future::ready(())
         })
         .await;
 }

@@ -20,7 +20,7 @@ pub use app::App;
 pub use client::{Grant, Graph};
 pub use credential::{CertificateCredential, Credential};
 pub use error::{Class, Failure, Kind};
-pub use http::http_client;
+pub use http::{http_client, http_client_inside};
 pub use metrics::Metrics;
 pub use subscription::{NewSubscription, Subscription};
 

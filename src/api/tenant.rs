@@ -42,7 +42,7 @@ use super::reference::{AllowedNamespaces, SecretKeyRef};
     ),
     printcolumn(
         name = "Credential expires",
-        type_ = "date",
+        type_ = "string",
         json_path = ".status.credentialExpirationTime"
     ),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantId", priority = 1),
@@ -57,7 +57,8 @@ use super::reference::{AllowedNamespaces, SecretKeyRef};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.clientId) || has(self.credentials.managedIdentity)").message("clientId is required, except with a system-assigned managedIdentity"),
-    validation = Rule::new("(self.cloud == 'Custom') == has(self.endpoints)").message("endpoints is required with cloud: Custom and not allowed otherwise")
+    validation = Rule::new("(self.cloud == 'Custom') == has(self.endpoints)").message("endpoints is required with cloud: Custom and not allowed otherwise"),
+    validation = Rule::new(r"!has(self.credentials.workloadIdentity) || !has(self.endpoints) || self.endpoints.login.matches('^https?://([a-z0-9.-]+[.]svc([.]cluster[.]local)?|localhost|127[.]0[.]0[.]1)(:[0-9]+)?(/|$)')").message("with workloadIdentity, endpoints.login must be in the cluster (*.svc) or on loopback: the operator's own token is sent there")
 )]
 pub struct GraphTenantSpec {
     /// Tenant id (a GUID) or a verified domain of the tenant, such as `contoso.onmicrosoft.com`.
@@ -149,6 +150,13 @@ pub struct Credentials {
     /// The identity of the Azure machine the operator runs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed_identity: Option<ManagedIdentity>,
+}
+
+impl Credentials {
+    /// Whether the operator's own identity is used, which is not in the namespace of the object.
+    pub fn are_the_operators(&self) -> bool {
+        self.workload_identity.is_some() || self.managed_identity.is_some()
+    }
 }
 
 /// A client secret in a Secret.

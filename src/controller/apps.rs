@@ -1,7 +1,7 @@
-//! The Graph clients, one per `GraphTenant`. Tenants with the same app in the same Microsoft tenant share limiter and clock.
+//! The Graph clients, one per `GraphTenant`. Tenants with the same app at the same addresses share limiter and clock.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::api::reference::ObjectRef;
 use crate::graph::{App, Graph, Metrics};
@@ -18,24 +18,57 @@ pub struct Entry {
     pub credential: String,
     /// Permissions in the current token, if it tells.
     pub permissions: Option<Vec<String>>,
+    /// Whether signing in was tried, so that permissions and clock are known as far as they can be.
+    pub tried: bool,
+}
+
+impl Entry {
+    fn is_for(&self, app: &App, credential: &str) -> bool {
+        let graph = self.graph.as_ref();
+        graph.is_ok_and(|graph| graph.is_for(app)) && self.credential == credential
+    }
+}
+
+/// An entry, and the last one with a client before it. That is still good for a delete, and it keeps what the client has
+/// learned, a pause that Microsoft asked for above all, while a Secret cannot be read.
+struct Known {
+    entry: Entry,
+    before: Option<Entry>,
+}
+
+impl Known {
+    fn last_good(&self) -> Option<&Entry> {
+        self.entry
+            .graph
+            .as_ref()
+            .map_or(self.before.as_ref(), |_| Some(&self.entry))
+    }
+}
+
+impl From<Entry> for Known {
+    fn from(entry: Entry) -> Self {
+        Self { entry, before: None }
+    }
 }
 
 /// Graph clients by tenant.
 #[derive(Default)]
-pub struct Apps(Mutex<HashMap<ObjectRef, Entry>>);
+pub struct Apps(Mutex<HashMap<ObjectRef, Known>>);
 
 impl Apps {
     /// What is known about a tenant's app.
     pub fn get(&self, tenant: &ObjectRef) -> Option<Entry> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(tenant)
-            .cloned()
+        self.lock().get(tenant).map(|known| known.entry.clone())
     }
 
-    /// The client for an app: the one there is, if app and credential are the same; otherwise a new one that shares the limiter
-    /// with any other of the same app.
+    /// The last entry of a tenant that had a client, also while it is refused because, for instance, its Secret went first in
+    /// a namespace that is deleted. For letting go of what was made with it, and for nothing else.
+    pub fn last_good(&self, tenant: &ObjectRef) -> Option<Entry> {
+        self.lock().get(tenant)?.last_good().cloned()
+    }
+
+    /// The client for an app: the one there is, if app, addresses and credential are the same; otherwise a new one that shares
+    /// the limiter with any other for the same app at the same addresses.
     pub fn client(
         &self,
         tenant: &ObjectRef,
@@ -44,36 +77,42 @@ impl Apps {
         http: &reqwest::Client,
         metrics: &Metrics,
     ) -> Graph {
-        let fingerprint = app.fingerprint();
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = entries
-            .get(tenant)
-            .filter(|entry| entry.fingerprint == fingerprint && entry.credential == credential);
-        if let Some(graph) = same.and_then(|entry| entry.graph.as_ref().ok()) {
-            return graph.clone();
+        let mut known = self.lock();
+        let last = known.get(tenant).and_then(Known::last_good);
+        let same = last.filter(|entry| entry.is_for(&app, credential)).cloned();
+        if let Some((entry, graph)) = same.and_then(|entry| Some((entry.clone(), entry.graph.ok()?))) {
+            known.insert(tenant.clone(), entry.into());
+            return graph;
         }
-        let relative = entries
-            .values()
-            .find(|entry| entry.fingerprint == fingerprint)
-            .and_then(|entry| entry.graph.as_ref().ok());
-        let graph = match relative {
-            Some(relative) => relative.with_credential(app.credential),
-            None => Graph::new(app, http.clone(), metrics.clone()),
-        };
+        let fingerprint = app.fingerprint();
+        // A new credential of the same app does not make it an unknown one.
+        let before = last.filter(|entry| entry.fingerprint == fingerprint).cloned();
+        let mut others = known.values().filter_map(Known::last_good);
+        let beside = others.find_map(|other| other.graph.as_ref().ok()?.beside(app.clone()));
+        let graph = beside.unwrap_or_else(|| Graph::new(app, http.clone(), metrics.clone()));
         let entry = Entry {
             graph: Ok(graph.clone()),
             fingerprint,
             credential: credential.to_owned(),
-            permissions: None,
+            permissions: before.as_ref().and_then(|before| before.permissions.clone()),
+            tried: before.is_some_and(|before| before.tried),
         };
-        entries.insert(tenant.clone(), entry);
+        known.insert(tenant.clone(), entry.into());
         graph
+    }
+
+    /// Remembers that signing in was tried. `true` when that is news.
+    pub fn tried(&self, tenant: &ObjectRef) -> bool {
+        let mut known = self.lock();
+        known
+            .get_mut(tenant)
+            .is_some_and(|known| !std::mem::replace(&mut known.entry.tried, true))
     }
 
     /// Remembers what the current token permits. `true` when that is news.
     pub fn set_permissions(&self, tenant: &ObjectRef, permissions: Option<Vec<String>>) -> bool {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.get_mut(tenant) else {
+        let mut known = self.lock();
+        let Some(Known { entry, .. }) = known.get_mut(tenant) else {
             return false;
         };
         let news = entry.permissions != permissions;
@@ -83,19 +122,35 @@ impl Apps {
 
     /// Remembers why a tenant has no client. `true` when that is news.
     pub fn refuse(&self, tenant: &ObjectRef, refusal: Refusal) -> bool {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
+        let old = known.remove(tenant);
+        let news = old.as_ref().and_then(|old| old.entry.graph.as_ref().err()) != Some(&refusal);
         let entry = Entry {
-            graph: Err(refusal.clone()),
+            graph: Err(refusal),
             fingerprint: String::new(),
             credential: String::new(),
             permissions: None,
+            tried: true,
         };
-        let old = entries.insert(tenant.clone(), entry);
-        old.is_none_or(|old| old.graph.err() != Some(refusal))
+        let before = old.as_ref().and_then(Known::last_good).cloned();
+        known.insert(tenant.clone(), Known { entry, before });
+        news
     }
 
     /// Forgets a tenant that is gone.
     pub fn forget(&self, tenant: &ObjectRef) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        self.lock().remove(tenant);
+    }
+
+    /// Forgets every tenant but those to `keep`.
+    pub fn retain(&self, keep: impl Fn(&ObjectRef) -> bool) {
+        self.lock().retain(|tenant, _| keep(tenant));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,14 +65,27 @@ pub struct Settings {
     pub receiver_address: String,
     /// How often tenants and receivers are looked at without cause.
     pub interval: Duration,
+    /// Namespaces whose tenants may use the operator's own identity; `*` for all.
+    pub identity_namespaces: Vec<String>,
+}
+
+impl Settings {
+    /// Whether tenants in `namespace` may use the operator's own identity.
+    pub fn lends_identity_to(&self, namespace: &str) -> bool {
+        self.identity_namespaces
+            .iter()
+            .any(|allowed| allowed == "*" || allowed == namespace)
+    }
 }
 
 /// What every reconcile shares.
 pub struct Context {
     /// The API server.
     pub client: Client,
-    /// Microsoft and the receivers.
+    /// Microsoft and the receivers' public addresses.
     pub http: reqwest::Client,
+    /// What is in the cluster: the receiver pods. Never through a proxy.
+    pub http_inside: reqwest::Client,
     /// The objects as last seen.
     pub stores: Stores,
     /// Objects that want a reconcile.

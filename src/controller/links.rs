@@ -215,7 +215,11 @@ impl Link {
     }
 
     async fn get<T: DeserializeOwned>(&self, token: &str, path: &str) -> Result<T, String> {
-        let request = self.context.http.get(format!("{}{path}", self.base)).bearer_auth(token);
+        let request = self
+            .context
+            .http_inside
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(token);
         let response = request
             .timeout(Duration::from_secs(POLL_SECONDS + 10))
             .send()
@@ -233,7 +237,7 @@ impl Link {
         let address = format!("{}/v1/consumers/{CONTROLLER_CONSUMER}/ack", self.base);
         let request = self
             .context
-            .http
+            .http_inside
             .post(address)
             .bearer_auth(token)
             .json(&json!({ "cursor": cursor }));

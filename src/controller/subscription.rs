@@ -45,7 +45,7 @@ fn comes_early(context: &Context, view: &View, plan: &Plan) -> bool {
     }
     let named = matches!(
         plan,
-        Plan::Refuse(refusal) if matches!(refusal.reason, Reason::TenantNotFound | Reason::ReceiverNotFound)
+        Plan::Refuse(refusal) if matches!(refusal.reason, Reason::TenantNotFound | Reason::TenantNotReady | Reason::ReceiverNotFound)
     );
     let created = view.object.metadata.creation_timestamp.as_ref().map(|at| at.0);
     // Both times are this cluster's, not Graph's.

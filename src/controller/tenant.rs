@@ -3,9 +3,12 @@
 mod credential;
 mod refusals;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use refusals::Refusals;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +17,16 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 
+use self::credential::Loaded;
+use self::refusals::Tried;
 use super::apply;
-use super::context::{Context, asked, reference_to};
+use super::context::{Context, asked, find, reference_to};
 use super::reconcile::{Error, guard};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::{GraphTenant, GraphTenantStatus};
 use crate::api::{FINALIZER, IN_USE_FINALIZER};
-use crate::graph::{App, Grant};
+use crate::graph::{App, Failure, Grant, Graph, Kind};
 use crate::policy::resource::{Rule, rule_for};
 use crate::policy::subscription::Refusal;
 
@@ -81,28 +86,13 @@ async fn find_out(
     anew: bool,
 ) -> Result<Findings, Error> {
     let watched = watched(context, reference);
-    let namespace = object.namespace().unwrap_or_default();
-    let loaded = credential::load(&context.client, &namespace, &object.spec.credentials).await?;
-    let (loaded, addresses) = match (loaded, object.spec.addresses()) {
-        (Ok(loaded), Some(addresses)) => (loaded, addresses),
-        (Err(refusal), _) => return Ok(refused(context, reference, refusal, watched)),
-        (Ok(_), None) => {
-            let refusal = Refusal::stalled(Reason::InvalidSpec, "spec.endpoints is required with cloud: Custom");
-            return Ok(refused(context, reference, refusal, watched));
-        }
+    let (app, loaded) = match prepare(context, object).await? {
+        Ok(prepared) => prepared,
+        Err(refusal) => return Ok(refused(context, reference, refusal, watched)),
     };
-    let app = App {
-        tenant_id: object.spec.tenant_id.clone(),
-        client_id: object.spec.client_id.clone(),
-        login: addresses.login,
-        graph: addresses.graph,
-        credential: loaded.credential,
-    };
-    let before = context
-        .apps
-        .get(reference)
-        .and_then(|entry| entry.graph.ok())
-        .map(|graph| graph.skew());
+    let had_client = context.apps.get(reference).is_some_and(|entry| entry.graph.is_ok());
+    let last = context.apps.last_good(reference).and_then(|entry| entry.graph.ok());
+    let skew_before = last.as_ref().and_then(Graph::skew).unwrap_or_default();
     let graph = context.apps.client(
         reference,
         app,
@@ -110,25 +100,24 @@ async fn find_out(
         &context.http,
         &context.graph_metrics,
     );
-    // A permission that was granted since shows only in a new token.
-    let lacking = !is_true(object, ConditionType::PermissionsGranted);
-    let remembered = context.refusals.get(reference, &loaded.fingerprint).filter(|_| !anew);
-    let sign_in = match (remembered, anew, lacking) {
-        (Some(failure), ..) => Err(failure),
-        (None, true, _) => graph.check().await,
-        (None, false, true) => graph.authenticate_anew().await,
-        (None, false, false) => graph.authenticate().await,
+    let tried = Tried {
+        uid: object.uid().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or(0),
+        credential: loaded.fingerprint,
+    };
+    let sign_in = match context.refusals.get(reference, &tried).filter(|_| !anew) {
+        Some(failure) => Err(failure),
+        None => sign_in(&graph, anew, lacks_permissions(object)).await,
     };
     match &sign_in {
         Ok(_) => context.refusals.forget(reference),
-        Err(failure) => context.refusals.remember(reference, &loaded.fingerprint, failure),
+        Err(failure) => context.refusals.remember(reference, &tried, failure),
     }
     let permissions = sign_in.as_ref().ok().and_then(|grant| grant.roles.clone());
     let skew = graph.skew();
-    let moved_by = skew.unwrap_or_default() - before.flatten().unwrap_or_default();
-    let skew_moved = moved_by.abs().as_secs() > 60;
+    let skew_moved = (skew.unwrap_or_default() - skew_before).abs().as_secs() > 60;
     let news = sign_in.is_ok() && context.apps.set_permissions(reference, permissions);
-    if news || skew_moved || before.is_none() || anew {
+    if context.apps.tried(reference) || news || skew_moved || !had_client || anew {
         wake_users(context, reference);
     }
     let sign_in = sign_in.map_err(|failure| {
@@ -142,6 +131,69 @@ async fn find_out(
         watched,
         users: Vec::new(),
     })
+}
+
+/// The app as the spec has it, or why it cannot be used.
+async fn prepare(context: &Context, object: &GraphTenant) -> Result<Result<(App, Loaded), Refusal>, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let spec = &object.spec;
+    if spec.credentials.are_the_operators() && !context.settings.lends_identity_to(&namespace) {
+        let message = format!(
+            "spec.credentials: namespace {namespace} may not use the operator's own identity; add it to the operator's setting --identity-namespaces (IDENTITY_NAMESPACES), or use a clientSecret or certificate"
+        );
+        return Ok(Err(Refusal::waiting(Reason::NamespaceNotAllowed, message)));
+    }
+    let loaded = match credential::load(&context.client, &namespace, &spec.credentials).await? {
+        Ok(loaded) => loaded,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(addresses) = spec.addresses() else {
+        let message = "spec.endpoints is required with cloud: Custom";
+        return Ok(Err(Refusal::stalled(Reason::InvalidSpec, message)));
+    };
+    let app = App {
+        tenant_id: spec.tenant_id.clone(),
+        client_id: spec.client_id.clone(),
+        login: addresses.login,
+        graph: addresses.graph,
+        credential: loaded.credential.clone(),
+    };
+    Ok(Ok((app, loaded)))
+}
+
+/// Signs in, `anew` with a look at Graph too. A permission that was granted since shows only in a new token; while none can be
+/// had, the one at hand does.
+async fn sign_in(graph: &Graph, anew: bool, lacks_permissions: bool) -> Result<Grant, Failure> {
+    if anew {
+        return graph.check().await;
+    }
+    if lacks_permissions {
+        match graph.authenticate_anew().await {
+            Err(failure) if is_passing(&failure) => {}
+            result => return result,
+        }
+    }
+    let grant = graph.authenticate().await?;
+    if graph.skew().is_none() {
+        // Another answer tells whether the clock of the first one was right. Whatever else comes of it shows where it matters.
+        let _ = graph.list(Duration::ZERO, graph.now()).await;
+    }
+    Ok(grant)
+}
+
+fn is_passing(failure: &Failure) -> bool {
+    matches!(failure.kind, Kind::Unavailable | Kind::Throttled | Kind::Protocol)
+}
+
+/// Forgets the clients of tenants that are gone, unless something made with them still has to be let go.
+pub fn forget_gone(context: &Context) {
+    let subscriptions = context.stores.subscriptions.state();
+    let named: HashSet<ObjectRef> = subscriptions.iter().map(|subscription| subscription.tenant()).collect();
+    let exists = |reference: &ObjectRef| find(&context.stores.tenants, reference).is_some();
+    context
+        .apps
+        .retain(|reference| exists(reference) || named.contains(reference));
+    context.refusals.retain(exists);
 }
 
 /// Without a usable credential there is no client, and the tenant's subscriptions say why.
@@ -177,11 +229,10 @@ async fn users(context: &Context, object: &GraphTenant, reference: &ObjectRef) -
     Ok(users)
 }
 
-fn is_true(object: &GraphTenant, type_: ConditionType) -> bool {
-    object
-        .status
-        .as_ref()
-        .is_none_or(|status| condition::is_true(&status.conditions, type_))
+fn lacks_permissions(object: &GraphTenant) -> bool {
+    let conditions = object.status.as_ref().map(|status| status.conditions.as_slice());
+    let granted = conditions.and_then(|conditions| condition::find(conditions, ConditionType::PermissionsGranted));
+    granted.is_some_and(|granted| granted.status == "False")
 }
 
 fn watched(context: &Context, reference: &ObjectRef) -> Vec<&'static Rule> {
@@ -221,6 +272,10 @@ fn again(context: &Context, findings: &Findings) -> Action {
                 .failures
                 .with_label_values(&["GraphTenant", &reason])
                 .inc();
+            // Another setting of the operator helps, which then starts anew.
+            if refusal.reason == Reason::NamespaceNotAllowed {
+                return Action::await_change();
+            }
             context.settings.interval.min(MENDED_PERIOD)
         }
     };

@@ -113,6 +113,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
     };
     let context = Context {
         http: crate::graph::http_client().unwrap(),
+        http_inside: crate::graph::http_client_inside().unwrap(),
         recorder: Recorder::new(client.clone(), reporter),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
         metrics: Metrics::new(&registry, &stores, &observed).unwrap(),
@@ -127,15 +128,21 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         written: super::written::Written::default(),
         refusals: super::tenant::Refusals::default(),
         leading_since: std::sync::OnceLock::new(),
-        settings: Settings {
-            namespace: None,
-            receiver_image: "image".to_owned(),
-            receiver_image_pull_policy: None,
-            logging: Vec::new(),
-            receiver_address: receiver_address.to_owned(),
-            interval: Duration::from_secs(300),
-        },
+        settings: settings(receiver_address),
         client: client.clone(),
     };
     (Arc::new(context), writers)
+}
+
+/// Settings for tests. The operator's own namespace is `operator`.
+pub fn settings(receiver_address: &str) -> Settings {
+    Settings {
+        namespace: None,
+        receiver_image: "image".to_owned(),
+        receiver_image_pull_policy: None,
+        logging: Vec::new(),
+        receiver_address: receiver_address.to_owned(),
+        interval: Duration::from_secs(300),
+        identity_namespaces: vec!["operator".to_owned()],
+    }
 }

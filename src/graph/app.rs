@@ -22,8 +22,8 @@ pub struct App {
 }
 
 impl App {
-    /// Stable id of tenant, app and Graph address, without any secret: two apps with the same fingerprint share Microsoft's
-    /// rate limits and should share one [`Graph`](super::Graph).
+    /// Stable id of tenant, app and Graph address, without any secret: what belongs to the same app at Microsoft. Where the
+    /// app signs in is not part of it, and it proves nothing about the credential: see [`App::is_at`].
     pub fn fingerprint(&self) -> String {
         let parts = [
             self.tenant_id.to_ascii_lowercase(),
@@ -32,6 +32,17 @@ impl App {
         ];
         let hash = digest::digest(&digest::SHA256, parts.join("\n").as_bytes());
         URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12])
+    }
+
+    /// Whether `other` is the same app at the very same addresses. Anybody may write the ids of an app beside the address of
+    /// a sign-in service of his own: such a one must not share a client, nor what a client has learned.
+    pub fn is_at(&self, other: &Self) -> bool {
+        let address = |text: &str| text.trim_end_matches('/').to_owned();
+        let id = |app: &Self| app.client_id.as_deref().map(str::to_ascii_lowercase);
+        self.tenant_id.eq_ignore_ascii_case(&other.tenant_id)
+            && id(self) == id(other)
+            && address(&self.login) == address(&other.login)
+            && address(&self.graph) == address(&other.graph)
     }
 }
 
@@ -64,6 +75,24 @@ mod tests {
         let mut federated = app("contoso.com", Some("abc"), Credential::WorkloadIdentity { token_file });
         federated.graph = "https://graph.microsoft.com".into();
         assert_eq!(secret.fingerprint(), federated.fingerprint());
+        assert!(secret.is_at(&federated));
+    }
+
+    #[test]
+    fn another_sign_in_service_is_another_place_for_the_same_app() {
+        let real = app("a", Some("x"), Credential::ManagedIdentity);
+        let mut evil = real.clone();
+        evil.login = "https://login.evil.example".into();
+        assert!(!real.is_at(&evil));
+        assert_eq!(
+            real.fingerprint(),
+            evil.fingerprint(),
+            "a live subscription stays the app's own"
+        );
+        let mut elsewhere = real.clone();
+        elsewhere.graph = "https://graph.evil.example".into();
+        assert!(!real.is_at(&elsewhere));
+        assert_ne!(real.fingerprint(), elsewhere.fingerprint());
     }
 
     #[test]

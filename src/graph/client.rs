@@ -1,5 +1,6 @@
 //! The client for one app in one tenant.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +14,20 @@ use url::Url;
 
 use super::app::App;
 use super::clock::Clock;
-use super::credential::Credential;
 use super::error::{Failure, Kind};
 use super::exchange::Answer;
 use super::limiter::{Lane, Limiter};
 use super::metrics::{Metrics, Operation};
 use super::shared_list::SharedList;
 use super::subscription::{NewSubscription, Page, RenewBody, Subscription};
-use super::token::Tokens;
+use super::token::{Token, Tokens};
 
 mod call;
 
 use call::Call;
 
-/// Pages of a list that are followed; far more than the quotas admit.
-const MOST_PAGES: usize = 1000;
+/// Pages of a list that are followed. At the limiter's pace this many take five minutes.
+const MOST_PAGES: usize = 250;
 
 /// What a successful sign-in gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,15 @@ impl Graph {
         Self::assemble(shared, app)
     }
 
-    /// The same app with another credential (a rotated secret): a new token, but the same limiter, clock and list.
-    #[must_use]
-    pub fn with_credential(&self, credential: Credential) -> Self {
-        let mut app = App::clone(&self.app);
-        app.credential = credential;
-        Self::assemble(self.shared.clone(), app)
+    /// Another client for the same app at the same addresses, with a credential of its own (a rotated secret): a new token, but
+    /// the same limiter, clock and list. `None` for anything else.
+    pub fn beside(&self, app: App) -> Option<Self> {
+        self.is_for(&app).then(|| Self::assemble(self.shared.clone(), app))
+    }
+
+    /// Whether this is a client for that app, at the same addresses. The credential may differ.
+    pub fn is_for(&self, app: &App) -> bool {
+        self.app.is_at(app)
     }
 
     fn assemble(shared: Arc<Shared>, app: App) -> Self {
@@ -103,17 +106,13 @@ impl Graph {
 
     /// Signs in, unless a token is at hand that needs no refresh. A refusal is remembered for some seconds.
     pub async fn authenticate(&self) -> Result<Grant, Failure> {
-        let token = self.tokens.current().await?;
-        Ok(Grant {
-            roles: token.roles.clone(),
-            expires: token.expires,
-        })
+        self.tokens.current().await.map(|token| grant(&token))
     }
 
-    /// Signs in with a new token, whatever is at hand: what was granted or revoked since shows only there.
+    /// Signs in with a new token, whatever is at hand: what was granted or revoked since shows only there. Without a new one,
+    /// the one at hand stays.
     pub async fn authenticate_anew(&self) -> Result<Grant, Failure> {
-        self.tokens.discard().await;
-        self.authenticate().await
+        self.tokens.fresh().await.map(|token| grant(&token))
     }
 
     /// Signs in anew and asks Graph something: shows whether the token is good there, and what time it is there.
@@ -159,27 +158,47 @@ impl Graph {
     /// a result whose fetch began at most `max_age` ago is returned again; with zero it begins after this call.
     /// Graph's list has been seen to lack live subscriptions: confirm with [`Graph::get`] before acting on an absence.
     pub async fn list(&self, max_age: Duration, deadline: Timestamp) -> Result<Arc<[Subscription]>, Failure> {
-        self.shared.list.get(max_age, self.pages(deadline)).await
+        // Only who can sign in may read what another client of this app fetched, or fetch for all.
+        self.tokens.get(Duration::ZERO).await?;
+        let graph = self.clone();
+        let pages = move || async move { graph.pages(deadline).await };
+        self.shared.list.get(max_age, pages).await
     }
 
     async fn pages(&self, deadline: Timestamp) -> Result<Vec<Subscription>, Failure> {
         let mut all = Vec::new();
+        let mut unreadable = 0;
+        let mut seen = HashSet::new();
         let mut url = self.url(None)?;
-        for _ in 0..MOST_PAGES {
+        while seen.len() < MOST_PAGES && seen.insert(url.clone()) {
             let answer = self
                 .call(&Call::get(Operation::List, Lane::List, &url, deadline))
                 .await?;
             let page: Page = parse(&answer)?;
-            all.extend(page.value);
+            for entry in page.value {
+                match serde_json::from_value(entry) {
+                    Ok(subscription) => all.push(subscription),
+                    Err(_) => unreadable += 1,
+                }
+            }
             match page.next_link {
                 Some(next) => url = self.next(&next)?,
-                None => return Ok(all),
+                None => return Ok(self.complete(all, unreadable)),
             }
         }
         Err(Failure::of(
             Kind::Protocol,
             "Graph's list of subscriptions does not end.",
         ))
+    }
+
+    /// One odd entry must not stop all subscriptions of the app; but it may be one of ours.
+    fn complete(&self, all: Vec<Subscription>, unreadable: usize) -> Vec<Subscription> {
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "entries in Graph's list of subscriptions cannot be read");
+            self.shared.metrics.unreadable(unreadable);
+        }
+        all
     }
 
     /// Extends a subscription, which also reauthorizes it. The returned expiry counts, not the asked one.
@@ -242,6 +261,13 @@ impl Graph {
     }
 }
 
+fn grant(token: &Token) -> Grant {
+    Grant {
+        roles: token.roles.clone(),
+        expires: token.expires,
+    }
+}
+
 fn json(body: &impl Serialize) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(body).map_err(|_| Failure::of(Kind::Rejected, "The request cannot be written as JSON."))
 }
@@ -258,3 +284,16 @@ fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+impl Graph {
+    /// Whether both have the same limiter, clock and list.
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether both have the same tokens too.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.app, &other.app)
+    }
+}

@@ -1,4 +1,4 @@
-//! One request and its answer: bounded in time and size, and always looked at for the server's clock.
+//! One request and its answer: bounded in time and size, and looked at for the server's clock.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
+use serde::de::IgnoredAny;
 
 use super::clock::Clock;
 use super::connection::Fault;
 use super::error::{Failure, Kind};
 
-/// Longest answer that is read, in bytes.
-const LONGEST_BODY: usize = 1024 * 1024;
+const MEBIBYTE: usize = 1024 * 1024;
 /// Longest `Retry-After` that is believed; the limiter clamps further.
 const LONGEST_WAIT: f64 = 86_400.0;
 
@@ -21,33 +21,46 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
+    /// The server's clock, and how long the answer took.
+    date: Option<(Timestamp, Duration)>,
+}
+
+/// What a request may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) time: Duration,
+    /// Longest answer that is read.
+    pub(super) mebibytes: usize,
 }
 
 impl Answer {
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+
+    /// Lets `clock` learn from an answer that Microsoft wrote. A page of a proxy, dated by the proxy's clock, is none.
+    pub(super) fn tell_time(&self, clock: &Clock) {
+        let is_object = || {
+            self.body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&self.body).is_ok()
+        };
+        if let Some((date, round_trip)) = self.date.filter(|_| is_object()) {
+            clock.learn(date, round_trip);
+        }
+    }
 }
 
-/// Sends a request to `peer` (its name in messages) and reads the answer, all within `limit`.
-pub(super) async fn exchange(
-    request: RequestBuilder,
-    limit: Duration,
-    clock: &Clock,
-    peer: &str,
-) -> Result<Answer, Failure> {
+/// Sends a request to `peer` (its name in messages) and reads the answer, all within `bounds`.
+pub(super) async fn exchange(request: RequestBuilder, bounds: Bounds, peer: &str) -> Result<Answer, Failure> {
     let id = uuid::Uuid::new_v4().to_string();
     let started = Instant::now();
     let response = request
-        .timeout(limit)
+        .timeout(bounds.time)
         .header("client-request-id", &id)
         .send()
         .await
         .map_err(|error| lost(&error, peer, &id))?;
+    let round_trip = started.elapsed();
     let date = header(response.headers(), &DATE).and_then(http_date);
-    if let Some(date) = date {
-        clock.learn(date, started.elapsed());
-    }
     let status = response.status().as_u16();
     let retry_after = header(response.headers(), &RETRY_AFTER).and_then(|text| retry_after(text, date));
     let request_id = response
@@ -55,11 +68,12 @@ pub(super) async fn exchange(
         .get("request-id")
         .and_then(|value| value.to_str().ok());
     tracing::debug!(client_request_id = id, request_id, status, "{peer} answered");
-    let body = read(response, peer, &id).await?;
+    let body = read(response, bounds.mebibytes, peer, &id).await?;
     Ok(Answer {
         status,
         retry_after,
         body,
+        date: date.map(|date| (date, round_trip)),
     })
 }
 
@@ -69,13 +83,13 @@ fn lost(error: &reqwest::Error, peer: &str, id: &str) -> Failure {
     fault.failure(peer)
 }
 
-async fn read(mut response: Response, peer: &str, id: &str) -> Result<Vec<u8>, Failure> {
+async fn read(mut response: Response, mebibytes: usize, peer: &str, id: &str) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error, peer, id))? {
-        if body.len() + chunk.len() > LONGEST_BODY {
+        if body.len() + chunk.len() > mebibytes * MEBIBYTE {
             return Err(Failure::of(
                 Kind::Protocol,
-                format!("The answer of {peer} is longer than 1 MiB."),
+                format!("The answer of {peer} is longer than {mebibytes} MiB."),
             ));
         }
         body.extend_from_slice(&chunk);

@@ -2,14 +2,25 @@
 
 use std::time::Duration;
 
+use reqwest::{Client, ClientBuilder};
+
 /// The HTTP client for everything that goes to Microsoft or to a notification URL: TLS 1.2 or later, the platform's trusted
 /// roots, no redirects (they would carry tokens elsewhere).
-pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
+pub fn http_client() -> Result<Client, reqwest::Error> {
+    builder().build()
+}
+
+/// The same without any proxy, for what is on this machine or in this cluster: a proxy for the outside cannot reach it, and
+/// would see its tokens.
+pub fn http_client_inside() -> Result<Client, reqwest::Error> {
+    builder().no_proxy().build()
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
         .user_agent(concat!("teams-graph-operator/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
         .pool_idle_timeout(Duration::from_mins(1))
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
         .redirect(reqwest::redirect::Policy::none())
-        .build()
 }

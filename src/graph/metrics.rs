@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// What a call does; a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub struct Metrics {
     duration: HistogramVec,
     throttled: Counter,
     waiting: IntGauge,
+    unreadable: IntCounter,
 }
 
 impl Metrics {
@@ -64,11 +65,16 @@ impl Metrics {
                 "teamsgraph_graph_limiter_waiting",
                 "Calls that wait for their turn in the limiters.",
             )?,
+            unreadable: IntCounter::new(
+                "teamsgraph_graph_list_unreadable_total",
+                "Entries in Graph's lists of subscriptions that could not be read and were left out.",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.throttled.clone()))?;
         registry.register(Box::new(metrics.waiting.clone()))?;
+        registry.register(Box::new(metrics.unreadable.clone()))?;
         Ok(metrics)
     }
 
@@ -84,6 +90,10 @@ impl Metrics {
         self.throttled.inc_by(longer_by.as_secs_f64());
     }
 
+    pub(super) fn unreadable(&self, entries: usize) {
+        self.unreadable.inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
+    }
+
     pub(super) fn waiting(&self) -> &IntGauge {
         &self.waiting
     }
@@ -93,6 +103,10 @@ impl Metrics {
 impl Metrics {
     pub(super) fn paused_seconds(&self) -> f64 {
         self.throttled.get()
+    }
+
+    pub(super) fn unreadable_entries(&self) -> u64 {
+        self.unreadable.get()
     }
 
     pub(super) fn count(&self, operation: Operation, outcome: &str) -> u64 {

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// What to create. Debug shows no secret.
 #[derive(Clone, Debug)]
@@ -89,10 +90,10 @@ pub struct Subscription {
     /// Id that Graph gave.
     pub id: String,
     /// Relative path of the resource.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub resource: String,
     /// Comma list of change types.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub change_type: String,
     /// Where notifications go; its path is a proof: not to be logged. Empty when Graph returned none.
     #[serde(default, deserialize_with = "or_default")]
@@ -120,10 +121,10 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// A page of the list.
+/// A page of the list. Its entries are read one by one: an odd one must not cost the others.
 #[derive(Deserialize)]
 pub(super) struct Page {
-    pub(super) value: Vec<Subscription>,
+    pub(super) value: Vec<Value>,
     #[serde(rename = "@odata.nextLink")]
     pub(super) next_link: Option<String>,
 }

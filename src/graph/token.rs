@@ -1,31 +1,40 @@
-//! Access tokens: kept, renewed in time, fetched by one caller for all.
+//! Access tokens: kept, renewed in time, fetched by one task for all.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
 
 use super::app::App;
 use super::classify;
 use super::clock::Clock;
+use super::credential::Credential;
 use super::error::{Class, Failure, Kind};
-use super::exchange::{Answer, exchange};
+use super::exchange::{Answer, Bounds, exchange};
 use super::metrics::{Metrics, Operation};
 
 mod request;
 
-/// How long the sign-in service may take.
-const LIMIT: Duration = Duration::from_secs(15);
+/// What the sign-in service may take.
+const BOUNDS: Bounds = Bounds {
+    time: Duration::from_secs(15),
+    mebibytes: 1,
+};
 /// A token that lives shorter than this is not offered any more.
 const LAST_MOMENT: Duration = Duration::from_secs(30);
+/// A token younger than this that Graph refuses is not the trouble: another one would be refused too.
+const YOUNG: Duration = Duration::from_mins(1);
 /// Longest life that is believed.
-const LONGEST_LIFE: u64 = 86_400;
+const LONGEST_LIFE: i64 = 86_400;
 
 /// An access token. Debug shows no secret.
 #[derive(Debug)]
@@ -43,29 +52,42 @@ impl Token {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Whether more than a fifth of its life is left, and as much as needed. Of a short-lived token no more than half its life
-    /// can be asked.
+    fn age(&self) -> Duration {
+        self.life.saturating_sub(self.remaining())
+    }
+
+    /// Whether more than a fifth of its life is left, and as much as needed. No more than half its life can be asked.
     fn lasts(&self, needed: Duration) -> bool {
         self.remaining() >= (self.life / 5).max(needed.min(self.life / 2))
     }
 }
 
+type Fetched = Result<Arc<Token>, Failure>;
+
 /// The tokens of one app in one tenant.
-#[derive(Debug)]
-pub(super) struct Tokens {
+pub(super) struct Tokens(Arc<Inner>);
+
+struct Inner {
     app: Arc<App>,
     http: reqwest::Client,
     clock: Arc<Clock>,
     metrics: Metrics,
-    /// Held while fetching: others wait and then find the result.
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
     /// The last failure, and until when it stands in for another attempt.
     failure: Option<(Instant, Failure)>,
+    /// The fetch under way.
+    fetch: Option<Fetch>,
+}
+
+/// A fetch in a task of its own, which goes on when those who wait for it go away.
+struct Fetch {
+    task: AbortHandle,
+    result: Shared<BoxFuture<'static, Fetched>>,
 }
 
 impl State {
@@ -73,77 +95,131 @@ impl State {
         let (until, failure) = self.failure.as_ref()?;
         (*until > Instant::now()).then(|| failure.clone())
     }
+
+    fn lasting(&self, needed: Duration) -> Option<Arc<Token>> {
+        self.token.clone().filter(|token| token.lasts(needed))
+    }
+
+    fn usable(&self) -> Option<Arc<Token>> {
+        self.token.clone().filter(|token| token.remaining() > LAST_MOMENT)
+    }
 }
 
 impl Tokens {
     pub(super) fn new(app: Arc<App>, http: reqwest::Client, clock: Arc<Clock>, metrics: Metrics) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             app,
             http,
             clock,
             metrics,
             state: Mutex::default(),
-        }
+        }))
     }
 
-    /// A token that lives at least `needed`, if one can be had; one that still lives beats a failure.
-    pub(super) async fn get(&self, needed: Duration) -> Result<Arc<Token>, Failure> {
-        let mut state = self.state.lock().await;
-        let old = state.token.clone().filter(|token| token.remaining() > LAST_MOMENT);
-        match self.refreshed(&mut state, needed).await {
-            Ok(token) => Ok(token),
-            Err(failure) => old.ok_or(failure),
+    /// A token that lives at least `needed`, if one can be had; one that still lives beats a failure, and is not waited for a
+    /// better one when nothing is `needed`.
+    pub(super) async fn get(&self, needed: Duration) -> Fetched {
+        let (usable, fetch) = {
+            let mut state = self.0.state();
+            if let Some(token) = state.lasting(needed) {
+                return Ok(token);
+            }
+            let usable = state.usable();
+            if let Some(failure) = state.failure() {
+                return usable.ok_or(failure);
+            }
+            (usable, self.join(&mut state))
+        };
+        match usable {
+            Some(token) if needed.is_zero() => Ok(token),
+            usable => fetch.await.or_else(|failure| usable.ok_or(failure)),
         }
     }
 
     /// A token that needs no refresh, or why there is none.
-    pub(super) async fn current(&self) -> Result<Arc<Token>, Failure> {
-        let mut state = self.state.lock().await;
-        self.refreshed(&mut state, Duration::ZERO).await
+    pub(super) async fn current(&self) -> Fetched {
+        let lasting = self.0.state().lasting(Duration::ZERO);
+        match lasting {
+            Some(token) => Ok(token),
+            None => self.fresh().await,
+        }
     }
 
-    /// Graph refused this token: the next caller gets another one.
-    pub(super) async fn reject(&self, token: &Arc<Token>) {
-        let mut state = self.state.lock().await;
-        if state.token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token)) {
+    /// A new token, whatever is at hand; what is at hand is kept until there is one.
+    pub(super) async fn fresh(&self) -> Fetched {
+        let fetch = {
+            let mut state = self.0.state();
+            if let Some(failure) = state.failure() {
+                return Err(failure);
+            }
+            self.join(&mut state)
+        };
+        fetch.await
+    }
+
+    /// Graph refused this token. Whether another one is worth a try: then the next caller gets another.
+    pub(super) fn reject(&self, token: &Arc<Token>) -> bool {
+        let mut state = self.0.state();
+        let is_current = state.token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token));
+        if !is_current {
+            return true;
+        }
+        let old = token.age() >= YOUNG;
+        if old {
             state.token = None;
         }
+        old
     }
 
-    /// The next caller gets another token.
-    pub(super) async fn discard(&self) {
-        self.state.lock().await.token = None;
+    /// The result of the fetch under way, which is started if there is none.
+    fn join(&self, state: &mut State) -> impl Future<Output = Fetched> + use<> {
+        if let Some(fetch) = state.fetch.as_ref().filter(|fetch| !fetch.task.is_finished()) {
+            return fetch.result.clone();
+        }
+        let task = tokio::spawn(self.0.clone().refresh());
+        let handle = task.abort_handle();
+        let cut_off = |_| Err(Failure::of(Kind::Unavailable, "Signing in was cut off."));
+        let result = task.map(move |ended| ended.unwrap_or_else(cut_off)).boxed().shared();
+        state.fetch = Some(Fetch {
+            task: handle,
+            result: result.clone(),
+        });
+        result
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn refreshed(&self, state: &mut State, needed: Duration) -> Result<Arc<Token>, Failure> {
-        if let Some(token) = state.token.as_ref().filter(|token| token.lasts(needed)) {
-            return Ok(token.clone());
-        }
-        if let Some(failure) = state.failure() {
-            return Err(failure);
-        }
+    async fn refresh(self: Arc<Self>) -> Fetched {
         let started = Instant::now();
-        let result = self.fetch().await;
+        let result = self.fetch().await.map(Arc::new);
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.label(), |_| "ok");
         self.metrics.request(Operation::Token, outcome, started.elapsed());
-        match result {
+        let mut state = self.state();
+        state.fetch = None;
+        match &result {
             Ok(token) => {
-                let token = Arc::new(token);
                 state.token = Some(token.clone());
                 state.failure = None;
-                Ok(token)
             }
             Err(failure) => {
-                let usable = state.token.as_ref().is_some_and(|t| t.remaining() > LAST_MOMENT);
-                state.failure = Some((Instant::now() + rest(&failure, usable), failure.clone()));
-                Err(failure)
+                let rest = rest(failure, state.usable().is_some());
+                state.failure = Some((Instant::now() + rest, failure.clone()));
             }
         }
+        result
     }
 
     async fn fetch(&self) -> Result<Token, Failure> {
         let request = request::request(&self.app, &self.http, self.clock.now()).await?;
-        let answer = exchange(request, LIMIT, &self.clock, "The sign-in service").await?;
+        let answer = exchange(request, BOUNDS, "The sign-in service").await?;
+        // A managed identity is served by this machine, whose clock is the one to be checked.
+        if !matches!(self.app.credential, Credential::ManagedIdentity) {
+            answer.tell_time(&self.clock);
+        }
         if !answer.is_success() {
             return Err(classify::entra(answer.status, answer.retry_after, &answer.body));
         }
@@ -164,30 +240,39 @@ fn rest(failure: &Failure, usable: bool) -> Duration {
 #[derive(Deserialize)]
 struct Body {
     access_token: String,
-    /// A number; text from the managed identity endpoint.
-    expires_in: Value,
+    /// Seconds: a number, or text from the managed identity endpoint of machines.
+    expires_in: Option<Value>,
+    /// Seconds since 1970, likewise. App Service tells nothing else.
+    expires_on: Option<Value>,
+}
+
+impl Body {
+    /// How long it lives, in seconds.
+    fn life(&self, now: Timestamp) -> Option<i64> {
+        let left = || Some(number(self.expires_on.as_ref()?)? - now.as_second());
+        self.expires_in.as_ref().map_or_else(left, number)
+    }
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value.as_str().map_or_else(|| value.as_i64(), |text| text.parse().ok())
 }
 
 fn read(answer: &Answer, now: Timestamp) -> Result<Token, Failure> {
     let unreadable = || Failure::of(Kind::Protocol, "The sign-in service's token cannot be read.");
     let body: Body = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-    let seconds = match &body.expires_in {
-        Value::String(text) => text.parse().ok(),
-        number => number.as_u64(),
-    };
-    let seconds = seconds
+    let seconds = body
+        .life(now)
         .filter(|seconds| *seconds > 0)
         .ok_or_else(unreadable)?
         .min(LONGEST_LIFE);
-    let life = Duration::from_secs(seconds);
+    let life = SignedDuration::from_secs(seconds);
     Ok(Token {
         roles: roles(&body.access_token),
         secret: SecretString::from(body.access_token),
-        expires: now
-            .checked_add(SignedDuration::try_from(life).unwrap_or_default())
-            .unwrap_or(now),
-        until: Instant::now() + life,
-        life,
+        expires: now.checked_add(life).unwrap_or(now),
+        until: Instant::now() + life.unsigned_abs(),
+        life: life.unsigned_abs(),
     })
 }
 

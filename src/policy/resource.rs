@@ -53,6 +53,19 @@ const FILES: &[&str] = &[
     "Sites.Read.All",
     "Sites.ReadWrite.All",
 ];
+const SCHEDULE: &[&str] = &["Schedule.Read.All", "Schedule.ReadWrite.All"];
+const CHAT_MEMBERS: &[&str] = &[
+    "ChatMember.Read.All",
+    "ChatMember.ReadWrite.All",
+    "Chat.ReadBasic.All",
+    "Chat.Read.All",
+];
+const TEAM_MEMBERS: &[&str] = &["TeamMember.Read.All", "TeamMember.ReadWrite.All"];
+const CHANNEL_MEMBERS: &[&str] = &["ChannelMember.Read.All", "ChannelMember.ReadWrite.All"];
+const INTERACTIONS: &[&str] = &["AiEnterpriseInteraction.Read.All"];
+const ALERTS: &[&str] = &["SecurityEvents.Read.All", "SecurityEvents.ReadWrite.All"];
+const ALERTS_V2: &[&str] = &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"];
+const HEALTH_ALERTS: &[&str] = &["HealthMonitoringAlert.Read.All", "HealthMonitoringAlert.ReadWrite.All"];
 const SITES: &[&str] = &["Sites.Read.All", "Sites.ReadWrite.All"];
 
 /// Used for a resource that is not listed: a common lifetime; Graph corrects it in its refusal, which is learned.
@@ -127,29 +140,9 @@ static RULES: &[Rule] = &[
         &["ChannelMessage.Read.All", "ChannelMessage.Read.Group"],
     )),
     rule("chats", 4320, ALL, CHATS),
-    rule(
-        "chats/getAllMembers",
-        4320,
-        ALL,
-        &[
-            "ChatMember.Read.All",
-            "ChatMember.ReadWrite.All",
-            "Chat.ReadBasic.All",
-            "Chat.Read.All",
-        ],
-    ),
+    rule("chats/getAllMembers", 4320, ALL, CHAT_MEMBERS),
     rule("chats/*", 4320, ALL, CHATS),
-    rule(
-        "chats/*/members",
-        4320,
-        ALL,
-        &[
-            "ChatMember.Read.All",
-            "ChatMember.ReadWrite.All",
-            "Chat.ReadBasic.All",
-            "Chat.Read.All",
-        ],
-    ),
+    rule("chats/*/members", 4320, ALL, CHAT_MEMBERS),
     rule(
         "teams",
         4320,
@@ -166,6 +159,7 @@ static RULES: &[Rule] = &[
         ALL,
         &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
     ),
+    rule("teams/getAllMembers", 4320, ALL, TEAM_MEMBERS),
     rule(
         "teams/*",
         4320,
@@ -182,65 +176,74 @@ static RULES: &[Rule] = &[
         ALL,
         &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
     ),
-    rule(
-        "teams/*/members",
+    rule("teams/*/members", 4320, ALL, TEAM_MEMBERS),
+    rule("teams/*/channels/getAllMembers", 4320, ALL, CHANNEL_MEMBERS),
+    // Shifts and the requests to change them.
+    rule("teams/*/schedule/*", 360, ALL, SCHEDULE),
+    rule("teams/*/schedule/*/*", 360, ALL, SCHEDULE),
+    rule("appCatalogs/teamsApps/*/installations", 4320, ALL, &[]),
+    rule("appCatalogs/teamsApps/*/installedToChats", 4320, ALL, &[]),
+    announcing(rule(
+        "appCatalogs/teamsApps/*/installedToChats/getAllMessages",
         4320,
         ALL,
-        &["TeamMember.Read.All", "TeamMember.ReadWrite.All"],
+        &[],
+    )),
+    rule("appCatalogs/teamsApps/*/installedToChats/getAllMembers", 4320, ALL, &[]),
+    rule("solutions/approval/approvalItems", 43_200, ALL, &[]),
+    rule(
+        "copilot/interactionHistory/getAllEnterpriseInteractions",
+        4320,
+        ALL,
+        INTERACTIONS,
     ),
     rule(
-        "teams/*/schedule/*",
-        360,
+        "copilot/users/*/interactionHistory/getAllEnterpriseInteractions",
+        4320,
         ALL,
-        &["Schedule.Read.All", "Schedule.ReadWrite.All"],
+        INTERACTIONS,
     ),
     announcing(rule("users/*/messages", 10_080, ALL, MAIL)),
     announcing(rule("users/*/mailFolders/*/messages", 10_080, ALL, MAIL)),
     announcing(rule("users/*/events", 10_080, ALL, EVENTS)),
+    announcing(rule("users/*/calendar/events", 10_080, ALL, EVENTS)),
+    announcing(rule("users/*/calendars/*/events", 10_080, ALL, EVENTS)),
     announcing(rule("users/*/contacts", 10_080, ALL, CONTACTS)),
+    announcing(rule("users/*/contactFolders/*/contacts", 10_080, ALL, CONTACTS)),
     rule("users/*/drive/root", 42_300, &[Updated], FILES),
-    rule(
-        "users/*/todo/lists/*/tasks",
-        4230,
-        ALL,
-        &["Tasks.Read.All", "Tasks.ReadWrite.All"],
-    ),
+    delegated_only(rule("users/*/todo/lists/*/tasks", 4230, ALL, &[])),
     rule("users", 41_760, &[Updated, Deleted], USERS),
     rule("users/*", 41_760, &[Updated, Deleted], USERS),
     rule("groups", 41_760, &[Updated, Deleted], GROUPS),
     rule("groups/*/conversations", 4230, ALL, GROUPS),
+    rule("groups/*/owners", 41_760, &[Updated, Deleted], GROUPS),
     rule("groups/*/members", 41_760, &[Updated, Deleted], GROUPS),
     rule("groups/*/drive/root", 42_300, &[Updated], FILES),
     rule("groups/*", 41_760, &[Updated, Deleted], GROUPS),
     rule("drives/*/root", 42_300, &[Updated], FILES),
     rule("sites/*/lists/*", 42_300, &[Updated], SITES),
-    rule(
-        "security/alerts",
-        43_200,
-        ALL,
-        &["SecurityEvents.Read.All", "SecurityEvents.ReadWrite.All"],
-    ),
-    rule(
-        "security/alerts_v2",
-        43_200,
-        ALL,
-        &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"],
-    ),
-    rule(
-        "reports/healthMonitoring/alerts",
-        42_300,
-        ALL,
-        &["HealthMonitoringAlert.Read.All"],
-    ),
+    rule("security/alerts", 43_200, ALL, ALERTS),
+    rule("security/alerts/*", 43_200, ALL, ALERTS),
+    rule("security/alerts_v2", 43_200, ALL, ALERTS_V2),
+    rule("security/alerts_v2/*", 43_200, ALL, ALERTS_V2),
+    rule("reports/healthMonitoring/alerts", 42_300, ALL, HEALTH_ALERTS),
+    rule("reports/healthMonitoring/alerts/*", 42_300, ALL, HEALTH_ALERTS),
     rule(
         "print/printers/*/jobs",
         4230,
         ALL,
         &["PrintJob.Read.All", "PrintJob.ReadBasic.All"],
     ),
-    delegated_only(rule("me/messages", 10_080, ALL, &[])),
-    delegated_only(rule("me/events", 10_080, ALL, &[])),
-    delegated_only(rule("me/contacts", 10_080, ALL, &[])),
+    rule(
+        "print/printTaskDefinition/*/tasks",
+        4230,
+        ALL,
+        &["PrintTaskDefinition.ReadWrite.All"],
+    ),
+    announcing(delegated_only(rule("me/messages", 10_080, ALL, &[]))),
+    announcing(delegated_only(rule("me/events", 10_080, ALL, &[]))),
+    announcing(delegated_only(rule("me/contacts", 10_080, ALL, &[]))),
+    delegated_only(rule("me/todo/lists/*/tasks", 4230, ALL, &[])),
 ];
 
 /// The rule for a resource path. The query and the two ways to write an id (`users/{id}`, `users('{id}')`) make no difference.
@@ -259,6 +262,12 @@ impl Rule {
                 .is_some_and(|segment| wanted == "*" || wanted.eq_ignore_ascii_case(segment))
         });
         all && rest.next().is_none()
+    }
+
+    /// One resource path of every rule, for tests that compare catalogues.
+    #[cfg(test)]
+    pub fn samples() -> impl Iterator<Item = String> {
+        RULES.iter().map(|rule| rule.pattern.replace('*', "8f0c"))
     }
 
     /// Whether the catalogue knows this resource; otherwise Graph alone decides.
@@ -298,6 +307,13 @@ mod tests {
             ("teams/1/channels/2/messages", 4320),
             ("drives/1/root", 42_300),
             ("teams/1/schedule/shifts", 360),
+            ("teams/1/schedule/shifts/2", 360),
+            ("users/1/calendars/2/events", 10_080),
+            ("users/1/contactFolders('2')/contacts", 10_080),
+            ("solutions/approval/approvalItems", 43_200),
+            ("copilot/interactionHistory/getAllEnterpriseInteractions", 4320),
+            ("security/alerts/?$filter=status eq 'x'", 43_200),
+            ("security/alerts_v2", 43_200),
             ("something/new", 4230),
         ];
         for (resource, minutes) in cases {

@@ -1,5 +1,6 @@
 //! The simulator over HTTP, as its users see it.
 
+mod catalogue;
 mod creating;
 mod delivering;
 mod entra;
@@ -7,4 +8,5 @@ mod faults;
 mod handshake;
 mod lasting;
 mod rich;
+mod strict;
 mod world;

@@ -98,3 +98,20 @@ async fn columns_show_the_status() {
     ];
     assert_eq!(words[..6], expected, "{shown}");
 }
+
+/// A `date` column shows how long ago something was, and `<invalid>` for what is still to come.
+#[tokio::test]
+async fn the_expiry_of_a_credential_is_a_time_ahead() {
+    let client = client().await;
+    let namespace = Namespace::new(&client).await;
+    let path = collection(&namespace.name, "graphtenants");
+    send(&client, "POST", &path, &tenant()).await.unwrap();
+    let status = json!({ "status": { "observedGeneration": 1, "credentialExpirationTime": "2099-01-02T03:04:05Z" } });
+    send(&client, "PATCH", &format!("{path}/example/status"), &status)
+        .await
+        .unwrap();
+    let shown = kubectl(&["get", "gt", "-n", &namespace.name, "--no-headers"])
+        .await
+        .unwrap();
+    assert!(shown.contains("2099-01-02T03:04:05Z"), "{shown}");
+}

@@ -64,6 +64,12 @@ fn tenants() -> Vec<Case> {
     let one = "exactly one of clientSecret, certificate, workloadIdentity, managedIdentity";
     let cloud = "endpoints is required with cloud: Custom and not allowed otherwise";
     let labels = "matchLabels is required with from: Selector and not allowed otherwise";
+    let workload = |login: &str| {
+        let mut spec = custom(login);
+        spec["credentials"] = json!({ "clientSecret": REMOVED, "workloadIdentity": {} });
+        spec
+    };
+    let token = "with workloadIdentity, endpoints.login must be in the cluster";
     let plain = "http:// is accepted only for in-cluster services (*.svc) and loopback";
     vec![
         (
@@ -161,6 +167,26 @@ fn tenants() -> Vec<Case> {
             "clientId no GUID",
             json!({ "clientId": "my-app" }),
             Refused("spec.clientId in body should match"),
+        ),
+        (
+            "workload identity at a service of the cluster",
+            workload("http://simulator.demo.svc:8080"),
+            Stored(json!({})),
+        ),
+        (
+            "workload identity on loopback",
+            workload("https://127.0.0.1:8443/login"),
+            Stored(json!({})),
+        ),
+        (
+            "workload identity elsewhere",
+            workload("https://login.example.com"),
+            Refused(token),
+        ),
+        (
+            "workload identity, service trick",
+            workload("https://a.svc@example.com"),
+            Refused(token),
         ),
         ("tenantId empty", json!({ "tenantId": "" }), Refused("spec.tenantId")),
         (

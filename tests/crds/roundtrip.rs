@@ -92,19 +92,27 @@ fn tenant() -> impl Strategy<Value = GraphTenantSpec> {
         Just(Cloud::Custom),
     ];
     let client_id = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
-    (name(), client_id, credentials, cloud, "https://[a-z]{1,9}", allowed()).prop_map(
-        |(tenant_id, client_id, credentials, cloud, address, allowed_namespaces)| GraphTenantSpec {
-            tenant_id,
-            client_id: Some(client_id),
-            credentials,
-            cloud,
-            endpoints: (cloud == Cloud::Custom).then(|| Endpoints {
-                login: address.clone(),
-                graph: address,
-            }),
-            allowed_namespaces,
-        },
+    (
+        name(),
+        client_id,
+        credentials,
+        cloud,
+        "https://[a-z]{1,9}[.]svc",
+        allowed(),
     )
+        .prop_map(
+            |(tenant_id, client_id, credentials, cloud, address, allowed_namespaces)| GraphTenantSpec {
+                tenant_id,
+                client_id: Some(client_id),
+                credentials,
+                cloud,
+                endpoints: (cloud == Cloud::Custom).then(|| Endpoints {
+                    login: address.clone(),
+                    graph: address,
+                }),
+                allowed_namespaces,
+            },
+        )
 }
 
 fn sinks() -> impl Strategy<Value = Vec<Sink>> {

@@ -149,7 +149,10 @@ async fn the_follower_takes_over_and_there_is_still_one() {
 async fn no_acknowledged_notification_is_lost_when_the_receiver_is_killed() {
     let mut world = World::new("receiver-kill").await;
     world
-        .simulator_put("settings", json!({ "delivery": { "backoffBaseMs": 100, "endpointStates": false } }))
+        .simulator_put(
+            "settings",
+            json!({ "delivery": { "backoffBaseMs": 100, "endpointStates": false } }),
+        )
         .await;
     world.subscribed().await;
     for _ in 0..4 {

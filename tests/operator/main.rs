@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod faults;
+mod identity;
 mod lifecycle;
 mod outage;
 mod road;

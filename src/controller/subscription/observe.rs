@@ -157,15 +157,11 @@ type Observed<T> = Result<Result<T, Refusal>, Error>;
 async fn observe_app(context: &Context, object: &GraphSubscription, namespace: &str) -> Observed<(Graph, AppView)> {
     let reference = object.tenant();
     let Some(tenant) = find(&context.stores.tenants, &reference) else {
-        // Deleted together, the tenant goes first. Its client is kept as long as anything names it: good enough for a delete.
-        let at_hand = context.apps.get(&reference).and_then(|entry| usable(entry).ok());
-        if let Some(app) = at_hand.filter(|_| object.metadata.deletion_timestamp.is_some()) {
-            return Ok(Ok(app));
-        }
-        return Ok(Err(Refusal::waiting(
+        let refusal = Refusal::waiting(
             Reason::TenantNotFound,
             format!("GraphTenant {reference} does not exist"),
-        )));
+        );
+        return Ok(for_release(context, object, &reference).ok_or(refusal));
     };
     if !admitted(context, &tenant.spec.allowed_namespaces, &reference, namespace).await? {
         let message = format!(
@@ -174,12 +170,21 @@ async fn observe_app(context: &Context, object: &GraphSubscription, namespace: &
         return Ok(Err(Refusal::waiting(Reason::NamespaceNotAllowed, message)));
     }
     Ok(match context.apps.get(&reference) {
-        None => Err(Refusal::waiting(
+        Some(entry) if entry.tried => {
+            usable(entry).or_else(|refusal| for_release(context, object, &reference).ok_or(refusal))
+        }
+        _ => Err(Refusal::waiting(
             Reason::TenantNotReady,
             format!("GraphTenant {reference} was not looked at yet"),
         )),
-        Some(entry) => usable(entry),
     })
+}
+
+/// What is deleted together goes in any order: the last client of a tenant, whose Secret or itself went before, is good enough
+/// for a delete.
+fn for_release(context: &Context, object: &GraphSubscription, tenant: &ObjectRef) -> Option<(Graph, AppView)> {
+    object.metadata.deletion_timestamp.as_ref()?;
+    usable(context.apps.last_good(tenant)?).ok()
 }
 
 fn usable(entry: Entry) -> Result<(Graph, AppView), Refusal> {

@@ -169,6 +169,7 @@ fn prepare(client: &Client, remote: &Remote, object: &GraphSubscription) -> (Arc
     context
         .apps
         .client(&tenant_reference(), app, "c", &context.http, &context.graph_metrics);
+    context.apps.tried(&tenant_reference());
     (context, writers)
 }
 

@@ -1,7 +1,7 @@
 //! Sign-ins that were refused, so that a dead secret is looked at often but tried seldom.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -13,35 +13,44 @@ use crate::policy::backoff;
 #[derive(Default)]
 pub struct Refusals(Mutex<HashMap<ObjectRef, Refused>>);
 
+/// What was tried. Anything else is worth a try at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The object: one of the same name may be another.
+    pub uid: String,
+    /// Its spec, and with it the app.
+    pub generation: i64,
+    /// Fingerprint of the credential's content.
+    pub credential: String,
+}
+
 struct Refused {
-    credential: String,
+    tried: Tried,
     count: i32,
     not_before: Timestamp,
     failure: Failure,
 }
 
 impl Refusals {
-    /// The refusal of this credential, while it is too early to try it again.
-    pub fn get(&self, tenant: &ObjectRef, credential: &str) -> Option<Failure> {
-        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = refusals
-            .get(tenant)
-            .filter(|refused| refused.credential == credential)?;
+    /// The refusal of the same, while it is too early to try it again.
+    pub fn get(&self, tenant: &ObjectRef, tried: &Tried) -> Option<Failure> {
+        let refusals = self.lock();
+        let refused = refusals.get(tenant).filter(|refused| refused.tried == *tried)?;
         (Timestamp::now() < refused.not_before).then(|| refused.failure.clone())
     }
 
     /// Remembers a refusal. One that is only repeated from memory does not count.
-    pub fn remember(&self, tenant: &ObjectRef, credential: &str, failure: &Failure) {
+    pub fn remember(&self, tenant: &ObjectRef, tried: &Tried, failure: &Failure) {
         let now = Timestamp::now();
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = refusals.get(tenant).filter(|refused| refused.credential == credential);
+        let mut refusals = self.lock();
+        let known = refusals.get(tenant).filter(|refused| refused.tried == *tried);
         if known.is_some_and(|refused| now < refused.not_before) {
             return;
         }
         let count = known.map_or(0, |refused| refused.count).saturating_add(1);
         let not_before = now + backoff::delay(failure.class, count, now, None, fastrand::f64());
         let refused = Refused {
-            credential: credential.to_owned(),
+            tried: tried.clone(),
             count,
             not_before,
             failure: failure.clone(),
@@ -51,6 +60,15 @@ impl Refusals {
 
     /// Signing in succeeded.
     pub fn forget(&self, tenant: &ObjectRef) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        self.lock().remove(tenant);
+    }
+
+    /// Forgets every tenant but those to `keep`.
+    pub fn retain(&self, keep: impl Fn(&ObjectRef) -> bool) {
+        self.lock().retain(|tenant, _| keep(tenant));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, Refused>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,14 +34,16 @@ pub fn next_status(tenant: &GraphTenant, findings: &Findings, now: Timestamp) ->
     next
 }
 
-/// A missing Secret keeps the operator from its work; what Entra answers does not.
+/// A missing Secret or right keeps the operator from its work; what Entra answers does not.
 fn standing(findings: &Findings) -> (Standing, Reason, String) {
     if !findings.users.is_empty() {
         return (Standing::Waiting, Reason::InUse, in_use(&findings.users));
     }
     match &findings.sign_in {
         Err(refusal) if refusal.stalled => (Standing::Stalled, refusal.reason, refusal.message.clone()),
-        Err(refusal) if is_local(refusal.reason) => (Standing::Waiting, refusal.reason, refusal.message.clone()),
+        Err(refusal) if is_local(refusal.reason) || refusal.reason == Reason::NamespaceNotAllowed => {
+            (Standing::Waiting, refusal.reason, refusal.message.clone())
+        }
         _ => (Standing::Working, Reason::Accepted, "the spec is accepted".to_owned()),
     }
 }

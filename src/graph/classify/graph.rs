@@ -163,6 +163,8 @@ fn is_endpoint_validation(body: &Body) -> bool {
 
 fn by_status(status: u16, body: &Body) -> Kind {
     match status {
+        // Graph itself takes the token; the workload behind it does not let the app in. Another token would change nothing.
+        401 if body.embedded_status().is_some() => Kind::ConsentMissing,
         401 => Kind::Unauthorized,
         403 => Kind::ConsentMissing,
         404 if body.says(&["not yet supported for this mailbox"]) => Kind::Rejected,
@@ -182,6 +184,8 @@ fn class(kind: &Kind, status: u16, retry_after: Option<Duration>, body: &Body) -
         // Graph gives up early at times, or never sends the request: the next attempt may pass.
         Kind::EndpointValidation if body.says(&["timed out", "timeout"]) => Some(Class::Retry),
         Kind::Protocol => Some(Class::RetrySlowly),
+        // The clock here is behind, which this answer's date tells.
+        Kind::Rejected if body.says(&["must be in the future"]) => Some(Class::Retry),
         // Billing and mailboxes are mended outside the spec; an ExtensionError says too little to stop for good.
         Kind::Rejected if matches!(status, 402 | 404) || body.has_code("ExtensionError") => Some(Class::RetrySlowly),
         _ => None,
@@ -191,7 +195,7 @@ fn class(kind: &Kind, status: u16, retry_after: Option<Duration>, body: &Body) -
 fn message(kind: &Kind, status: u16, body: &Body) -> String {
     let lead = match kind {
         Kind::ConsentMissing => {
-            "Graph refuses (403): grant the app the application permission for this resource, with admin consent."
+            "Graph denies access: grant the app the application permission for this resource, with admin consent."
         }
         Kind::Unauthorized => "Graph refuses the access token.",
         Kind::Limited => "A subscription of this app for this resource exists, or Graph still counts a removed one.",

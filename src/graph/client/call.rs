@@ -11,7 +11,7 @@ use url::Url;
 use super::Graph;
 use crate::graph::classify;
 use crate::graph::error::{Class, Failure, Kind};
-use crate::graph::exchange::{Answer, exchange};
+use crate::graph::exchange::{Answer, Bounds, exchange};
 use crate::graph::limiter::Lane;
 use crate::graph::metrics::Operation;
 use crate::graph::token::Token;
@@ -20,8 +20,9 @@ use crate::graph::token::Token;
 /// a renewal.
 const LIMIT_WITH_HANDSHAKE: Duration = Duration::from_secs(35);
 pub(super) const LIMIT: Duration = Duration::from_secs(15);
-/// Least life of the token for a create or renewal, since the subscription is authorized by it.
-const FRESH: Duration = Duration::from_mins(5);
+/// Least life of the token for a create or renewal (or half of what it had), since the subscription is authorized by it:
+/// Graph asks for a reauthorization because the token of the last write ends, and the same one again would not do.
+const FRESH: Duration = Duration::from_hours(1);
 
 /// A call to be made.
 pub(super) struct Call<'a> {
@@ -47,10 +48,14 @@ impl<'a> Call<'a> {
 }
 
 impl Operation {
-    fn limit(self) -> Duration {
-        match self {
-            Self::Create | Self::Renew => LIMIT_WITH_HANDSHAKE,
-            _ => LIMIT,
+    fn bounds(self) -> Bounds {
+        Bounds {
+            time: match self {
+                Self::Create | Self::Renew => LIMIT_WITH_HANDSHAKE,
+                _ => LIMIT,
+            },
+            // Graph does not say how many subscriptions a page of the list may have.
+            mebibytes: if self == Self::List { 16 } else { 1 },
         }
     }
 
@@ -63,14 +68,16 @@ impl Operation {
 }
 
 impl Graph {
-    /// Makes a call in its turn; after a 401 once more with another token.
+    /// Makes a call in its turn; after a 401 once more with another token, unless this one was new.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let token = self.turn(call).await?;
         let result = self.attempt(call, &token).await;
         if !matches!(&result, Err(failure) if failure.kind == Kind::Unauthorized) {
             return result;
         }
-        self.tokens.reject(&token).await;
+        if !self.tokens.reject(&token) {
+            return result;
+        }
         let token = self.turn(call).await?;
         self.attempt(call, &token).await
     }
@@ -113,7 +120,8 @@ impl Graph {
         if let Some(body) = &call.body {
             request = request.header("content-type", "application/json").body(body.clone());
         }
-        let answer = exchange(request, call.operation.limit(), &self.shared.clock, "Graph").await?;
+        let answer = exchange(request, call.operation.bounds(), "Graph").await?;
+        answer.tell_time(&self.shared.clock);
         if answer.is_success() {
             return Ok(answer);
         }

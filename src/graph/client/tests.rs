@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::LIMIT;
 use super::*;
+use crate::graph::Credential;
 use crate::graph::error::Class;
 use crate::graph::http_client;
 use crate::graph::testing::{Reply, Server};
@@ -159,12 +160,42 @@ async fn a_refused_token_is_replaced_once() {
     let refusal = || Reply::error(401, "InvalidAuthenticationToken", "Access token is empty.");
     server.then(refusal()).then(Reply::new(200, &subscription("1")));
     let (graph, metrics) = server.graph();
+    graph.authenticate().await.unwrap();
+    graph.tokens.grow_older(Duration::from_mins(2));
     assert_eq!(graph.get("1", SOON).await.unwrap().id, "1");
     assert_eq!(metrics.count(Operation::Token, "ok"), 2);
+    graph.tokens.grow_older(Duration::from_mins(2));
     server.then(refusal()).then(refusal());
     assert_eq!(graph.get("1", SOON).await.unwrap_err().kind, Kind::Unauthorized);
     assert_eq!(metrics.count(Operation::Token, "ok"), 3);
     assert_eq!(calls(&server).len(), 4);
+}
+
+/// Whatever Graph holds against the app, a token storm does not help.
+#[tokio::test]
+async fn a_new_token_that_is_refused_is_not_replaced() {
+    let server = Server::start().await;
+    let (graph, metrics) = server.graph();
+    for _ in 0..5 {
+        server.then(Reply::error(401, "InvalidAuthenticationToken", "No."));
+        assert_eq!(graph.get("1", SOON).await.unwrap_err().kind, Kind::Unauthorized);
+    }
+    assert_eq!(calls(&server).len(), 5);
+    assert_eq!(metrics.count(Operation::Token, "ok"), 1);
+}
+
+/// The workload behind Graph says no: that is consent, and no reason for another token.
+#[tokio::test]
+async fn only_an_outer_401_is_about_the_token() {
+    let server = Server::start().await;
+    let (graph, metrics) = server.graph();
+    graph.authenticate().await.unwrap();
+    graph.tokens.grow_older(Duration::from_mins(2));
+    let inner = "Operation: Read; Exception: [Status Code: Unauthorized; Reason: none]";
+    server.then(Reply::error(401, "ExtensionError", inner));
+    assert_eq!(graph.get("1", SOON).await.unwrap_err().kind, Kind::ConsentMissing);
+    assert_eq!(calls(&server).len(), 1);
+    assert_eq!(metrics.count(Operation::Token, "ok"), 1);
 }
 
 #[tokio::test]
@@ -177,13 +208,79 @@ async fn throttling_pauses_every_call_of_the_app() {
     let failure = graph.create(&new(), SOON).await.unwrap_err();
     assert_eq!(failure.class, Class::Throttled(Some(Duration::from_secs(1))));
     let start = Instant::now();
-    graph
-        .with_credential(Credential::ClientSecret("other".into()))
-        .get("1", SOON)
-        .await
-        .unwrap();
+    let rotated = with_secret(server.app(), "other");
+    graph.beside(rotated).unwrap().get("1", SOON).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(900));
     assert!((metrics.paused_seconds() - 1.0).abs() < 0.01);
+}
+
+fn with_secret(app: App, secret: &str) -> App {
+    App {
+        credential: Credential::ClientSecret(secret.into()),
+        ..app
+    }
+}
+
+/// Somebody writes the ids of an app beside the address of a sign-in service of his own.
+#[tokio::test]
+async fn a_client_for_other_addresses_shares_nothing() {
+    let (server, evil) = (Server::start().await, Server::start().await);
+    let (graph, _) = server.graph();
+    let elsewhere = App {
+        login: evil.base.clone(),
+        ..server.app()
+    };
+    assert!(graph.beside(elsewhere).is_none());
+    let rotated = graph.beside(with_secret(server.app(), "other")).unwrap();
+    rotated.authenticate().await.unwrap();
+    assert_eq!(server.lines(), ["POST /tenant/oauth2/v2.0/token"]);
+    assert!(evil.lines().is_empty());
+}
+
+/// What another client fetched is not shown to one that cannot sign in.
+#[tokio::test]
+async fn the_shared_list_is_for_those_who_can_sign_in() {
+    let server = Server::start().await;
+    server.then(Reply::new(200, &json!({"value": [subscription("1")]})));
+    let (graph, _) = server.graph();
+    let age = Duration::from_secs(60);
+    assert_eq!(graph.list(age, SOON).await.unwrap().len(), 1);
+    let refused = json!({"error": "invalid_client", "error_description": ""});
+    server.then_token(Reply::new(401, &refused));
+    let wrong = graph.beside(with_secret(server.app(), "wrong")).unwrap();
+    assert_eq!(wrong.list(age, SOON).await.unwrap_err().kind, Kind::CredentialsRejected);
+}
+
+#[tokio::test]
+async fn an_odd_entry_costs_the_list_nothing_else() {
+    let server = Server::start().await;
+    let mut nulls = subscription("2");
+    (nulls["resource"], nulls["changeType"]) = (Value::Null, Value::Null);
+    let odd = json!({"id": "3", "expirationDateTime": "soon"});
+    // More than other answers may have.
+    let padding = "x".repeat(3 << 20);
+    server.then(Reply::new(
+        200,
+        &json!({"value": [subscription("1"), odd, 7, nulls], "padding": padding}),
+    ));
+    let (graph, metrics) = server.graph();
+    let list = graph.list(Duration::ZERO, SOON).await.unwrap();
+    let ids: Vec<&str> = list.iter().map(|subscription| subscription.id.as_str()).collect();
+    assert_eq!(ids, ["1", "2"]);
+    assert_eq!(metrics.unreadable_entries(), 2);
+}
+
+#[tokio::test]
+async fn a_list_that_leads_back_to_itself_is_a_failure() {
+    let server = Server::start().await;
+    let link = |page: u8| format!("{}/v1.0/subscriptions?$skiptoken={page}", server.base);
+    for next in [2, 3, 2] {
+        server.then(Reply::new(200, &json!({"value": [], "@odata.nextLink": link(next)})));
+    }
+    let (graph, _) = server.graph();
+    let failure = graph.list(Duration::ZERO, SOON).await.unwrap_err();
+    assert_eq!(failure.kind, Kind::Protocol);
+    assert_eq!(calls(&server).len(), 3);
 }
 
 #[tokio::test]
@@ -207,10 +304,13 @@ async fn the_clock_is_read_from_answers() {
     let date = jiff::fmt::rfc2822::DateTimePrinter::new()
         .timestamp_to_rfc9110_string(&ahead)
         .unwrap();
-    server.then_token(Reply::token(3600).header("date", date));
+    for _ in 0..2 {
+        server.then_token(Reply::token(3600).header("date", date.clone()));
+    }
     let (graph, _) = server.graph();
     assert_eq!(graph.skew(), None);
-    let expires = graph.authenticate().await.unwrap().expires;
+    graph.authenticate().await.unwrap();
+    let expires = graph.authenticate_anew().await.unwrap().expires;
     let skew = graph.skew().unwrap();
     assert!(
         (skew - SignedDuration::from_mins(10)).abs() < SignedDuration::from_secs(2),
@@ -218,6 +318,22 @@ async fn the_clock_is_read_from_answers() {
     );
     assert!(graph.now() > Timestamp::now() + SignedDuration::from_mins(9));
     assert!(expires > Timestamp::now() + SignedDuration::from_mins(69));
+}
+
+/// A proxy answers with a page, dated by its own clock.
+#[tokio::test]
+async fn a_page_of_a_proxy_does_not_move_the_clock() {
+    let server = Server::start().await;
+    let (graph, _) = server.graph();
+    for status in [502, 200, 407] {
+        server.then(Reply::raw(status, "<html>").header("date", "Fri, 01 Jan 2010 00:00:00 GMT"));
+        graph.get("1", SOON).await.unwrap_err();
+    }
+    let skew = graph.skew().unwrap();
+    assert!(
+        skew.abs() < SignedDuration::from_secs(2),
+        "{skew}: only the sign-in counts"
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::graph::app::App;
 use crate::graph::credential::{CertificateCredential, Credential};
 use crate::graph::error::{Failure, Kind};
+use crate::graph::http::http_client_inside;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The metadata service of Azure machines.
@@ -27,7 +28,16 @@ pub(super) async fn request(app: &App, http: &Client, now: Timestamp) -> Result<
             let assertion = read_assertion(token_file).await?;
             with_assertion(app, http, &assertion)
         }
-        Credential::ManagedIdentity => Ok(Place::from_environment().request(app, http)),
+        Credential::ManagedIdentity => {
+            // Asked about once an hour, so it is not kept.
+            let inside = http_client_inside().map_err(|_| {
+                Failure::of(
+                    Kind::Unavailable,
+                    "No HTTP client can be made for the managed identity.",
+                )
+            })?;
+            Ok(Place::from_environment().request(app, &inside))
+        }
     }
 }
 

@@ -54,7 +54,9 @@ async fn a_refusal_is_remembered_for_a_while() {
     assert_eq!(server.lines().len(), 1);
     assert_eq!(metrics.count(Operation::Token, "credentials_rejected"), 1);
     // A rotated secret is tried at once.
-    let rotated = graph.with_credential(crate::graph::Credential::ClientSecret(SecretString::from("new")));
+    let mut app = server.app();
+    app.credential = Credential::ClientSecret(SecretString::from("new"));
+    let rotated = graph.beside(app).unwrap();
     rotated.authenticate().await.unwrap();
 }
 
@@ -65,7 +67,7 @@ fn tokens(server: &Server) -> Tokens {
 }
 
 /// A token that lives `left` of an hour.
-async fn plant(tokens: &Tokens, left: Duration) -> Arc<Token> {
+fn plant(tokens: &Tokens, left: Duration) -> Arc<Token> {
     let token = Arc::new(Token {
         secret: SecretString::from("old"),
         roles: None,
@@ -73,19 +75,87 @@ async fn plant(tokens: &Tokens, left: Duration) -> Arc<Token> {
         until: Instant::now() + left,
         life: Duration::from_hours(1),
     });
-    tokens.state.lock().await.token = Some(token.clone());
+    tokens.0.state().token = Some(token.clone());
     token
+}
+
+impl Tokens {
+    /// As if the token at hand had been fetched earlier.
+    pub(in crate::graph) fn grow_older(&self, by: Duration) {
+        let mut state = self.0.state();
+        let token = state.token.take().unwrap();
+        state.token = Some(Arc::new(Token {
+            secret: token.secret.clone(),
+            roles: token.roles.clone(),
+            expires: token.expires,
+            until: token.until.checked_sub(by).unwrap(),
+            life: token.life,
+        }));
+    }
 }
 
 #[tokio::test]
 async fn a_token_is_renewed_when_a_fifth_of_its_life_is_left() {
     let server = Server::start().await;
     let tokens = tokens(&server);
-    let young = plant(&tokens, Duration::from_mins(13)).await;
+    let young = plant(&tokens, Duration::from_mins(13));
     assert!(Arc::ptr_eq(&tokens.get(Duration::ZERO).await.unwrap(), &young));
-    let old = plant(&tokens, Duration::from_mins(11)).await;
-    assert!(!Arc::ptr_eq(&tokens.get(Duration::ZERO).await.unwrap(), &old));
+    let old = plant(&tokens, Duration::from_mins(11));
+    assert!(!Arc::ptr_eq(&tokens.current().await.unwrap(), &old));
     assert_eq!(server.lines().len(), 1);
+}
+
+/// The sign-in service may be slow; a call that needs no fresh token does not wait for it.
+#[tokio::test]
+async fn a_token_that_still_does_is_used_while_another_is_fetched() {
+    let server = Server::start().await;
+    let tokens = tokens(&server);
+    let old = plant(&tokens, Duration::from_mins(11));
+    assert!(Arc::ptr_eq(&tokens.get(Duration::ZERO).await.unwrap(), &old));
+    let new = tokens.get(Duration::from_hours(1)).await.unwrap();
+    assert!(!Arc::ptr_eq(&new, &old));
+    assert!(Arc::ptr_eq(&tokens.get(Duration::ZERO).await.unwrap(), &new));
+    assert_eq!(server.lines().len(), 1);
+}
+
+/// Graph asks for a reauthorization because the token of the last write ends.
+#[tokio::test]
+async fn a_write_gets_a_token_with_half_its_life_left() {
+    let server = Server::start().await;
+    let tokens = tokens(&server);
+    let young = plant(&tokens, Duration::from_mins(31));
+    assert!(Arc::ptr_eq(&tokens.get(Duration::from_hours(1)).await.unwrap(), &young));
+    let old = plant(&tokens, Duration::from_mins(29));
+    assert!(!Arc::ptr_eq(&tokens.get(Duration::from_hours(1)).await.unwrap(), &old));
+}
+
+#[tokio::test]
+async fn a_token_is_replaced_only_by_another_one() {
+    let server = Server::start().await;
+    server.then_token(Reply::raw(503, ""));
+    let tokens = tokens(&server);
+    let old = plant(&tokens, Duration::from_mins(40));
+    assert_eq!(tokens.fresh().await.unwrap_err().kind, Kind::Unavailable);
+    assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &old));
+}
+
+/// App Service tells when a token ends, as text, and not how long it lives.
+#[tokio::test]
+async fn an_end_is_as_good_as_a_life() {
+    let server = Server::start().await;
+    let end = Timestamp::now().as_second() + 7200;
+    for end in [json!(end), json!(end.to_string())] {
+        let body =
+            json!({"access_token": "x", "expires_on": end, "resource": "r", "token_type": "Bearer", "client_id": "c"});
+        server.then_token(Reply::new(200, &body));
+        let token = tokens(&server).current().await.unwrap();
+        assert!((7195..=7200).contains(&token.life.as_secs()), "{:?}", token.life);
+    }
+    server.then_token(Reply::new(
+        200,
+        &json!({"access_token": "x", "expires_on": "1586984735"}),
+    ));
+    assert_eq!(tokens(&server).current().await.unwrap_err().kind, Kind::Protocol);
 }
 
 /// While the sign-in service is down, a token that still lives keeps subscriptions alive.
@@ -94,7 +164,7 @@ async fn a_living_token_beats_a_failure() {
     let server = Server::start().await;
     server.then_token(Reply::raw(503, ""));
     let tokens = tokens(&server);
-    let old = plant(&tokens, Duration::from_mins(2)).await;
+    let old = plant(&tokens, Duration::from_mins(2));
     for _ in 0..3 {
         assert!(Arc::ptr_eq(&tokens.get(Duration::from_mins(5)).await.unwrap(), &old));
     }
@@ -106,11 +176,13 @@ async fn a_living_token_beats_a_failure() {
 async fn a_rejected_token_is_dropped_once() {
     let server = Server::start().await;
     let tokens = tokens(&server);
-    let first = tokens.get(Duration::ZERO).await.unwrap();
-    tokens.reject(&first).await;
+    let first = plant(&tokens, Duration::from_mins(50));
+    assert!(tokens.reject(&first));
     let second = tokens.get(Duration::ZERO).await.unwrap();
     // A late answer to a call with the first token.
-    tokens.reject(&first).await;
+    assert!(tokens.reject(&first));
+    assert!(Arc::ptr_eq(&tokens.get(Duration::ZERO).await.unwrap(), &second));
+    assert!(!tokens.reject(&second), "it is new");
     assert!(Arc::ptr_eq(&tokens.get(Duration::ZERO).await.unwrap(), &second));
     assert!(!format!("{second:?}").contains("opaque"));
 }

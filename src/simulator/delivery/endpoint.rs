@@ -12,6 +12,8 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 /// Per hundred.
 const SLOW_SHARE: usize = 10;
 const HOPELESS_SHARE: usize = 15;
+/// Notifications that try a dropped host after its ten minutes. Microsoft says "a few".
+const PROBES: usize = 3;
 
 /// What a new notification to a host meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,6 +42,27 @@ pub struct View {
 struct Host {
     answers: VecDeque<(Timestamp, Duration)>,
     dropped_until: Option<Timestamp>,
+    probing: Option<Probing>,
+}
+
+/// A dropped host is tried again: a few notifications go out, the others are dropped until these were answered.
+#[derive(Debug)]
+struct Probing {
+    since: Timestamp,
+    sent: usize,
+    answers: usize,
+    hopeless: usize,
+}
+
+impl Probing {
+    fn new(since: Timestamp) -> Self {
+        Self {
+            since,
+            sent: 0,
+            answers: 0,
+            hopeless: 0,
+        }
+    }
 }
 
 /// All hosts.
@@ -64,12 +87,57 @@ impl Host {
         }
         if self.dropped_until.is_some_and(|until| until <= now) {
             self.dropped_until = None;
+            self.answers.clear();
+            self.probing = Some(Probing::new(now));
+        }
+        // Probes that found nobody there tell nothing.
+        if self
+            .probing
+            .as_ref()
+            .is_some_and(|probing| now.duration_since(probing.since) > WINDOW)
+        {
+            self.probing = Some(Probing::new(now));
+        }
+    }
+
+    fn drop_for_a_while(&mut self, now: Timestamp) {
+        self.probing = None;
+        self.dropped_until = now.checked_add(WINDOW).ok();
+    }
+
+    /// Counts the answer to a probe. False if none is under way.
+    fn probed(&mut self, now: Timestamp, is_hopeless: bool) -> bool {
+        let Some(probing) = &mut self.probing else {
+            return false;
+        };
+        probing.answers += 1;
+        probing.hopeless += usize::from(is_hopeless);
+        if probing.answers < PROBES {
+            return true;
+        }
+        if probing.hopeless * 100 > probing.answers * HOPELESS_SHARE {
+            self.drop_for_a_while(now);
+        } else {
+            self.probing = None;
+        }
+        true
+    }
+
+    /// What the next notification meets, which may be a probe.
+    fn admit(&mut self, now: Timestamp, rules: &DeliverySettings) -> Standing {
+        let standing = self.standing(now, rules);
+        match &mut self.probing {
+            Some(probing) if probing.sent < PROBES => {
+                probing.sent += 1;
+                Standing::Good
+            }
+            _ => standing,
         }
     }
 
     fn standing(&mut self, now: Timestamp, rules: &DeliverySettings) -> Standing {
         self.forget_old(now);
-        if self.dropped_until.is_some() {
+        if self.dropped_until.is_some() || self.probing.is_some() {
             return Standing::Drop;
         }
         let enough = self.answers.len() >= rules.endpoint_min_samples.max(1);
@@ -85,18 +153,21 @@ impl Endpoints {
     pub fn answered(&mut self, host: &str, now: Timestamp, took: Duration, rules: &DeliverySettings) {
         let host = self.0.entry(host.into()).or_default();
         host.forget_old(now);
+        if host.probed(now, took >= Duration::from_millis(rules.hopeless_after_ms)) {
+            return;
+        }
         host.answers.push_back((now, took));
         let enough = host.answers.len() >= rules.endpoint_min_samples.max(1);
         if enough && host.slower_than(rules.hopeless_after_ms) * 100 > host.answers.len() * HOPELESS_SHARE {
-            host.dropped_until = now.checked_add(WINDOW).ok();
+            host.drop_for_a_while(now);
         }
     }
 
     /// What a new notification meets.
-    pub fn standing(&mut self, host: &str, now: Timestamp, rules: &DeliverySettings) -> Standing {
+    pub fn admit(&mut self, host: &str, now: Timestamp, rules: &DeliverySettings) -> Standing {
         self.0
             .get_mut(host)
-            .map_or(Standing::Good, |host| host.standing(now, rules))
+            .map_or(Standing::Good, |host| host.admit(now, rules))
     }
 
     /// All hosts.

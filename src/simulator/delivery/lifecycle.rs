@@ -12,12 +12,12 @@ use super::send::{self, Parcel};
 use crate::simulator::clock;
 use crate::simulator::state::Shared;
 use crate::simulator::subscriptions::catalogue;
-use crate::simulator::subscriptions::store::{End, Subscription};
+use crate::simulator::subscriptions::store::{CHALLENGED_AHEAD, End, Subscription};
 
 const REAUTHORIZE: &str = "reauthorizationRequired";
 const REMOVED: &str = "subscriptionRemoved";
 /// How long before the end of token or subscription the challenge goes out, and how often it is repeated.
-const AHEAD: SignedDuration = SignedDuration::from_mins(15);
+const AHEAD: SignedDuration = CHALLENGED_AHEAD;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Sends one event. `subscriptionRemoved` takes the subscription away as well.
@@ -53,6 +53,11 @@ pub fn emit(shared: &Shared, subscription_id: &str, event: &str) -> Result<Strin
         state: Fate::Pending,
         reason: None,
     });
+    if event == REAUTHORIZE
+        && let Some(challenged) = state.subscriptions.get_mut(subscription_id)
+    {
+        challenged.challenged = Some(now);
+    }
     let mut content = item::lifecycle_item(&subscription, event);
     content["id"] = json!(id);
     if event == REMOVED {
@@ -87,7 +92,7 @@ pub async fn watch(shared: Shared) {
 }
 
 fn due(shared: &Shared, now: Timestamp) -> Vec<String> {
-    let mut state = shared.state();
+    let state = shared.state();
     if !state.settings.challenges {
         return Vec::new();
     }
@@ -95,17 +100,6 @@ fn due(shared: &Shared, now: Timestamp) -> Vec<String> {
     let is_due = |s: &Subscription| {
         (near(s.token_ends) || near(s.expires)) && s.challenged.is_none_or(|at| now.duration_since(at) >= AHEAD)
     };
-    let ids: Vec<String> = state
-        .subscriptions
-        .live()
-        .iter()
-        .filter(|s| is_due(s))
-        .map(|s| s.id.clone())
-        .collect();
-    for id in &ids {
-        if let Some(subscription) = state.subscriptions.get_mut(id) {
-            subscription.challenged = Some(now);
-        }
-    }
-    ids
+    let live = state.subscriptions.live().iter();
+    live.filter(|s| is_due(s)).map(|s| s.id.clone()).collect()
 }

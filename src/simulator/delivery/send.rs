@@ -128,7 +128,7 @@ fn standing(shared: &Shared, host: &str, settings: &DeliverySettings) -> Standin
         return Standing::Good;
     }
     let now = shared.clock.now();
-    shared.state().endpoints.standing(host, now, settings)
+    shared.state().endpoints.admit(host, now, settings)
 }
 
 /// With challenges on, notifications wait for a good token. False if none came in time.

@@ -5,8 +5,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::error::EntraError;
 use super::{own_url, token};
 use crate::simulator::state::Shared;
 
@@ -27,7 +28,32 @@ pub async fn instance_metadata(State(shared): State<Shared>, Query(wish): Query<
     {
         return refuse("Required metadata header not specified");
     }
-    answer(&shared, &wish, &headers, true)
+    if wish
+        .api_version
+        .as_deref()
+        .is_none_or(|version| !is_imds_version(version))
+    {
+        return refuse("Bad request. api-version is invalid or was not specified in the request.");
+    }
+    let grant = match grant(&shared, &wish, &headers) {
+        Ok(grant) => grant,
+        Err(refused) => return refused.response(&shared),
+    };
+    // The metadata service writes its numbers as text.
+    let mut body = grant.body;
+    body["expires_in"] = json!(grant.lifetime.to_string());
+    body["ext_expires_in"] = json!(grant.lifetime.to_string());
+    body["not_before"] = json!(grant.now.to_string());
+    Json(body).into_response()
+}
+
+/// `2018-02-01` or later.
+fn is_imds_version(version: &str) -> bool {
+    let shape: String = version
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    shape == "0000-00-00" && version >= "2018-02-01"
 }
 
 /// `GET /msi/token`, what `IDENTITY_ENDPOINT` points at in App Service.
@@ -39,20 +65,46 @@ pub async fn app_service(State(shared): State<Shared>, Query(wish): Query<Wish>,
     {
         return (StatusCode::UNAUTHORIZED, "The X-IDENTITY-HEADER is missing or wrong.").into_response();
     }
-    answer(&shared, &wish, &headers, false)
+    // The older 2017-09-01 wants another header and dates its tokens in another form.
+    if wish.api_version.as_deref() != Some("2019-08-01") {
+        return refuse("The api-version query parameter is missing or not supported.");
+    }
+    // It tells when the token ends, as text, and not how long it lives.
+    match grant(&shared, &wish, &headers) {
+        Ok(grant) => Json(grant.body).into_response(),
+        Err(refused) => refused.response(&shared),
+    }
 }
 
-fn answer(shared: &Shared, wish: &Wish, headers: &HeaderMap, number_as_text: bool) -> Response {
-    if wish.api_version.is_none() {
-        return refuse("The api-version query parameter is missing");
+enum Refused {
+    Here(&'static str),
+    ByEntra(EntraError),
+}
+
+impl Refused {
+    fn response(&self, shared: &Shared) -> Response {
+        match self {
+            Self::Here(text) => refuse(text),
+            Self::ByEntra(error) => error.response(shared.clock.now()),
+        }
     }
+}
+
+/// What both endpoints answer.
+struct Grant {
+    body: Value,
+    lifetime: i64,
+    now: i64,
+}
+
+fn grant(shared: &Shared, wish: &Wish, headers: &HeaderMap) -> Result<Grant, Refused> {
     let Some(resource) = wish
         .resource
         .as_deref()
         .map(|r| r.trim_end_matches('/'))
         .filter(|r| !r.is_empty())
     else {
-        return refuse("The resource query parameter is missing");
+        return Err(Refused::Here("The resource query parameter is missing"));
     };
     let (found, lifetime) = {
         let state = shared.state();
@@ -71,24 +123,19 @@ fn answer(shared: &Shared, wish: &Wish, headers: &HeaderMap, number_as_text: boo
         (found, state.settings.token_lifetime_seconds)
     };
     let Some((tenant_id, app)) = found else {
-        return refuse("Identity not found");
+        return Err(Refused::Here("Identity not found"));
     };
     let base = own_url(shared, headers);
-    let token = match token::access_token(shared, &base, &tenant_id, &app, resource, lifetime) {
-        Ok(token) => token,
-        Err(error) => return error.response(shared.clock.now()),
-    };
-    let until = shared.clock.now().as_second().saturating_add(lifetime);
-    Json(json!({
+    let token = token::access_token(shared, &base, &tenant_id, &app, resource, lifetime).map_err(Refused::ByEntra)?;
+    let now = shared.clock.now().as_second();
+    let body = json!({
         "access_token": token,
         "client_id": app.client_id,
-        // The metadata service writes its numbers as text.
-        "expires_in": if number_as_text { json!(lifetime.to_string()) } else { json!(lifetime) },
-        "expires_on": if number_as_text { json!(until.to_string()) } else { json!(until) },
+        "expires_on": now.saturating_add(lifetime).to_string(),
         "resource": resource,
         "token_type": "Bearer",
-    }))
-    .into_response()
+    });
+    Ok(Grant { body, lifetime, now })
 }
 
 fn refuse(text: &str) -> Response {

@@ -47,9 +47,9 @@ pub fn caller(shared: &Shared, headers: &HeaderMap) -> GraphResult<Caller> {
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let token = header
-        .strip_prefix("Bearer")
-        .or_else(|| header.strip_prefix("bearer"))
-        .unwrap_or_default()
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or("", |(_, token)| token)
         .trim();
     if token.is_empty() {
         return Err(GraphError::token("Access token is empty."));

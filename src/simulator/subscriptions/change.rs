@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::bearer::{self, Caller};
 use super::catalogue;
-use super::create::{at_least_45_minutes, check_certificate, check_expiry};
+use super::create::{at_least_45_minutes, check_certificate, check_expiry, check_lifecycle};
 use super::handshake;
 use super::payload::Fields;
 use super::store::{End, Subscription};
@@ -90,6 +90,7 @@ fn check(shared: &Shared, caller: &Caller, before: &Subscription, changes: &Chan
             rules,
             before.wanted.include_resource_data == Some(true),
         )?;
+        check_lifecycle(&before.wanted, expires, shared.clock.now(), rules)?;
     }
     if let Some(url) = &changes.notification_url {
         handshake::place(url, "notificationUrl", shared.state().settings.allow_http)?;

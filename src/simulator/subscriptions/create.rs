@@ -66,6 +66,10 @@ pub fn at_least_45_minutes(expires: Timestamp, now: Timestamp) -> Timestamp {
 
 /// Whether `expires` is within the longest life of the resource.
 pub fn check_expiry(expires: Timestamp, now: Timestamp, rules: &Rules, rich: bool) -> GraphResult<()> {
+    // The original's words for this are not known.
+    if expires <= now {
+        return Err(GraphError::invalid("The expirationDateTime must be in the future."));
+    }
     let minutes = if rich { rules.rich_minutes } else { rules.minutes };
     if expires.duration_since(now) > SignedDuration::from_mins(minutes) {
         let text = format!("Subscription expiration can only be {minutes} minutes in the future.");
@@ -103,13 +107,19 @@ fn check(wanted: &Wanted, now: Timestamp, allow_http: bool) -> GraphResult<&'sta
         check_rich(wanted, rules)?;
     }
     check_expiry(wanted.expires, now, rules, rich)?;
-    if rules.teams && wanted.lifecycle_notification_url.is_none() && wanted.expires.duration_since(now) > HOUR {
+    check_lifecycle(wanted, wanted.expires, now, rules)?;
+    Ok(rules)
+}
+
+/// Teams resources need a lifecycle URL to live longer than an hour.
+pub fn check_lifecycle(wanted: &Wanted, expires: Timestamp, now: Timestamp, rules: &Rules) -> GraphResult<()> {
+    if rules.teams && wanted.lifecycle_notification_url.is_none() && expires.duration_since(now) > HOUR {
         return Err(GraphError::invalid(
             "lifecycleNotificationUrl is a required property for subscription creation on this resource when the \
              expirationDateTime value is set to greater than 1 hour",
         ));
     }
-    Ok(rules)
+    Ok(())
 }
 
 fn check_urls(wanted: &Wanted, allow_http: bool) -> GraphResult<()> {
@@ -195,6 +205,16 @@ fn check_room(known: &Subscriptions, caller: &Caller, wanted: &Wanted, rules: &R
         );
         return Err(GraphError::new(StatusCode::CONFLICT, "ObjectIdentifierInUse", text));
     }
+    if let Some(most) = rules.per_mailbox
+        && known.in_mailbox(caller, &wanted.resource) >= most
+    {
+        // A quota in the clothes of throttling.
+        let text = format!(
+            "Resource 'SubscriptionCountReached' has reached limit of '{most}'. Please retry after '12/31/9999 \
+             11:59:59 PM'"
+        );
+        return Err(GraphError::new(StatusCode::TOO_MANY_REQUESTS, "ExtensionError", text));
+    }
     let (organisation, own) = known.alike(caller, rules);
     if let Some(most) = rules.per_app.filter(|most| own >= *most) {
         return Err(limit(most));
@@ -209,5 +229,57 @@ fn check_room(known: &Subscriptions, caller: &Caller, wanted: &Wanted, rules: &R
             Err(GraphError::new(StatusCode::FORBIDDEN, "Forbidden", text))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_has_room_for_a_thousand() {
+        let now = Timestamp::now();
+        let caller = |app: &str| Caller {
+            tenant: "t".into(),
+            app: app.into(),
+            roles: Vec::new(),
+            token_issued: 0,
+            token_ends: now,
+        };
+        let wanted = |resource: &str| Wanted {
+            resource: resource.into(),
+            change_type: "created".into(),
+            notification_url: "https://example.org".into(),
+            lifecycle_notification_url: None,
+            expires: now + HOUR,
+            client_state: None,
+            include_resource_data: None,
+            encryption_certificate: None,
+            encryption_certificate_id: None,
+            latest_supported_tls_version: None,
+            notification_query_options: None,
+            notification_url_app_id: None,
+        };
+        let mut known = Subscriptions::default();
+        let paths = [
+            "users/Ada/messages",
+            "users/ada/calendars/7/events",
+            "/users/ada/contacts",
+        ];
+        for n in 0..1000 {
+            let (app, resource) = (caller(&n.to_string()), paths[n % 3]);
+            known.add(n.to_string(), &app, wanted(resource), now);
+        }
+        let check = |resource: &str| {
+            let rules = catalogue::rules(resource).unwrap();
+            check_room(&known, &caller("new"), &wanted(resource), rules)
+        };
+        let full = format!("{:?}", check("users/ada/events").unwrap_err());
+        assert!(
+            full.contains("429") && full.contains("SubscriptionCountReached"),
+            "{full}"
+        );
+        check("users/bob/events").unwrap();
+        check("users/ada/drive/root").unwrap();
     }
 }

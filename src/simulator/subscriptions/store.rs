@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 
 use super::bearer::Caller;
 use super::catalogue;
+use super::paths;
 use super::payload::Wanted;
 use crate::simulator::clock;
 use crate::simulator::entra::token::service_principal_id;
 
+/// How long before the end of token or subscription a challenge goes out.
+pub const CHALLENGED_AHEAD: SignedDuration = SignedDuration::from_mins(15);
 const CLOSE_TOGETHER: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a subscription is gone.
@@ -129,6 +132,11 @@ impl Subscription {
                 format!("{what} with a token older than the one of the write before"),
             ));
         }
+        let dying = caller.token_ends.duration_since(now) <= CHALLENGED_AHEAD;
+        if self.challenged.is_some() && dying && caller.token_issued == self.last_token_issued {
+            let detail = format!("{what} after a challenge, with the very token whose end was the reason");
+            breaches.push(("sameTokenAfterChallenge", detail));
+        }
         match what {
             "PATCH" => self.renewals += 1,
             _ => self.reauthorizations += 1,
@@ -185,6 +193,21 @@ impl Subscriptions {
         let organisation = self.live.iter().filter(same);
         let own = self.live.iter().filter(same).filter(|s| s.is_of(caller)).count();
         (organisation.count(), own)
+    }
+
+    /// Live ones of any app of the organisation in the mailbox of this resource.
+    pub fn in_mailbox(&self, caller: &Caller, resource: &str) -> usize {
+        let owner = |resource: &str| {
+            let path = paths::path(resource).to_ascii_lowercase();
+            path.split('/').nth(1).map(String::from)
+        };
+        let wanted = owner(resource);
+        let same = |s: &&Subscription| {
+            s.tenant == caller.tenant
+                && catalogue::rules(&s.wanted.resource).is_some_and(|rules| rules.per_mailbox.is_some())
+                && owner(&s.wanted.resource) == wanted
+        };
+        self.live.iter().filter(same).count()
     }
 
     /// The caller's live subscription to this resource; with the same change types, if `changes` is given.

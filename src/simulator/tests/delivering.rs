@@ -149,18 +149,22 @@ fn drops_for_ten_minutes_what_is_hopeless() {
     let rules = DeliverySettings::default();
     let after = |minutes| start + SignedDuration::from_mins(minutes);
     let mut endpoints = Endpoints::default();
-    let judge = |endpoints: &mut Endpoints, minutes| endpoints.standing("a:443", after(minutes), &rules);
+    let judge = |endpoints: &mut Endpoints, minutes| endpoints.admit("a:443", after(minutes), &rules);
     for n in 0..20 {
         assert_eq!(judge(&mut endpoints, 0), Standing::Good);
         endpoints.answered("a:443", start, Duration::from_secs(if n < 16 { 1 } else { 10 }), &rules);
     }
     assert_eq!(judge(&mut endpoints, 9), Standing::Drop);
+    assert_eq!(endpoints.admit("b:443", start, &rules), Standing::Good, "another host");
+    for _ in 0..3 {
+        assert_eq!(judge(&mut endpoints, 11), Standing::Good, "tried again");
+    }
+    assert_eq!(judge(&mut endpoints, 11), Standing::Drop, "until those were answered");
     assert_eq!(
-        endpoints.standing("b:443", start, &rules),
+        judge(&mut endpoints, 22),
         Standing::Good,
-        "another host"
+        "nobody answered: tried once more"
     );
-    assert_eq!(judge(&mut endpoints, 11), Standing::Good, "tried again");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -249,6 +249,50 @@ async fn takes_federated_assertions() {
     );
 }
 
+/// The issuer's keys are known: who signs, and with what, counts.
+#[tokio::test]
+async fn takes_federated_assertions_that_the_issuer_signed() {
+    let (issuer, stranger) = (Signer::new(), Signer::new());
+    let public = issuer.key.public_key();
+    let key = json!({
+        "kty": "RSA",
+        "n": URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
+        "e": URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
+    });
+    let mut some = config();
+    some.tenants[0].apps[0].federated_credentials = vec![FederatedCredential {
+        issuer: "https://issuer".into(),
+        subject: "system:serviceaccount:a:b".into(),
+        audience: "api://AzureADTokenExchange".into(),
+        jwks: Some(json!({ "keys": [key] })),
+        accept_unsigned_claims: false,
+    }];
+    let world = World::with(some).await;
+    let claims = |ahead: i64| {
+        json!({
+            "iss": "https://issuer", "sub": "system:serviceaccount:a:b", "aud": "api://AzureADTokenExchange",
+            "exp": Timestamp::now().as_second() + ahead,
+        })
+    };
+    let good = issuer.sign("RS256", &claims(600));
+    assert_eq!(present(&world, &good).await.0, 200);
+    assert_eq!(
+        present(&world, &good).await.0,
+        200,
+        "kubelet's token serves again and again"
+    );
+    let forged = stranger.sign("RS256", &claims(600));
+    check(
+        &present(&world, &forged).await,
+        401,
+        "invalid_client",
+        700_027,
+        "signature",
+    );
+    let old = issuer.sign("RS256", &claims(-600));
+    check(&present(&world, &old).await, 401, "invalid_client", 700_024, "time");
+}
+
 #[tokio::test]
 async fn serves_managed_identities() {
     let mut some = config();
@@ -272,13 +316,49 @@ async fn serves_managed_identities() {
         .await
         .unwrap();
     assert_eq!(list.status(), 200);
-    let url = world.url(&format!("/msi/token?api-version=2019-08-01&resource={resource}"));
-    assert_eq!(world.client.get(&url).send().await.unwrap().status(), 401);
-    let ask = world
-        .client
-        .get(&url)
-        .header("X-IDENTITY-HEADER", "simulator-identity-header");
-    assert_eq!(ask.send().await.unwrap().status(), 200);
+    let url = |version: &str| world.url(&format!("/msi/token?api-version={version}&resource={resource}"));
+    let unnamed = world.client.get(url("2019-08-01")).send().await.unwrap();
+    assert_eq!(unnamed.status(), 401);
+    let ask = async |version: &str| {
+        let request = world.client.get(url(version));
+        let request = request.header("X-IDENTITY-HEADER", "simulator-identity-header");
+        super::world::read(request.send().await.unwrap()).await
+    };
+    for version in ["", "2017-09-01", "2018-02-01"] {
+        assert_eq!(ask(version).await.0, 400, "{version}");
+    }
+    let (status, body) = ask("2019-08-01").await;
+    assert_eq!(status, 200);
+    let until: i64 = body["expires_on"].as_str().unwrap().parse().unwrap();
+    assert!(until > Timestamp::now().as_second());
+    assert!(body.get("expires_in").is_none(), "App Service does not say");
+}
+
+#[tokio::test]
+async fn the_metadata_service_wants_a_version_that_it_knows() {
+    let mut some = config();
+    some.tenants[0].apps[0].managed_identity = true;
+    let world = World::with(some).await;
+    for (query, status) in [
+        ("", 400),
+        ("api-version=2017-12-01&", 400),
+        ("api-version=latest&", 400),
+        ("api-version=2018-02-01&", 200),
+        ("api-version=2021-12-13&", 200),
+    ] {
+        let url = world.url(&format!(
+            "/metadata/identity/oauth2/token?{query}resource=https://graph.microsoft.com"
+        ));
+        let answer = world.client.get(url).header("Metadata", "true").send().await.unwrap();
+        let (got, body) = super::world::read(answer).await;
+        assert_eq!(got, status, "{query}");
+        if got == 200 {
+            assert!(
+                body["expires_in"].is_string() && body["expires_on"].is_string(),
+                "{body}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
