@@ -51,7 +51,11 @@ impl Subject {
             .thread_name(if store { "durable" } else { "plain" })
             .enable_all()
             .build()?;
-        let receiver = runtime.block_on(Receiver::start(settings))?;
+        let receiver = runtime.block_on(async {
+            let receiver = Receiver::start(settings).await?;
+            receiver.opened().await;
+            Ok::<_, Failure>(receiver)
+        })?;
         load(receiver.webhook_addr())?; // to warm up
         Ok(Self {
             _dir: dir,

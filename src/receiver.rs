@@ -3,6 +3,7 @@
 //! It calls neither Kubernetes nor Graph. What it knows, it knows from files that the controller mounts.
 
 mod body;
+mod connections;
 mod deliver;
 mod event;
 mod fields;
@@ -19,7 +20,7 @@ mod tls;
 mod webhook;
 
 pub use body::Limits;
-pub use deliver::Timing;
+pub use deliver::{Patience, Timing};
 pub use server::Receiver;
 pub use settings::{Args, Settings};
 pub use setup::Dirs;

@@ -123,6 +123,19 @@ impl Pod {
         panic!("timed out: {what}");
     }
 
+    // The file is looked through after the failure.
+    async fn until_readable(&self) {
+        let url = format!("http://127.0.0.1:{}/v1/consumers/audit/events", self.internal);
+        for _ in 0..100 {
+            let request = self.client.get(&url).bearer_auth(self.key.internal_token());
+            if request.send().await.unwrap().status() == StatusCode::OK {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("what is stored cannot be read");
+    }
+
     async fn numbers(&self) -> Vec<u64> {
         let (mut numbers, mut after) = (Vec::new(), 0);
         loop {
@@ -131,7 +144,9 @@ impl Pod {
                 self.internal
             );
             let request = self.client.get(url).bearer_auth(self.key.internal_token());
-            let page: Value = request.send().await.unwrap().json().await.unwrap();
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            let page: Value = response.json().await.unwrap();
             let events = page["events"].as_array().unwrap();
             if events.is_empty() {
                 return numbers;
@@ -170,6 +185,9 @@ async fn a_full_volume_loses_nothing_that_was_acknowledged() {
     assert_eq!(pod.notify(5000).await, StatusCode::SERVICE_UNAVAILABLE);
     let problem = pod.ready().await.unwrap();
     assert!(problem.contains("No space left"), "{problem}");
+    // What is stored can still be fetched, before there is room again.
+    pod.until_readable().await;
+    assert_eq!(pod.numbers().await, acknowledged);
 
     std::fs::remove_file(pod.volume(dir.path()).join("ballast")).unwrap();
     pod.until_ready("recovery without a restart").await;

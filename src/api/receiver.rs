@@ -278,12 +278,16 @@ pub struct StdoutSink {}
 pub struct Pull {
     /// The token that consumers present.
     pub token_secret_ref: SecretKeyRef,
-    /// Names of the consumers. Each has its own cursor; events wait for all of them, within the retention.
+    /// Names of the consumers. Each has its own cursor; events wait for all of them, within the retention. Without any, the token admits to the dead letters alone.
+    #[serde(default)]
     #[schemars(
-        length(min = 1, max = 8),
+        length(max = 8),
         inner(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
     )]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("!self.exists(name, name == 'controller')").message("controller is the operator's own consumer; choose another name")
+    )]
     pub consumers: Vec<String>,
 }
 

@@ -31,7 +31,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 const EVENT_TIME_GRAIN: SignedDuration = SignedDuration::from_mins(10);
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Batch {
+    log_id: String,
     events: Vec<Event>,
     next: u64,
 }
@@ -142,7 +144,7 @@ impl Link {
             self.context.inbox.forget(&self.base);
             return Err("lifecycle events were not acted on in time; they are read again".to_owned());
         }
-        self.acknowledge(&token, batch.next).await
+        self.acknowledge(&token, &batch.log_id, batch.next).await
     }
 
     /// Puts the events where the reconciles find them. Events of objects that are gone are dropped.
@@ -233,14 +235,15 @@ impl Link {
             .map_err(describe)
     }
 
-    async fn acknowledge(&self, token: &str, cursor: u64) -> Result<(), String> {
+    /// The pod refuses if its volume was replaced meanwhile: its numbers then speak of other events.
+    async fn acknowledge(&self, token: &str, log_id: &str, cursor: u64) -> Result<(), String> {
         let address = format!("{}/v1/consumers/{CONTROLLER_CONSUMER}/ack", self.base);
         let request = self
             .context
             .http_inside
             .post(address)
             .bearer_auth(token)
-            .json(&json!({ "cursor": cursor }));
+            .json(&json!({ "cursor": cursor, "logId": log_id }));
         let response = request
             .timeout(Duration::from_secs(10))
             .send()

@@ -3,6 +3,7 @@
 mod attempt;
 mod cloudevent;
 mod http;
+mod poison;
 mod runner;
 mod window;
 
@@ -20,6 +21,7 @@ use super::metrics::Metrics;
 use super::setup::Setup;
 use crate::api::receiver_config::{SinkConfig, SinkTarget};
 pub use attempt::{Outcome, Target};
+pub use poison::Patience;
 
 /// How long things take in delivery.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,8 @@ pub struct Timing {
     pub retry_most: Duration,
     /// How often a cursor is saved while it moves.
     pub save: Duration,
+    /// How long and how often an event must fail that others do not fail with, until it is given up.
+    pub patience: Patience,
 }
 
 impl Default for Timing {
@@ -38,6 +42,10 @@ impl Default for Timing {
             retry: Duration::from_secs(1),
             retry_most: Duration::from_mins(1),
             save: Duration::from_millis(200),
+            patience: Patience {
+                time: Duration::from_hours(1),
+                tries: 50,
+            },
         }
     }
 }

@@ -4,7 +4,9 @@
 //! slow disk costs latency and not throughput. Readers see committed data only.
 
 mod changes;
+mod clock;
 mod error;
+mod file;
 mod read;
 mod readers;
 mod status;
@@ -16,8 +18,9 @@ mod writer;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redb::Database;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -25,13 +28,16 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use super::event::{Event, Kind, Record};
 use super::metrics::Metrics;
 pub use error::{CursorError, StoreError};
-pub use read::{Page, Query};
+pub use read::{PAGE_BYTES, Page, Query};
 pub use readers::{Reader, consumer_cursor, sink_cursor};
 pub use status::{Ends, Status};
 use writer::Op;
 
 /// How many requests may wait for the writer.
 const QUEUE: usize = 8192;
+/// How long closing may take. What is not closed is checked when it is opened again, and loses nothing.
+const CLOSE_TIME: Duration = Duration::from_secs(10);
+const OPENING: &str = "the log is being opened";
 
 /// Where the log is and how it is kept.
 #[derive(Clone, Debug)]
@@ -40,6 +46,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// How often it trims, and tries again after a failure of the storage.
     pub tick: Duration,
+    /// How long a commit may take before the storage counts as not answering.
+    pub slow: Duration,
     /// What is kept, for whom.
     pub rules: Rules,
 }
@@ -51,6 +59,8 @@ pub struct Rules {
     pub limit_bytes: u64,
     /// How long events are kept at most, in milliseconds.
     pub retention_millis: i64,
+    /// How many dead letters a sink may have.
+    pub dead_letters: u64,
     /// For whom events are kept.
     pub readers: Vec<Reader>,
 }
@@ -68,6 +78,7 @@ pub struct DeadLetter {
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
     queue: mpsc::Sender<Op>,
 }
 
@@ -76,9 +87,33 @@ struct Shared {
     status: Mutex<Status>,
     rules: Mutex<Arc<Rules>>,
     ends: watch::Sender<Ends>,
+    // When the commit that is under way began.
+    busy_since: Mutex<Option<Instant>>,
+    slow: Duration,
+    closing: AtomicBool,
 }
 
 impl Shared {
+    fn new(options: &Options) -> Self {
+        let status = Status {
+            problem: Some(OPENING.to_owned()),
+            ..Status::default()
+        };
+        Self {
+            database: Mutex::default(),
+            status: Mutex::new(status),
+            rules: Mutex::new(Arc::new(options.rules.clone())),
+            ends: watch::Sender::new(Ends::default()),
+            busy_since: Mutex::default(),
+            slow: options.slow,
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        lock(&self.busy_since).is_some_and(|since| since.elapsed() > self.slow)
+    }
+
     fn status(&self) -> MutexGuard<'_, Status> {
         lock(&self.status)
     }
@@ -95,18 +130,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Log {
-    /// Starts the log's writer. Storage that fails, now or later, is waited for.
+    /// Starts the log's writer, which opens the file. Until it is open, and whenever the storage fails, nothing is stored, and
+    /// [`Log::problem`] says so.
     pub fn open(options: Options, metrics: Arc<Metrics>) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (shared, path) = (Arc::new(Shared::new(options.rules)), options.dir.join(tables::FILE));
+        let shared = Arc::new(Shared::new(&options));
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let mut writer = writer::Writer::new(path, Arc::clone(&shared), receiver, metrics);
-        writer.start();
+        let log = Self { shared, metrics, queue };
+        log.tell_readers();
+        let (shared, metrics) = (Arc::clone(&log.shared), Arc::clone(&log.metrics));
+        let writer = writer::Writer::new(options.dir, shared, receiver, metrics);
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || writer.run())?;
-        let log = Self { shared, queue };
         tokio::spawn(tick(log.queue.downgrade(), options.tick));
         Ok((log, thread))
+    }
+
+    // What is counted for the first time later must be seen to have been nothing before.
+    fn tell_readers(&self) {
+        for reader in &self.rules().readers {
+            self.metrics.expired(&reader.name, 0);
+            if let Some(sink) = reader.sink() {
+                self.metrics.know_sink(sink);
+            }
+        }
     }
 
     /// Whether the log was ever opened. Until then nothing is known of it: no id, no cursor.
@@ -167,17 +214,24 @@ impl Log {
         done.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// The oldest dead letters of a sink.
-    pub async fn dead_letters(&self, sink: &str, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    /// The oldest dead letters of a sink after this one, as many as fit into a few megabytes, at least one.
+    pub async fn dead_letters(&self, sink: &str, after: u64, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         let sink = sink.to_owned();
-        self.blocking(move |database| read::dead_letters(database, &sink, limit))
+        self.blocking(move |database| read::dead_letters(database, &sink, after, limit))
             .await
     }
 
-    /// When the first notification after this one was received, if there is one.
-    pub fn received_after(&self, seq: u64) -> Option<i64> {
-        let database = self.shared.database().ok()?;
-        read::received_after(&database, seq).ok().flatten()
+    /// How many sequence numbers lie between a reader and the last event for it, and when the first of those was received.
+    /// Reads the storage, unless that does not answer.
+    pub fn behind(&self, status: &Status, reader: &Reader) -> (u64, Option<i64>) {
+        let cursor = status.cursors.get(&reader.name).copied().unwrap_or(0);
+        let lag = status.ends.of(reader.kind).saturating_sub(cursor);
+        if lag == 0 || self.shared.is_slow() {
+            return (lag, None);
+        }
+        let database = self.shared.database().ok();
+        let oldest = database.and_then(|database| read::received_after(&database, cursor, reader.kind).ok()?);
+        (lag, oldest)
     }
 
     /// Whether a notification is still kept.
@@ -196,11 +250,23 @@ impl Log {
         self.shared.status().id.clone()
     }
 
-    /// What keeps the log from storing, if anything does.
+    /// Whether the storage would take something now; being full is not looked at.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if let Some(problem) = self.shared.status().problem.clone() {
+            return Err(StoreError::Unavailable(problem));
+        }
+        if self.shared.is_slow() {
+            return Err(StoreError::Slow);
+        }
+        Ok(())
+    }
+
+    /// What keeps the log from storing, other than its limit.
     pub fn problem(&self) -> Option<String> {
-        let status = self.shared.status();
-        let full = status.full.then(|| StoreError::Full.to_string());
-        status.problem.clone().or(full)
+        self.check().err().map(|error| match error {
+            StoreError::Unavailable(problem) => problem,
+            other => other.to_string(),
+        })
     }
 
     /// Follows where the log ends.
@@ -216,20 +282,31 @@ impl Log {
     /// Changes what is kept.
     pub fn set_rules(&self, rules: Rules) {
         *lock(&self.shared.rules) = Arc::new(rules);
+        self.tell_readers();
     }
 
-    /// Writes what waits, and closes the file.
+    /// Writes what waits, and closes the file, unless the storage takes too long for that.
     pub async fn close(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
         let (reply, done) = oneshot::channel();
-        if self.queue.send(Op::Close { reply }).await.is_ok() {
-            let _ = done.await;
+        let closed = async {
+            if self.queue.send(Op::Close { reply }).await.is_ok() {
+                let _ = done.await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
+            tracing::warn!("the log does not close in time, it is checked when it is opened again");
         }
+    }
+
+    /// Holds the writer up until what is returned is dropped.
+    #[cfg(test)]
+    pub fn stall(&self) -> redb::WriteTransaction {
+        self.shared.database().unwrap().begin_write().unwrap()
     }
 
     fn send(&self, op: Op) -> Result<(), StoreError> {
-        if let Some(problem) = self.shared.status().problem.clone() {
-            return Err(StoreError::Unavailable(problem));
-        }
+        self.check()?;
         self.queue.try_send(op).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => stopped(),
@@ -247,17 +324,6 @@ impl Log {
         })
         .await
         .unwrap_or_else(|_| Err(stopped()))
-    }
-}
-
-impl Shared {
-    fn new(rules: Rules) -> Self {
-        Self {
-            database: Mutex::default(),
-            status: Mutex::default(),
-            rules: Mutex::new(Arc::new(rules)),
-            ends: watch::Sender::new(Ends::default()),
-        }
     }
 }
 

@@ -15,6 +15,9 @@ pub const SLOW_SECONDS: f64 = 3.0;
 /// Over this, Graph gives up on an answer, and drops what follows when there are many.
 pub const DROP_SECONDS: f64 = 10.0;
 
+/// Addresses of the public listener in metrics.
+const CHANNELS: [&str; 3] = ["notification", "lifecycle", "unknown"];
+
 /// The receiver's counters.
 pub struct Metrics {
     requests: IntCounterVec,
@@ -23,11 +26,14 @@ pub struct Metrics {
     handshakes: IntCounterVec,
     received: IntCounter,
     rejected: IntCounterVec,
+    refused: IntCounterVec,
+    connections_refused: IntCounterVec,
     stored: IntCounterVec,
     delivered: IntCounterVec,
     delivery_failures: IntCounterVec,
     dead_letters: IntCounterVec,
     dead_letters_dropped: IntCounterVec,
+    dead_letters_redelivered: IntCounterVec,
     expired: IntCounterVec,
     /// How often the storage failed.
     pub storage_failures: IntCounter,
@@ -47,7 +53,7 @@ impl Metrics {
         let metrics = Self {
             requests: counters(
                 "requests_total",
-                "Requests to the public listener, by address and status code.",
+                "Requests to the public listener, by address and status code; 499 when the sender hung up first.",
                 &["channel", "code"],
             )?,
             duration: durations(
@@ -58,7 +64,7 @@ impl Metrics {
             slow: counters(
                 "slow_responses_total",
                 "Answers that took longer than Graph's limits: 3 s (then it delays) and 10 s (then it drops).",
-                &["over_seconds"],
+                &["channel", "over_seconds"],
             )?,
             handshakes: counters("handshakes_total", "Validation handshakes, by result.", &["result"])?,
             received: counter(
@@ -67,8 +73,18 @@ impl Metrics {
             )?,
             rejected: counters(
                 "notifications_rejected_total",
-                "Items or requests refused on genuine addresses, by reason.",
+                "Items received on genuine addresses and not stored, by reason.",
                 &["reason"],
+            )?,
+            refused: counters(
+                "requests_refused_total",
+                "Requests on genuine addresses refused before their items were known, by reason.",
+                &["reason"],
+            )?,
+            connections_refused: counters(
+                "connections_refused_total",
+                "Connections refused because there were too many.",
+                &["listener"],
             )?,
             stored: counters(
                 "notifications_stored_total",
@@ -84,7 +100,12 @@ impl Metrics {
             dead_letters: counters("dead_letters_total", "Events a sink refused for good.", &["sink"])?,
             dead_letters_dropped: counters(
                 "dead_letters_dropped_total",
-                "Dead letters dropped for their age or for newer ones.",
+                "Dead letters dropped for their age.",
+                &["sink"],
+            )?,
+            dead_letters_redelivered: counters(
+                "dead_letters_redelivered_total",
+                "Dead letters that a sink took when asked again; they count as delivered, too.",
                 &["sink"],
             )?,
             expired: counters(
@@ -124,11 +145,14 @@ impl Metrics {
             &self.slow,
             &self.handshakes,
             &self.rejected,
+            &self.refused,
+            &self.connections_refused,
             &self.stored,
             &self.delivered,
             &self.delivery_failures,
             &self.dead_letters,
             &self.dead_letters_dropped,
+            &self.dead_letters_redelivered,
             &self.expired,
         ];
         for vector in vectors {
@@ -141,8 +165,11 @@ impl Metrics {
         registry.register(Box::new(self.append_duration.clone()))?;
         registry.register(Box::new(self.config_current.clone()))?;
         // A ratio's parts must exist before the first slow answer, or there is nothing to divide.
-        self.slow.with_label_values(&["3"]);
-        self.slow.with_label_values(&["10"]);
+        for channel in CHANNELS {
+            for over in ["3", "10"] {
+                self.slow.with_label_values(&[channel, over]);
+            }
+        }
         Ok(())
     }
 
@@ -151,15 +178,22 @@ impl Metrics {
         registry.register(Box::new(self.certificate_expiration.clone()) as Box<dyn Collector>)
     }
 
+    /// Makes a sink's counters exist before anything is counted, so that the first of it is an increase.
+    pub fn know_sink(&self, sink: &str) {
+        for counter in [&self.delivered, &self.dead_letters, &self.dead_letters_dropped] {
+            counter.with_label_values(&[sink]);
+        }
+    }
+
     /// Counts an answer of the public listener.
     pub fn answered(&self, channel: &str, code: u16, seconds: f64) {
         self.requests.with_label_values(&[channel, &code.to_string()]).inc();
         self.duration.with_label_values(&[channel]).observe(seconds);
         if seconds > SLOW_SECONDS {
-            self.slow.with_label_values(&["3"]).inc();
+            self.slow.with_label_values(&[channel, "3"]).inc();
         }
         if seconds > DROP_SECONDS {
-            self.slow.with_label_values(&["10"]).inc();
+            self.slow.with_label_values(&[channel, "10"]).inc();
         }
     }
 
@@ -173,9 +207,19 @@ impl Metrics {
         self.received.inc_by(count);
     }
 
-    /// Counts items or requests that were refused.
+    /// Counts items that were not stored.
     pub fn rejected(&self, reason: &str, count: u64) {
         self.rejected.with_label_values(&[reason]).inc_by(count);
+    }
+
+    /// Counts a request that was refused before its items were known.
+    pub fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a connection of a listener that was one too many.
+    pub fn connection_refused(&self, listener: &str) {
+        self.connections_refused.with_label_values(&[listener]).inc();
     }
 
     /// Counts stored events.
@@ -203,6 +247,12 @@ impl Metrics {
     /// Counts dead letters that were dropped.
     pub fn dead_letters_dropped(&self, sink: &str, count: u64) {
         self.dead_letters_dropped.with_label_values(&[sink]).inc_by(count);
+    }
+
+    /// Counts a dead letter that a sink took when asked again.
+    pub fn dead_letter_redelivered(&self, sink: &str) {
+        self.delivered(sink);
+        self.dead_letters_redelivered.with_label_values(&[sink]).inc();
     }
 
     /// Counts events that a reader never had.

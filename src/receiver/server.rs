@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
-use axum_server::accept::DefaultAcceptor;
 use axum_server::tls_rustls::RustlsAcceptor;
 use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::Bounded;
 use super::deliver::{self, Delivery, SinkHealths};
 use super::internal::{self, Internal};
 use super::log::{Log, Options};
@@ -26,10 +26,14 @@ use super::tls::Certificate;
 use super::webhook::{self, Webhook};
 use crate::telemetry::{health::Health, server};
 
-/// How long a connection may take for a request's head, or be idle between requests.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a new connection may take for its first request's head.
+const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
+/// How many connections the internal API may have.
+const INTERNAL_CONNECTIONS: usize = 128;
 /// How long internal requests under way may take at the end.
 const INTERNAL_DRAIN: Duration = Duration::from_secs(1);
+/// How long saving cursors may take at the end. What is not saved is delivered again.
+const DELIVERY_DRAIN: Duration = Duration::from_secs(5);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -53,7 +57,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts a receiver. When this returns, both listeners answer.
+    /// Starts a receiver. When this returns, both listeners answer, but the log may still be being opened: see [`Self::opened`].
     pub async fn start(settings: Settings) -> Result<Self, Failure> {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry)?);
@@ -78,6 +82,9 @@ impl Receiver {
             setup: setup.clone(),
             log: log.clone(),
             healths,
+            metrics: Arc::clone(&metrics),
+            memory: Arc::new(Semaphore::new(internal::INGEST_MEMORY)),
+            answer_time: settings.limits.answer_time,
             stop: stop.clone(),
         }));
         let supervisor = delivery.abort_handle();
@@ -94,8 +101,11 @@ impl Receiver {
             store: settings.store,
         }));
 
-        let internal = listen(settings.internal_listen, internal, None).await?;
-        let webhook = listen(settings.webhook_listen, webhook, certificate.as_ref()).await?;
+        let bounded = |listener, most| Bounded::new(listener, most, Arc::clone(&metrics));
+        let (idle, few) = (settings.idle, bounded("internal", INTERNAL_CONNECTIONS));
+        let internal = listen(settings.internal_listen, internal, few, idle, None).await?;
+        let many = bounded("webhook", settings.limits.connections);
+        let webhook = listen(settings.webhook_listen, webhook, many, idle, certificate.as_ref()).await?;
         let follow = setup::follow(
             settings.dirs.clone(),
             files,
@@ -127,6 +137,12 @@ impl Receiver {
         })
     }
 
+    /// The log, to hold it up in tests.
+    #[cfg(test)]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Where the webhook listens.
     pub fn webhook_addr(&self) -> SocketAddr {
         self.webhook.addr
@@ -137,6 +153,13 @@ impl Receiver {
         self.internal.addr
     }
 
+    /// Waits until the log was opened and can be written.
+    pub async fn opened(&self) {
+        while self.log.problem().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Ends in order: unready, a while for load balancers to notice, no new connections, requests under way to their end,
     /// cursors saved, log closed.
     pub async fn shutdown(self) {
@@ -145,7 +168,9 @@ impl Receiver {
         tokio::time::sleep(self.drain_delay).await;
         self.webhook.close(self.drain_timeout).await;
         self.stop.cancel();
-        let _ = self.delivery.await;
+        if tokio::time::timeout(DELIVERY_DRAIN, self.delivery).await.is_err() {
+            tracing::warn!("cursors are not saved in time, some events will be delivered again");
+        }
         self.internal.close(INTERNAL_DRAIN).await;
         for follower in self.followers {
             follower.abort();
@@ -167,10 +192,10 @@ fn open(
     setup: &Setup,
     metrics: &Arc<Metrics>,
 ) -> Result<(Log, std::thread::JoinHandle<()>), Failure> {
-    std::fs::create_dir_all(&settings.data)?;
     let options = Options {
         dir: settings.data.clone(),
         tick: settings.tick,
+        slow: settings.limits.slow_commit,
         rules: setup.rules(),
     };
     Ok(Log::open(options, Arc::clone(metrics))?)
@@ -194,17 +219,24 @@ fn alive(alive: bool) -> Result<(), String> {
     if alive { Ok(()) } else { Err("ended".to_owned()) }
 }
 
-async fn listen(addr: SocketAddr, router: Router, certificate: Option<&Certificate>) -> Result<Listening, Failure> {
+// HTTP/1.1 alone: it lets idle connections be ended.
+async fn listen(
+    addr: SocketAddr,
+    router: Router,
+    bounded: Bounded,
+    idle: Duration,
+    certificate: Option<&Certificate>,
+) -> Result<Listening, Failure> {
     let listener = TcpListener::bind(addr)?;
     let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
-    server.http_builder().http1().header_read_timeout(HEAD_TIME);
-    server = server.first_request_timeout(HEAD_TIME);
+    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone()).http1_only();
+    server.http_builder().http1().header_read_timeout(idle);
+    let server = server.first_request_timeout(FIRST_HEAD_TIME.min(idle));
     let service = router.into_make_service();
     let task = match certificate {
-        None => tokio::spawn(server.serve(service)),
+        None => tokio::spawn(server.acceptor(bounded).serve(service)),
         Some(certificate) => {
-            let acceptor: RustlsAcceptor<DefaultAcceptor> = RustlsAcceptor::new(certificate.config.clone());
+            let acceptor = RustlsAcceptor::new(certificate.config.clone()).acceptor(bounded);
             tokio::spawn(server.acceptor(acceptor).serve(service))
         }
     };

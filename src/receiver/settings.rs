@@ -65,6 +65,9 @@ pub struct Settings {
     pub look: Duration,
     /// How often the log trims, and tries again after a failure of the storage.
     pub tick: Duration,
+    /// How long a connection may be idle between requests, or take for a request's head. Longer than proxies keep theirs, so that
+    /// they do not use one that is just being closed.
+    pub idle: Duration,
     /// Limits of the public listener.
     pub limits: Limits,
     /// How long things take in delivery.
@@ -87,6 +90,7 @@ impl Settings {
             drain_timeout: Duration::from_secs(5),
             look: Duration::from_secs(5),
             tick: Duration::from_secs(5),
+            idle: Duration::from_secs(75),
             limits: Limits::default(),
             timing: Timing::default(),
             store: true,

@@ -14,6 +14,9 @@ use super::metrics::Metrics;
 use crate::api::receiver_config::{CONFIG_FILE, CONTROLLER_CONSUMER, ReceiverConfig};
 use crate::policy::identity::{Keyring, equal};
 
+/// How many dead letters a sink may have.
+const DEAD_LETTERS: u64 = 10_000;
+
 /// Where the files are.
 #[derive(Clone, Debug)]
 pub struct Dirs {
@@ -146,10 +149,13 @@ impl Setup {
         let controller = Reader::of_consumer(CONTROLLER_CONSUMER, Some(Kind::Lifecycle));
         let sinks = self.config.sinks.iter().map(|sink| Reader::of_sink(&sink.name));
         let consumers = self.config.pull.iter().flat_map(|pull| &pull.consumers);
-        let consumers = consumers.map(|name| Reader::of_consumer(name, None));
+        let consumers = consumers
+            .filter(|name| *name != CONTROLLER_CONSUMER)
+            .map(|name| Reader::of_consumer(name, None));
         Rules {
             limit_bytes: self.config.storage_bytes,
             retention_millis: self.config.retention_seconds.saturating_mul(1000),
+            dead_letters: DEAD_LETTERS,
             readers: std::iter::once(controller).chain(sinks).chain(consumers).collect(),
         }
     }
@@ -164,6 +170,7 @@ pub async fn follow(
     log: Log,
     metrics: Arc<Metrics>,
 ) {
+    let mut usable = true;
     loop {
         tokio::time::sleep(every).await;
         let looked = dirs.clone();
@@ -171,10 +178,16 @@ pub async fn follow(
             continue;
         };
         let parsed = match read {
-            Ok(files) if files == known => continue,
+            Ok(files) if files == known => {
+                // Perhaps they could not be read for a moment.
+                metrics.config_current.set(i64::from(usable));
+                continue;
+            }
             Ok(files) => {
                 known = files;
-                known.parse()
+                let parsed = known.parse();
+                usable = parsed.is_ok();
+                parsed
             }
             Err(error) => Err(error),
         };

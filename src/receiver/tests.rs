@@ -1,8 +1,11 @@
 //! The receiver as a whole, over real sockets.
 
+mod failing_sinks;
+mod limits;
 mod process;
 mod pull;
 mod sinks;
+mod storage;
 mod webhook;
 
 use std::fmt::Write;
@@ -13,6 +16,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Dirs, Receiver, Settings};
 use crate::policy::identity::{Channel, KEY_BYTES, Key, path};
@@ -76,6 +81,12 @@ fn folder(config: &Value) -> TempDir {
     dir
 }
 
+async fn answer_of(stream: &mut TcpStream) -> String {
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer).await.unwrap_or_default();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
 impl Harness {
     async fn start(config: Value) -> Self {
         Self::start_with(config, |_| {}).await
@@ -88,6 +99,13 @@ impl Harness {
     async fn start_in(dir: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings(&dir);
         change(&mut settings);
+        let harness = Self::begin_in(dir, settings).await;
+        harness.receiver.opened().await;
+        harness
+    }
+
+    // With a log that may not be open yet.
+    async fn begin_in(dir: TempDir, settings: Settings) -> Self {
         let receiver = Receiver::start(settings).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
         Self {
@@ -164,6 +182,28 @@ impl Harness {
     async fn metrics(&self) -> String {
         let response = self.client.get(self.internal("/metrics")).send().await.unwrap();
         response.text().await.unwrap()
+    }
+
+    async fn ready(&self) -> String {
+        let response = self.client.get(self.internal("/readyz")).send().await.unwrap();
+        response.text().await.unwrap()
+    }
+
+    // The head of a POST to the webhook, for what the client would not send.
+    fn head(&self, header: &str) -> String {
+        let url = self.hook(Channel::Notification);
+        let path = &url[url.find("/hooks").unwrap()..];
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n")
+    }
+
+    async fn connect(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.receiver.webhook_addr()).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn has_metric(&self, line: &str) -> bool {
+        self.metrics().await.contains(line)
     }
 
     async fn until(&self, what: &str, check: impl AsyncFn() -> bool) {

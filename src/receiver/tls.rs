@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
+use rustls::ServerConfig;
 use x509_parser::pem::parse_x509_pem;
 
 use super::metrics::Metrics;
@@ -32,7 +33,7 @@ impl Certificate {
             return Ok(None);
         }
         let known = read(dir)?;
-        let config = RustlsConfig::from_pem(known.certificate.clone(), known.key.clone()).await?;
+        let config = RustlsConfig::from_config(serve_with(&known).await?);
         tell_expiry(&known, metrics);
         Ok(Some(Self { config, known }))
     }
@@ -49,9 +50,9 @@ impl Certificate {
                     continue;
                 }
             };
-            let reloaded = self.config.reload_from_pem(new.certificate.clone(), new.key.clone());
-            match reloaded.await {
-                Ok(()) => {
+            match serve_with(&new).await {
+                Ok(config) => {
+                    self.config.reload_from_config(config);
                     tracing::info!("the certificate changed, using the new one");
                     tell_expiry(&new, &metrics);
                 }
@@ -64,6 +65,14 @@ impl Certificate {
             self.known = new;
         }
     }
+}
+
+// HTTP/1.1 is all that the listener speaks.
+async fn serve_with(pair: &Pair) -> Result<Arc<ServerConfig>, std::io::Error> {
+    let config = RustlsConfig::from_pem(pair.certificate.clone(), pair.key.clone()).await?;
+    let mut config = ServerConfig::clone(&config.get_inner());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 fn read(dir: &Path) -> Result<Pair, std::io::Error> {

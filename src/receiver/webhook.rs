@@ -18,6 +18,11 @@ use super::setup::Setup;
 use super::{handshake, problem};
 use crate::policy::identity::{Addressee, Channel};
 
+mod tally;
+use tally::{Answering, Items};
+
+const NOT_STORED: &str = "the notifications could not be stored";
+
 /// What the public listener works with.
 pub struct Webhook {
     /// The current configuration.
@@ -40,20 +45,25 @@ pub fn router(webhook: Arc<Webhook>) -> Router {
 }
 
 async fn handle(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
-    let started = Instant::now();
     let addressee = webhook.addressee(request.uri().path());
     let channel = match addressee.as_ref().map(|(addressee, _)| addressee.channel) {
         None => "unknown",
         Some(Channel::Notification) => "notification",
         Some(Channel::Lifecycle) => "lifecycle",
     };
+    let answering = Answering::begin(&webhook.metrics, channel);
+    let until = answering.since() + webhook.limits.answer_time;
     let response = match addressee {
-        None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
-        Some((addressee, client_state)) => webhook.answer(addressee, &client_state, request).await,
+        None => unknown(),
+        Some((addressee, client_state)) => webhook.answer(addressee, &client_state, request, until).await,
     };
-    let seconds = started.elapsed().as_secs_f64();
-    webhook.metrics.answered(channel, response.status().as_u16(), seconds);
+    answering.end(response.status());
     response
+}
+
+// Only those who know an address keep their connection.
+fn unknown() -> Response {
+    (StatusCode::NOT_FOUND, [(header::CONNECTION, "close")], "not found\n").into_response()
 }
 
 impl Webhook {
@@ -65,7 +75,7 @@ impl Webhook {
         Some((addressee, client_state))
     }
 
-    async fn answer(&self, addressee: Addressee, client_state: &str, request: Request) -> Response {
+    async fn answer(&self, addressee: Addressee, client_state: &str, request: Request, until: Instant) -> Response {
         if request.method() != Method::POST {
             let mut response = problem::answer(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here");
             response
@@ -84,29 +94,31 @@ impl Webhook {
             tracing::info!(uid = addressee.uid, channel = ?addressee.channel, result, "validation handshake");
             return response;
         }
+        if self.store
+            && let Err(error) = self.log.check()
+        {
+            self.metrics.refused(reason(&error));
+            return problem::unavailable(NOT_STORED);
+        }
         let (head, body) = request.into_parts();
-        match body::read(&head.headers, body, &self.limits, &self.memory).await {
-            Ok(body) => self.take(addressee, client_state, body).await,
+        match body::read(&head.headers, body, self.limits.body_bytes, until, &self.memory).await {
+            Ok(body) => self.take(addressee, client_state, body, until).await,
             Err(error) => {
-                let (status, reason, title) = error.answer();
-                self.metrics.rejected(reason, 1);
-                if status == StatusCode::SERVICE_UNAVAILABLE {
-                    return problem::unavailable(title);
-                }
-                problem::answer(status, title)
+                self.metrics.refused(error.reason());
+                error.response()
             }
         }
     }
 
-    async fn take(&self, addressee: Addressee, client_state: &str, body: Held) -> Response {
+    async fn take(&self, addressee: Addressee, client_state: &str, body: Held, until: Instant) -> Response {
         let Ok(judged) = items::judge(&body.bytes, client_state) else {
-            self.metrics.rejected("malformed", 1);
+            self.metrics.refused("malformed");
             return problem::answer(StatusCode::BAD_REQUEST, "the body is not a collection of notifications");
         };
         drop(body.bytes); // its items were copied, and storing them may take a while
         self.count(&addressee, &judged);
         if !judged.good.is_empty() {
-            return self.store(addressee, judged, body.share).await;
+            return self.store(addressee, judged, body.share, until).await;
         }
         // A key that is wrong on our side must lose nothing: Graph repeats what is not answered with 2xx for hours.
         if judged.forged > 0 {
@@ -135,25 +147,33 @@ impl Webhook {
         );
     }
 
-    async fn store(&self, addressee: Addressee, judged: Judged, share: OwnedSemaphorePermit) -> Response {
+    async fn store(
+        &self,
+        addressee: Addressee,
+        judged: Judged,
+        share: OwnedSemaphorePermit,
+        until: Instant,
+    ) -> Response {
         if !self.store {
             return StatusCode::ACCEPTED.into_response();
         }
+        let items = Items::new(&self.metrics, judged.good.len() as u64);
         let timer = self.metrics.append_duration.start_timer();
         let append = self.log.append(records(&addressee, judged), Some(share));
-        let Ok(stored) = tokio::time::timeout(self.limits.commit_time, append).await else {
-            self.metrics.rejected("storage_slow", 1);
+        let Ok(stored) = tokio::time::timeout_at(until.into(), append).await else {
+            items.rejected("timed_out");
             return problem::unavailable("the storage is slow");
         };
         match stored {
             Ok(()) => {
                 timer.observe_duration();
+                items.stored();
                 StatusCode::ACCEPTED.into_response()
             }
             Err(error) => {
                 timer.stop_and_discard();
-                self.metrics.rejected(reason(&error), 1);
-                problem::unavailable("the notifications could not be stored")
+                items.rejected(reason(&error));
+                problem::unavailable(NOT_STORED)
             }
         }
     }
@@ -163,7 +183,8 @@ fn reason(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full => "storage_full",
         StoreError::Busy => "busy",
-        StoreError::Unavailable(_) => "storage_unavailable",
+        StoreError::Slow => "storage_slow",
+        StoreError::TooManyDeadLetters | StoreError::Unavailable(_) => "storage_unavailable",
     }
 }
 

@@ -282,6 +282,11 @@ fn receivers() -> Vec<Case> {
             Stored(json!({})),
         ),
         (
+            "pull without consumers",
+            json!({ "pull": { "tokenSecretRef": { "name": "a", "key": "b" } } }),
+            Stored(json!({ "pull": { "consumers": [] } })),
+        ),
+        (
             "ten replicas",
             json!({ "replicas": 10 }),
             Stored(json!({ "replicas": 10 })),
@@ -391,6 +396,11 @@ fn receivers() -> Vec<Case> {
             "same consumer twice",
             json!({ "pull": { "tokenSecretRef": { "name": "a", "key": "b" }, "consumers": ["a", "a"] } }),
             Refused("Duplicate value"),
+        ),
+        (
+            "the operator's consumer",
+            json!({ "pull": { "tokenSecretRef": { "name": "a", "key": "b" }, "consumers": ["a", "controller"] } }),
+            Refused("controller is the operator's own consumer"),
         ),
         (
             "selector without labels",

@@ -74,7 +74,7 @@ fn event(seq: u64, uid: &str, word: &str) -> Value {
 
 async fn link(events: &[Value], status: StatusCode) -> (Link, Pod, Writers) {
     let pod = Pod {
-        events: json!({ "events": events, "next": 9 }),
+        events: json!({ "logId": "l1", "events": events, "next": 9 }),
         status,
         asked: Arc::default(),
     };
@@ -114,7 +114,7 @@ async fn a_batch_is_acknowledged_when_it_was_acted_on_and_not_before() {
     turn.await.unwrap().unwrap();
     assert_eq!(
         acknowledged(&pod),
-        [r#"POST /v1/consumers/controller/ack {"cursor":9}"#]
+        [r#"POST /v1/consumers/controller/ack {"cursor":9,"logId":"l1"}"#]
     );
 }
 

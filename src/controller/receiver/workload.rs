@@ -267,6 +267,8 @@ fn stateful_set(receiver: &NotificationReceiver, settings: &Settings) -> Value {
         mounts.push(json!({ "name": "tls", "mountPath": TLS_DIR, "readOnly": true }));
     }
     let probe = |path: &str, period: i32| json!({ "httpGet": { "path": path, "port": "internal" }, "periodSeconds": period, "timeoutSeconds": 3 });
+    let mut startup_probe = probe("/livez", 1);
+    startup_probe["failureThreshold"] = json!(120);
     let mut container = json!({
         "name": "receiver",
         "image": settings.receiver_image,
@@ -276,6 +278,8 @@ fn stateful_set(receiver: &NotificationReceiver, settings: &Settings) -> Value {
             { "name": "webhook", "containerPort": WEBHOOK_PORT },
             { "name": "internal", "containerPort": INTERNAL_PORT },
         ],
+        // The listeners come before the log, so this is short; a machine may be slow all the same.
+        "startupProbe": startup_probe,
         "livenessProbe": probe("/livez", 10),
         "readinessProbe": probe("/readyz", 2),
         "resources": resources,

@@ -48,8 +48,8 @@ pub enum Target {
     Http(Arc<HttpTarget>),
     /// To standard output.
     Stdout,
-    /// Nowhere: the HTTP client could not be made.
-    Unusable,
+    /// Nowhere, and why.
+    Unusable(&'static str),
 }
 
 impl Target {
@@ -57,6 +57,10 @@ impl Target {
     pub fn new(config: &SinkTarget, token: Option<&str>) -> Self {
         match config {
             SinkTarget::Stdout => Self::Stdout,
+            // Without its token, everything would go to whoever answers there.
+            SinkTarget::Http {
+                token_file: Some(_), ..
+            } if token.is_none() => Self::Unusable("token missing"),
             SinkTarget::Http {
                 url,
                 mode,
@@ -65,7 +69,9 @@ impl Target {
             } => {
                 let timeout = Duration::from_secs(u64::try_from(*timeout_seconds).unwrap_or(10).max(1));
                 HttpTarget::new(url, *mode, timeout, token)
-                    .map_or(Self::Unusable, |target| Self::Http(Arc::new(target)))
+                    .map_or(Self::Unusable("sink configuration unusable"), |target| {
+                        Self::Http(Arc::new(target))
+                    })
             }
         }
     }
@@ -75,7 +81,7 @@ impl Target {
         match self {
             Self::Http(target) => target.deliver(log_id, event).await,
             Self::Stdout => print(log_id, event).await,
-            Self::Unusable => Outcome::retry("sink configuration unusable"),
+            Self::Unusable(why) => Outcome::retry(why),
         }
     }
 }

@@ -75,21 +75,24 @@ impl HttpTarget {
     }
 }
 
+// Only what speaks of the event itself ends its delivery. Anything else (an expired token, a wrong address, a redirect) speaks of
+// the sink and its configuration, and would be said of every event.
 fn judge(status: StatusCode, headers: &HeaderMap) -> Outcome {
     let reason = format!("HTTP {}", status.as_u16());
     if status.is_success() {
         return Outcome::Delivered;
     }
-    let passing = [
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::TOO_EARLY,
-        StatusCode::TOO_MANY_REQUESTS,
+    let of_the_event = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::UNPROCESSABLE_ENTITY,
     ];
-    if status.is_server_error() || passing.contains(&status) {
-        let after = retry_after(headers).map(|after| after.min(RETRY_AFTER_MOST));
-        return Outcome::Retry { reason, after };
+    if of_the_event.contains(&status) {
+        return Outcome::Refused { reason };
     }
-    Outcome::Refused { reason }
+    let after = retry_after(headers).map(|after| after.min(RETRY_AFTER_MOST));
+    Outcome::Retry { reason, after }
 }
 
 // Either seconds or a date.
@@ -138,8 +141,10 @@ mod tests {
 
     #[test]
     fn sorts_answers() {
-        let retried = [408, 425, 429, 500, 502, 503, 504, 599];
-        let refused = [301, 302, 400, 401, 403, 404, 409, 410, 413, 422];
+        let retried = [
+            301, 302, 307, 401, 402, 403, 404, 405, 408, 409, 410, 425, 429, 500, 502, 503, 504, 599,
+        ];
+        let refused = [400, 413, 415, 422];
         for code in [200, 202, 204] {
             assert_eq!(
                 judge(StatusCode::from_u16(code).unwrap(), &HeaderMap::new()),

@@ -10,8 +10,9 @@ use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::super::event::{Event, Kind, now_millis};
-use super::super::log::{DeadLetter, Query, sink_cursor};
+use super::super::log::{DeadLetter, PAGE_BYTES, Query, sink_cursor};
 use super::attempt::{Outcome, Target};
+use super::poison::{Trouble, is_poison};
 use super::window::{Window, backoff};
 use super::{Delivery, SinkHealth};
 
@@ -26,6 +27,13 @@ const REFUSALS: u32 = 5;
 
 type Attempts = FuturesUnordered<BoxFuture<'static, (Arc<Event>, Outcome)>>;
 
+/// Since when a subscription's next event fails.
+#[derive(Clone, Copy)]
+struct Failing {
+    since: Instant,
+    since_millis: i64,
+}
+
 /// A sink's task.
 pub struct Runner {
     sink: String,
@@ -36,8 +44,9 @@ pub struct Runner {
     saved: u64,
     failures_in_a_row: u32,
     paused_until: Option<Instant>,
-    // Subscriptions with a failing event, and since when.
-    failing: HashMap<String, i64>,
+    last_success: Option<Instant>,
+    // By subscription.
+    failing: HashMap<String, Failing>,
     last_error: Option<String>,
 }
 
@@ -53,6 +62,7 @@ impl Runner {
             saved: 0,
             failures_in_a_row: 0,
             paused_until: None,
+            last_success: None,
             failing: HashMap::new(),
             last_error: None,
         }
@@ -102,7 +112,8 @@ impl Runner {
 
     // Reads more, if there is more and room for it. Says whether news of the log's end are of interest.
     async fn fill(&mut self, end: u64) -> bool {
-        if self.window.room() < BATCH {
+        let room_bytes = self.window.room_bytes();
+        if self.window.room() < BATCH || room_bytes == 0 {
             return false;
         }
         if self.window.read_to() >= end {
@@ -112,6 +123,7 @@ impl Runner {
             after: self.window.read_to(),
             limit: BATCH,
             kind: Some(Kind::Notification),
+            bytes: room_bytes.min(PAGE_BYTES),
         };
         match self.delivery.log.read(query).await {
             Ok(page) => self.window.fill(page.events, page.next),
@@ -154,6 +166,7 @@ impl Runner {
         match outcome {
             Outcome::Delivered => {
                 self.failures_in_a_row = 0;
+                self.last_success = Some(Instant::now());
                 self.delivery.metrics.delivered(&self.sink);
                 self.settle(event);
             }
@@ -161,14 +174,16 @@ impl Runner {
                 let until = after.map(|after| Instant::now() + after);
                 // Who names a time speaks for the whole address.
                 self.paused_until = self.paused_until.max(until);
-                self.fail(event, reason);
+                self.fail(event, &reason);
+                if self.is_poison(event) {
+                    self.bury(event, &reason).await;
+                }
             }
             Outcome::Refused { reason } => {
+                self.fail(event, &reason);
                 if self.window.refused(event) >= REFUSALS && self.bury(event, &reason).await {
                     self.failures_in_a_row = 0;
-                    return;
                 }
-                self.fail(event, reason);
             }
         }
     }
@@ -180,38 +195,52 @@ impl Runner {
         }
     }
 
-    fn fail(&mut self, event: &Event, reason: String) {
+    fn fail(&mut self, event: &Event, reason: &str) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        self.delivery.metrics.delivery_failed(&self.sink, &reason);
+        self.delivery.metrics.delivery_failed(&self.sink, reason);
         let timing = &self.delivery.timing;
         let wait = backoff(self.window.failed(event), timing.retry, timing.retry_most);
         self.window.put_off(event, Instant::now() + wait);
         if self.failing.is_empty() {
             tracing::warn!(sink = self.sink, reason, "the sink does not take an event");
         }
-        self.failing.entry(event.record.uid.clone()).or_insert_with(now_millis);
-        self.last_error = Some(reason);
+        self.failing.entry(event.record.uid.clone()).or_insert_with(|| Failing {
+            since: Instant::now(),
+            since_millis: now_millis(),
+        });
+        self.last_error = Some(reason.to_owned());
         self.tell_health();
     }
 
-    // A dead letter must be on stable storage before the cursor passes it.
+    fn is_poison(&self, event: &Event) -> bool {
+        let uid = &event.record.uid;
+        let Some(own) = self.failing.get(uid) else {
+            return false;
+        };
+        let others = self.failing.iter().filter(|(other, _)| *other != uid);
+        let trouble = Trouble {
+            since: own.since,
+            tries: self.window.failures(event),
+            last_success: self.last_success,
+            newest_other: others.map(|(_, failing)| failing.since).max(),
+        };
+        is_poison(&trouble, &self.delivery.timing.patience, Instant::now())
+    }
+
+    // A dead letter must be on stable storage before the cursor passes it. Without one the event stays and is tried again.
     async fn bury(&mut self, event: &Arc<Event>, reason: &str) -> bool {
         let letter = DeadLetter {
             event: Event::clone(event),
             reason: reason.to_owned(),
         };
-        if self.delivery.log.bury(&self.sink, &letter).await.is_err() {
+        if let Err(error) = self.delivery.log.bury(&self.sink, &letter).await {
+            tracing::warn!(sink = self.sink, seq = event.seq, "the event stays: {error}");
+            self.last_error = Some(format!("{reason}, and {error}"));
+            self.tell_health();
             return false;
         }
-        tracing::warn!(
-            sink = self.sink,
-            seq = event.seq,
-            reason,
-            "the sink refused an event for good"
-        );
-        self.delivery.metrics.delivery_failed(&self.sink, reason);
+        tracing::warn!(sink = self.sink, seq = event.seq, reason, "an event is given up");
         self.delivery.metrics.dead_letter(&self.sink);
-        self.last_error = Some(reason.to_owned());
         self.settle(event);
         true
     }
@@ -224,7 +253,7 @@ impl Runner {
     }
 
     fn tell_health(&self) {
-        let failing_since = self.failing.values().min().copied();
+        let failing_since = self.failing.values().map(|failing| failing.since_millis).min();
         let last_error = self.last_error.clone();
         self.delivery.healths.set(
             &self.sink,

@@ -8,6 +8,8 @@ use super::super::event::Event;
 
 /// How many undelivered events are held.
 const HELD: usize = 1280;
+/// How many bytes they may take, but for the event that reaches it.
+const HELD_BYTES: usize = 8 << 20;
 /// How far ahead of the oldest undelivered event is read. What is delivered within is delivered again after a restart.
 const AHEAD: u64 = 10_000;
 
@@ -22,6 +24,7 @@ struct Group {
 pub struct Window {
     groups: HashMap<String, Group>,
     outstanding: BTreeSet<u64>,
+    bytes: usize,
     read_to: u64,
     ready: VecDeque<String>,
     waiting: BTreeSet<(Instant, String)>,
@@ -33,6 +36,7 @@ impl Window {
         Self {
             groups: HashMap::new(),
             outstanding: BTreeSet::new(),
+            bytes: 0,
             read_to: cursor,
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
@@ -57,11 +61,18 @@ impl Window {
         HELD.saturating_sub(self.outstanding.len())
     }
 
+    /// How many more bytes it takes; it takes the event that is over it, too.
+    pub fn room_bytes(&self) -> usize {
+        HELD_BYTES.saturating_sub(self.bytes)
+    }
+
     /// Takes in events that were read, and up to where.
     pub fn fill(&mut self, events: Vec<Event>, read_to: u64) {
         self.read_to = self.read_to.max(read_to);
         for event in events {
-            self.outstanding.insert(event.seq);
+            if self.outstanding.insert(event.seq) {
+                self.bytes += size(&event);
+            }
             let uid = event.record.uid.clone();
             let event = Arc::new(event);
             if let Some(group) = self.groups.get_mut(&uid) {
@@ -98,11 +109,16 @@ impl Window {
         self.waiting.first().map(|(at, _)| *at)
     }
 
-    /// The event is dealt with. Returns whether its subscription had failures.
+    /// The event is dealt with, even if its subscription was put off.
     pub fn settle(&mut self, event: &Event) {
-        self.outstanding.remove(&event.seq);
+        if self.outstanding.remove(&event.seq) {
+            self.bytes = self.bytes.saturating_sub(size(event));
+        }
         let uid = &event.record.uid;
         let Some(group) = self.groups.get_mut(uid) else { return };
+        if group.failures > 0 {
+            self.waiting.retain(|(_, waiting)| waiting != uid);
+        }
         group.queue.pop_front();
         (group.failures, group.refusals) = (0, 0);
         if group.queue.is_empty() {
@@ -135,12 +151,19 @@ impl Window {
         group.refusals
     }
 
+    /// How often the event failed.
+    pub fn failures(&self, event: &Event) -> u32 {
+        self.groups.get(&event.record.uid).map_or(0, |group| group.failures)
+    }
+
     /// Whether the event was tried before.
     pub fn is_retry(&self, event: &Event) -> bool {
-        self.groups
-            .get(&event.record.uid)
-            .is_some_and(|group| group.failures > 0)
+        self.failures(event) > 0
     }
+}
+
+fn size(event: &Event) -> usize {
+    event.record.item.get().len() + event.record.uid.len()
 }
 
 /// How long to wait after so many failures in a row: doubling, and spread so that many do not come at once.
@@ -157,13 +180,17 @@ mod tests {
     use super::*;
 
     fn event(seq: u64, uid: &str) -> Event {
+        event_of(seq, uid, 2)
+    }
+
+    fn event_of(seq: u64, uid: &str, bytes: usize) -> Event {
         let record = Record {
             received_millis: 0,
             uid: uid.to_owned(),
             key_id: String::new(),
             origin: Origin::Push,
             subscription_id: None,
-            item: RawValue::from_string("{}".to_owned()).unwrap(),
+            item: RawValue::from_string("7".repeat(bytes)).unwrap(),
         };
         Event {
             seq,
@@ -208,6 +235,20 @@ mod tests {
         let mut window = Window::new(0);
         window.fill(vec![event(1, "a")], AHEAD);
         assert_eq!(window.room(), 0);
+    }
+
+    #[test]
+    fn holds_only_so_many_bytes_and_one_event_more() {
+        let mut window = Window::new(0);
+        assert_eq!(window.room_bytes(), HELD_BYTES);
+        window.fill(vec![event_of(1, "a", HELD_BYTES - 100), event_of(2, "a", 4 << 20)], 2);
+        assert_eq!(window.room_bytes(), 0);
+        let first = window.next(Instant::now()).unwrap();
+        window.settle(&first);
+        assert_eq!(window.room_bytes(), HELD_BYTES - (4 << 20) - 1);
+        let second = window.next(Instant::now()).unwrap();
+        window.settle(&second);
+        assert_eq!(window.room_bytes(), HELD_BYTES);
     }
 
     #[test]

@@ -24,6 +24,7 @@ const REDELIVERED: usize = 100;
 #[derive(Deserialize)]
 pub struct ListQuery {
     sink: String,
+    after: Option<u64>,
     limit: Option<usize>,
 }
 
@@ -62,7 +63,11 @@ pub async fn list(
     if !(1..=LIMIT_MOST).contains(&limit) {
         return bad("limit is 1 to 1000");
     }
-    let letters = match internal.log.dead_letters(&query.sink, limit).await {
+    let letters = match internal
+        .log
+        .dead_letters(&query.sink, query.after.unwrap_or(0), limit)
+        .await
+    {
         Ok(letters) => letters,
         Err(error) => return refuse(&error),
     };
@@ -84,7 +89,11 @@ pub async fn redeliver(
     let Some(target) = deliver::target(&setup, &sink) else {
         return problem::answer(StatusCode::NOT_FOUND, "no such sink");
     };
-    let letters = match internal.log.dead_letters(&sink, REDELIVERED).await {
+    // What was taken could not be struck off, and would be delivered again and again.
+    if let Err(error) = internal.log.check() {
+        return refuse(&error);
+    }
+    let letters = match internal.log.dead_letters(&sink, 0, REDELIVERED).await {
         Ok(letters) => letters,
         Err(error) => return refuse(&error),
     };
@@ -93,7 +102,10 @@ pub async fn redeliver(
     for letter in letters {
         let seq = letter.event.seq;
         match target.deliver(&log_id, &letter.event).await {
-            Outcome::Delivered => delivered.push(seq),
+            Outcome::Delivered => {
+                internal.metrics.dead_letter_redelivered(&sink);
+                delivered.push(seq);
+            }
             Outcome::Retry { reason, .. } | Outcome::Refused { reason } => {
                 problem = Some(reason);
                 break;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,7 +11,7 @@ use serde_json::value::RawValue;
 use super::super::event::{Kind, Origin, Record, now_millis};
 use super::super::fields::Fields;
 use super::super::items;
-use super::{Internal, auth, bad, refuse};
+use super::{INGEST_BYTES, Internal, auth, bad, refuse};
 
 #[derive(Deserialize)]
 struct Body {
@@ -36,11 +35,16 @@ enum IngestOrigin {
 }
 
 /// Stores items, all or none.
-pub async fn ingest(State(internal): State<Arc<Internal>>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(response) = auth::controller(&internal.setup.borrow(), &headers) {
+pub async fn ingest(State(internal): State<Arc<Internal>>, request: Request) -> Response {
+    if let Err(response) = auth::controller(&internal.setup.borrow(), request.headers()) {
         return *response;
     }
-    let Ok(Body { items }) = serde_json::from_slice(&body) else {
+    let until = internal.until();
+    let body = match internal.body(request, INGEST_BYTES, until).await {
+        Ok(body) => body,
+        Err(response) => return *response,
+    };
+    let Ok(Body { items }) = serde_json::from_slice(&body.bytes) else {
         return bad("the body must be {\"items\": [{uid, origin, subscriptionId, item}]}");
     };
     let received_millis = now_millis();
@@ -51,7 +55,9 @@ pub async fn ingest(State(internal): State<Arc<Internal>>, headers: HeaderMap, b
     if records.is_empty() {
         return StatusCode::ACCEPTED.into_response();
     }
-    match internal.log.append(records, None).await {
+    drop(body.bytes);
+    let append = internal.log.append(records, Some(body.share));
+    match internal.in_time(until, append).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(error) => refuse(&error),
     }

@@ -4,25 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::super::event::{Event, Kind, rfc3339};
-use super::super::log::{self, CursorError, StoreError, consumer_cursor};
+use super::super::log::{self, CursorError, PAGE_BYTES, StoreError, consumer_cursor};
 use super::super::problem;
-use super::{Internal, auth, bad, refuse};
+use super::{Internal, SMALL_BYTES, auth, bad, refuse};
 
 const LIMIT: usize = 100;
 const LIMIT_MOST: usize = 1000;
 const WAIT_MOST: u64 = 30;
 
-/// What is asked for.
+/// What is asked for. Sequence numbers mean something only in the log they come from.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PullQuery {
     after: Option<u64>,
+    log_id: Option<String>,
     limit: Option<usize>,
     kind: Option<Kind>,
     wait: Option<u64>,
@@ -85,6 +87,9 @@ pub async fn events(
     if !(1..=LIMIT_MOST).contains(&limit) || wait > WAIT_MOST {
         return bad("limit is 1 to 1000, wait is 0 to 30 seconds");
     }
+    if query.log_id.as_ref().is_some_and(|id| *id != internal.log.id()) {
+        return another_log();
+    }
     let after = query
         .after
         .unwrap_or_else(|| internal.log.cursor(&consumer_cursor(&name)));
@@ -92,8 +97,13 @@ pub async fn events(
         return bad("after is beyond the end of the log");
     }
     internal.wait(after, query.kind, Duration::from_secs(wait)).await;
-    let kind = query.kind;
-    match internal.log.read(log::Query { after, limit, kind }).await {
+    let query = log::Query {
+        after,
+        limit,
+        kind: query.kind,
+        bytes: PAGE_BYTES,
+    };
+    match internal.log.read(query).await {
         Ok(page) => internal.answer(&page),
         Err(error) => refuse(&error),
     }
@@ -121,9 +131,11 @@ impl Internal {
     }
 }
 
-/// How far a consumer has come.
+/// How far a consumer has come, and in which log.
 #[derive(Deserialize)]
-pub struct Acknowledgement {
+#[serde(rename_all = "camelCase")]
+struct Acknowledgement {
+    log_id: String,
     cursor: u64,
 }
 
@@ -131,19 +143,35 @@ pub struct Acknowledgement {
 pub async fn acknowledge(
     State(internal): State<Arc<Internal>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    body: String,
+    request: Request,
 ) -> Response {
-    if let Err(response) = auth::consumer(&internal.setup.borrow(), &headers, &name) {
+    if let Err(response) = auth::consumer(&internal.setup.borrow(), request.headers(), &name) {
         return *response;
     }
-    let Ok(Acknowledgement { cursor }) = serde_json::from_str(&body) else {
-        return bad("the body must be {\"cursor\": number}");
+    let until = internal.until();
+    let body = match internal.body(request, SMALL_BYTES, until).await {
+        Ok(body) => body,
+        Err(response) => return *response,
     };
-    match internal.log.acknowledge(&consumer_cursor(&name), cursor).await {
+    let Ok(Acknowledgement { log_id, cursor }) = serde_json::from_slice(&body.bytes) else {
+        return bad("the body must be {\"logId\": text, \"cursor\": number}");
+    };
+    if !internal.log.is_known() {
+        return refuse(&StoreError::Unavailable("not opened yet".to_owned()));
+    }
+    if log_id != internal.log.id() {
+        return another_log();
+    }
+    let name = consumer_cursor(&name);
+    let acknowledged = internal.in_time(until, internal.log.acknowledge(&name, cursor)).await;
+    match acknowledged {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(CursorError::Backwards(_)) => problem::answer(StatusCode::CONFLICT, "the cursor is already further"),
         Err(CursorError::BeyondEnd(_)) => bad("the cursor is beyond the end of the log"),
         Err(CursorError::Store(error)) => refuse(&error),
     }
+}
+
+fn another_log() -> Response {
+    problem::answer(StatusCode::CONFLICT, "this is another log")
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::super::event::rfc3339;
-use super::super::log::{Reader, Status};
+use super::super::log::{Reader, Rules, Status};
 use super::{Internal, auth};
 
 #[derive(Serialize)]
@@ -17,6 +17,8 @@ use super::{Internal, auth};
 struct Answer<'a> {
     instance: &'a str,
     log_id: &'a str,
+    // Of the keys by which this pod judges: a new key is of use only when every pod has it.
+    key_ids: Vec<&'a str>,
     last_seq: u64,
     subscriptions: Vec<SubscriptionView<'a>>,
     sinks: Vec<SinkView>,
@@ -52,6 +54,7 @@ struct StorageView {
     used_bytes: u64,
     limit_bytes: u64,
     state: StorageState,
+    full: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -65,18 +68,20 @@ enum StorageState {
 
 /// Answers with the state of the log and the sinks.
 pub async fn state(State(internal): State<Arc<Internal>>, headers: HeaderMap) -> Response {
-    if let Err(response) = auth::controller(&internal.setup.borrow(), &headers) {
+    let setup = internal.setup.borrow().clone();
+    if let Err(response) = auth::controller(&setup, &headers) {
         return *response;
     }
     let (status, rules) = (internal.log.status(), internal.log.rules());
-    let sinks = rules.readers.iter().filter_map(|reader| internal.sink(&status, reader));
+    let sinks = internal.sinks(status.clone(), Arc::clone(&rules)).await;
     let answer = Answer {
         instance: &internal.instance,
         log_id: &status.id,
+        key_ids: setup.keyring.iter().map(|(id, _)| id).collect(),
         last_seq: status.ends.last,
         subscriptions: subscriptions(&status),
-        sinks: sinks.collect(),
-        storage: storage(&status, rules.limit_bytes),
+        sinks,
+        storage: storage(&status, internal.log.problem(), rules.limit_bytes),
     };
     Json(answer).into_response()
 }
@@ -93,8 +98,9 @@ fn subscriptions(status: &Status) -> Vec<SubscriptionView<'_>> {
         .collect()
 }
 
-fn storage(status: &Status, limit_bytes: u64) -> StorageView {
-    let state = match (&status.problem, status.full) {
+fn storage(status: &Status, problem: Option<String>, limit_bytes: u64) -> StorageView {
+    let full = status.is_full(limit_bytes);
+    let state = match (&problem, full) {
         (Some(_), _) => StorageState::Failing,
         (None, true) => StorageState::Full,
         (None, false) => StorageState::Ok,
@@ -103,21 +109,30 @@ fn storage(status: &Status, limit_bytes: u64) -> StorageView {
         used_bytes: status.used_bytes,
         limit_bytes,
         state,
-        problem: status.problem.clone(),
+        full,
+        problem,
     }
 }
 
 impl Internal {
+    // Reads the storage, which may not answer; other requests must not wait for that.
+    async fn sinks(self: &Arc<Self>, status: Status, rules: Arc<Rules>) -> Vec<SinkView> {
+        let internal = Arc::clone(self);
+        let views = tokio::task::spawn_blocking(move || {
+            let readers = rules.readers.iter();
+            readers.filter_map(|reader| internal.sink(&status, reader)).collect()
+        });
+        views.await.unwrap_or_default()
+    }
+
     fn sink(&self, status: &Status, reader: &Reader) -> Option<SinkView> {
         let name = reader.sink()?;
-        let cursor = status.cursors.get(&reader.name).copied().unwrap_or(0);
-        let behind = status.ends.notification > cursor;
-        let oldest = behind.then(|| self.log.received_after(cursor)).flatten();
+        let (lag, oldest) = self.log.behind(status, reader);
         let health = self.healths.get(name);
         Some(SinkView {
             name: name.to_owned(),
-            cursor,
-            lag: status.ends.last.saturating_sub(cursor),
+            cursor: status.cursors.get(&reader.name).copied().unwrap_or(0),
+            lag,
             oldest_undelivered: oldest.map(rfc3339),
             failing_since: health.failing_since.map(rfc3339),
             last_error: health.last_error,

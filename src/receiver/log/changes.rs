@@ -31,7 +31,7 @@ pub struct Changes {
     pub stored: BTreeMap<(Kind, Origin), u64>,
     /// For the metrics: what expired before a reader had it.
     pub expired: BTreeMap<String, u64>,
-    /// For the metrics: dead letters dropped for newer ones.
+    /// For the metrics: dead letters dropped for their age.
     pub dropped: BTreeMap<String, u64>,
     /// Whether events were refused because the limit is reached.
     pub refused: bool,
@@ -102,8 +102,7 @@ impl Changes {
     pub fn apply(&self, status: &mut Status) {
         status.ends = self.ends;
         status.events = self.events;
-        // Refused until something is stored again, or room is made while nobody sends.
-        status.full = self.refused || (status.full && self.used_bytes >= status.used_bytes && self.stored.is_empty());
+        status.refused = self.refused || (status.refused && self.stored.is_empty());
         status.used_bytes = self.used_bytes;
         status.oldest_dead_letter = self.oldest_dead_letter;
         for (reader, seq) in &self.cursors {

@@ -9,6 +9,12 @@ pub enum StoreError {
     /// Too much is waiting to be written.
     #[error("too many requests are waiting for the storage")]
     Busy,
+    /// A commit has been under way for too long.
+    #[error("the storage does not answer")]
+    Slow,
+    /// The sink has as many dead letters as are kept.
+    #[error("there is no room for another dead letter")]
+    TooManyDeadLetters,
     /// The storage fails; it is tried again later.
     #[error("storage unavailable: {0}")]
     Unavailable(String),

@@ -5,8 +5,10 @@ use redb::{Database, ReadableDatabase};
 use super::super::event::{Event, Kind, Record, received_millis};
 use super::{DeadLetter, tables};
 
-/// Bytes after which a page ends, however many events were asked for.
-const PAGE_BYTES: usize = 4 << 20;
+/// Bytes of a page for whoever does not want less.
+pub const PAGE_BYTES: usize = 4 << 20;
+/// Bytes after which a list of dead letters ends.
+const LETTERS_BYTES: usize = 8 << 20;
 
 /// Which events to read.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,8 @@ pub struct Query {
     pub limit: usize,
     /// Only these; all when `None`.
     pub kind: Option<Kind>,
+    /// Ends with the event that reaches so many bytes, however many were asked for.
+    pub bytes: usize,
 }
 
 /// Events in their order.
@@ -66,7 +70,7 @@ pub fn page(database: &Database, query: Query) -> Result<Page, redb::Error> {
     }
     let (mut events, mut bytes, mut looked) = (Vec::new(), 0, query.after);
     while let Some(stream) = earliest(&mut streams) {
-        if events.len() >= query.limit || bytes >= PAGE_BYTES {
+        if events.len() >= query.limit || bytes >= query.bytes {
             return Ok(Page { events, next: looked });
         }
         let kind = stream.kind;
@@ -91,21 +95,38 @@ fn earliest(streams: &mut [Stream]) -> Option<&mut Stream> {
         .min_by_key(|stream| stream.head.as_ref().map(|(seq, _)| *seq))
 }
 
-/// When the first notification after this one was received.
-pub fn received_after(database: &Database, seq: u64) -> Result<Option<i64>, redb::Error> {
+/// When the first event of this kind, or of any, after this one was received.
+pub fn received_after(database: &Database, seq: u64, kind: Option<Kind>) -> Result<Option<i64>, redb::Error> {
     let transaction = database.begin_read()?;
-    let table = transaction.open_table(tables::events(Kind::Notification))?;
-    let first = table.range(seq.saturating_add(1)..)?.next().transpose()?;
-    Ok(first.map(|(_, bytes)| received_millis(bytes.value())))
+    let mut first: Option<(u64, i64)> = None;
+    for kind in Kind::ALL
+        .into_iter()
+        .filter(|each| kind.is_none_or(|only| only == *each))
+    {
+        let table = transaction.open_table(tables::events(kind))?;
+        if let Some((seq, bytes)) = table.range(seq.saturating_add(1)..)?.next().transpose()? {
+            let found = (seq.value(), received_millis(bytes.value()));
+            first = Some(first.map_or(found, |known| known.min(found)));
+        }
+    }
+    Ok(first.map(|(_, millis)| millis))
 }
 
-/// The oldest dead letters of a sink.
-pub fn dead_letters(database: &Database, sink: &str, limit: usize) -> Result<Vec<DeadLetter>, redb::Error> {
+/// The oldest dead letters of a sink after this one.
+pub fn dead_letters(database: &Database, sink: &str, after: u64, limit: usize) -> Result<Vec<DeadLetter>, redb::Error> {
     let transaction = database.begin_read()?;
     let table = transaction.open_table(tables::DEAD)?;
-    let mut letters = Vec::new();
-    for entry in table.range((sink, 0)..=(sink, u64::MAX))?.take(limit) {
-        letters.extend(tables::decode_dead_letter(entry?.1.value()));
+    let (mut letters, mut bytes) = (Vec::new(), 0);
+    for entry in table
+        .range((sink, after.saturating_add(1))..=(sink, u64::MAX))?
+        .take(limit)
+    {
+        let (_, letter) = entry?;
+        bytes += letter.value().len();
+        letters.extend(tables::decode_dead_letter(letter.value()));
+        if bytes >= LETTERS_BYTES {
+            break;
+        }
     }
     Ok(letters)
 }

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::event::Kind;
+use super::tables::cost;
+
+/// Few notifications without resource data are larger.
+const ORDINARY_BYTES: usize = 2000;
 
 /// Sequence numbers at the log's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,13 +79,18 @@ pub struct Status {
     pub dead_letters: BTreeMap<String, u64>,
     /// The oldest dead letter's time.
     pub oldest_dead_letter: Option<i64>,
-    /// Whether events were refused because the limit is reached.
-    pub full: bool,
+    /// Whether anything was refused for want of room since something was stored.
+    pub refused: bool,
     /// What keeps the log from storing.
     pub problem: Option<String>,
 }
 
 impl Status {
+    /// Whether the limit is reached: something was refused, and not even an item of ordinary size would find room.
+    pub fn is_full(&self, limit_bytes: u64) -> bool {
+        self.refused && self.used_bytes + cost(ORDINARY_BYTES) > limit_bytes
+    }
+
     /// The oldest event of a kind.
     pub fn oldest(&self, kind: Kind) -> Option<Oldest> {
         match kind {

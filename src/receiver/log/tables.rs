@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, RepairSession, TableDefinition,
+    TableError,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::event::{Event, Kind, Record, TIME_BYTES, received_millis};
-use super::DeadLetter;
 use super::status::{Oldest, Received, Status};
+use super::{DeadLetter, file};
 
-/// Name of the file.
-pub const FILE: &str = "events.redb";
 const CACHE_BYTES: usize = 8 << 20;
 const PAGE: u64 = 4096;
 
@@ -52,18 +53,64 @@ pub fn cost(bytes: usize) -> u64 {
     }
 }
 
-/// Opens or creates the file, and reads what there is to know.
-pub fn open(path: &Path) -> Result<(Database, Status), redb::Error> {
-    let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
-    let transaction = database.begin_write()?;
-    let status = load(&transaction)?;
-    transaction.commit()?;
+/// Opens or creates the file in this folder, and reads what there is to know. Nothing is written to a log that exists already,
+/// so that it can be read when the volume is full. A long check of the file is told to `checking`.
+pub fn open(dir: &Path, checking: impl Fn(&mut RepairSession) + 'static) -> Result<(Database, Status), redb::Error> {
+    let new = file::prepare(dir)?;
+    let database = redb::Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_repair_callback(checking)
+        .create(dir.join(file::NAME))?;
+    if new {
+        file::sync_name(dir)?;
+    }
+    let id = match identity(&database)? {
+        Some(id) => id,
+        None => found(&database)?,
+    };
+    let status = load(&database.begin_read()?, id)?;
     Ok((database, status))
 }
 
-fn load(transaction: &WriteTransaction) -> Result<Status, redb::Error> {
+/// Whether the file can be written. Changes nothing in it.
+pub fn probe(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut numbers = transaction.open_table(NUMBERS)?;
+        let last = numbers.get(LAST)?.map_or(0, |last| last.value());
+        numbers.insert(LAST, last)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn identity(database: &Database) -> Result<Option<String>, redb::Error> {
+    let texts = match database.begin_read()?.open_table(TEXTS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        texts => texts?,
+    };
+    Ok(texts.get(ID)?.map(|id| id.value().to_owned()))
+}
+
+// A log is there as a whole or not at all.
+fn found(database: &Database) -> Result<String, redb::Error> {
+    let id = uuid::Uuid::new_v4().to_string();
+    let transaction = database.begin_write()?;
+    for kind in Kind::ALL {
+        transaction.open_table(events(kind))?;
+    }
+    transaction.open_table(CURSORS)?;
+    transaction.open_table(SUBSCRIPTIONS)?;
+    transaction.open_table(DEAD)?;
+    transaction.open_table(NUMBERS)?;
+    transaction.open_table(TEXTS)?.insert(ID, id.as_str())?;
+    transaction.commit()?;
+    Ok(id)
+}
+
+fn load(transaction: &ReadTransaction, id: String) -> Result<Status, redb::Error> {
     let mut status = Status {
-        id: identity(transaction)?,
+        id,
         ..Status::default()
     };
     for kind in Kind::ALL {
@@ -94,16 +141,6 @@ fn load(transaction: &WriteTransaction) -> Result<Status, redb::Error> {
         status.oldest_dead_letter = Some(status.oldest_dead_letter.map_or(millis, |oldest| oldest.min(millis)));
     }
     Ok(status)
-}
-
-fn identity(transaction: &WriteTransaction) -> Result<String, redb::Error> {
-    let mut texts = transaction.open_table(TEXTS)?;
-    if let Some(id) = texts.get(ID)? {
-        return Ok(id.value().to_owned());
-    }
-    let id = uuid::Uuid::new_v4().to_string();
-    texts.insert(ID, id.as_str())?;
-    Ok(id)
 }
 
 /// The first event of a table.

@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 
-use super::super::event::{Kind, now_millis, received_millis};
+use super::super::event::{Kind, received_millis};
 use super::changes::Changes;
 use super::status::Status;
 use super::writer::{Encoded, Op};
@@ -10,8 +10,6 @@ use super::{CursorError, Rules, StoreError, tables};
 
 /// How many events one transaction trims, so that appends do not wait long behind it.
 pub const TRIM_BATCH: usize = 1024;
-/// How many dead letters are kept for a sink.
-const DEAD_LETTERS: u64 = 10_000;
 /// How long a subscription that receives nothing is remembered.
 const SUBSCRIPTION_MILLIS: i64 = 30 * 24 * 3600 * 1000;
 
@@ -24,9 +22,10 @@ pub fn run(
     status: &Status,
     rules: &Rules,
     ops: &[Op],
+    now: i64,
 ) -> Result<(Changes, Vec<Outcome>), redb::Error> {
     let transaction = database.begin_write()?;
-    let (changes, outcomes) = apply(&transaction, status, rules, ops)?;
+    let (changes, outcomes) = apply(&transaction, status, rules, ops, now)?;
     if changes.dirty {
         transaction.commit()?;
     } else {
@@ -40,17 +39,18 @@ fn apply(
     status: &Status,
     rules: &Rules,
     ops: &[Op],
+    now: i64,
 ) -> Result<(Changes, Vec<Outcome>), redb::Error> {
-    let mut work = Work::new(transaction, status, rules)?;
+    let mut work = Work::new(transaction, status, rules, now)?;
     let outcomes = ops.iter().map(|op| work.apply(op)).collect::<Result<Vec<_>, _>>()?;
     work.finish()?;
     Ok((work.changes, outcomes))
 }
 
 /// Whether there is anything that a tick would trim.
-pub fn is_trimmable(status: &Status, rules: &Rules) -> bool {
+pub fn is_trimmable(status: &Status, rules: &Rules, now: i64) -> bool {
     let changes = Changes::new(status);
-    let oldest_kept = now_millis() - rules.retention_millis;
+    let oldest_kept = now - rules.retention_millis;
     let events = Kind::ALL.into_iter().any(|kind| {
         status.oldest(kind).is_some_and(|oldest| {
             let acknowledged = changes.acknowledged(status, rules, kind);
@@ -74,7 +74,12 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(transaction: &'a WriteTransaction, status: &'a Status, rules: &'a Rules) -> Result<Self, redb::Error> {
+    fn new(
+        transaction: &'a WriteTransaction,
+        status: &'a Status,
+        rules: &'a Rules,
+        now: i64,
+    ) -> Result<Self, redb::Error> {
         Ok(Self {
             notifications: transaction.open_table(tables::events(Kind::Notification))?,
             lifecycle: transaction.open_table(tables::events(Kind::Lifecycle))?,
@@ -84,7 +89,7 @@ impl<'a> Work<'a> {
             numbers: transaction.open_table(tables::NUMBERS)?,
             status,
             rules,
-            now: now_millis(),
+            now,
             changes: Changes::new(status),
         })
     }
@@ -93,7 +98,7 @@ impl<'a> Work<'a> {
         match op {
             Op::Append { records, .. } => self.append(records),
             Op::Acknowledge { reader, to, .. } => self.acknowledge(reader, *to),
-            Op::Bury { sink, seq, bytes, .. } => self.bury(sink, *seq, bytes).map(Ok),
+            Op::Bury { sink, seq, bytes, .. } => self.bury(sink, *seq, bytes),
             Op::Forget { sink, seqs, .. } => self.forget(sink, seqs).map(Ok),
             Op::Tick => self.tick().map(Ok),
             Op::Close { .. } => Ok(Ok(())),
@@ -109,11 +114,7 @@ impl<'a> Work<'a> {
 
     fn append(&mut self, records: &[Encoded]) -> Result<Outcome, redb::Error> {
         let needed: u64 = records.iter().map(|record| tables::cost(record.bytes.len())).sum();
-        if self.is_full(needed) {
-            self.trim(needed)?;
-        }
-        if self.is_full(needed) {
-            self.changes.refused = true;
+        if !self.make_room(needed)? {
             return Ok(Err(StoreError::Full.into()));
         }
         for record in records {
@@ -137,6 +138,15 @@ impl<'a> Work<'a> {
         received.last_millis = received.last_millis.max(millis);
     }
 
+    fn make_room(&mut self, needed: u64) -> Result<bool, redb::Error> {
+        if self.is_full(needed) {
+            self.trim(needed)?;
+        }
+        let full = self.is_full(needed);
+        self.changes.refused |= full;
+        Ok(!full)
+    }
+
     fn is_full(&self, needed: u64) -> bool {
         self.changes.used_bytes + needed > self.rules.limit_bytes
     }
@@ -157,31 +167,26 @@ impl<'a> Work<'a> {
         Ok(Ok(()))
     }
 
-    fn bury(&mut self, sink: &str, seq: u64, bytes: &[u8]) -> Result<(), redb::Error> {
-        let replaced = self.dead.insert((sink, seq), bytes)?.map(|old| old.value().len());
-        if let Some(replaced) = replaced {
-            self.changes.used_bytes = self.changes.used_bytes.saturating_sub(tables::cost(replaced));
-        } else {
+    // What is refused here stays an undelivered event, and is tried again: dropping an older letter for it would lose that one.
+    fn bury(&mut self, sink: &str, seq: u64, bytes: &[u8]) -> Result<Outcome, redb::Error> {
+        let known = self.dead.get((sink, seq))?.map(|old| tables::cost(old.value().len()));
+        if known.is_none() && *self.changes.dead(self.status, sink) >= self.rules.dead_letters {
+            return Ok(Err(StoreError::TooManyDeadLetters.into()));
+        }
+        let (cost, known_cost) = (tables::cost(bytes.len()), known.unwrap_or(0));
+        if !self.make_room(cost.saturating_sub(known_cost))? {
+            return Ok(Err(StoreError::Full.into()));
+        }
+        self.dead.insert((sink, seq), bytes)?;
+        if known.is_none() {
             *self.changes.dead(self.status, sink) += 1;
         }
         let millis = received_millis(bytes);
         let oldest = self.changes.oldest_dead_letter;
         self.changes.oldest_dead_letter = Some(oldest.map_or(millis, |oldest| oldest.min(millis)));
-        self.changes.used_bytes += tables::cost(bytes.len());
+        self.changes.used_bytes = self.changes.used_bytes.saturating_sub(known_cost) + cost;
         self.changes.dirty = true;
-        if *self.changes.dead(self.status, sink) > DEAD_LETTERS {
-            self.drop_oldest_letter(sink)?;
-        }
-        Ok(())
-    }
-
-    fn drop_oldest_letter(&mut self, sink: &str) -> Result<(), redb::Error> {
-        let first = self.dead.range((sink, 0)..=(sink, u64::MAX))?.next().transpose()?;
-        let Some(seq) = first.map(|(key, _)| key.value().1) else {
-            return Ok(());
-        };
-        *self.changes.dropped.entry(sink.to_owned()).or_default() += 1;
-        self.forget(sink, &[seq])
+        Ok(Ok(()))
     }
 
     fn forget(&mut self, sink: &str, seqs: &[u64]) -> Result<(), redb::Error> {

@@ -98,6 +98,21 @@ async fn follows_keys_and_configuration_and_survives_bad_ones() {
 }
 
 #[tokio::test]
+async fn files_that_cannot_be_read_for_a_moment_are_not_held_against_the_receiver() {
+    let harness = Harness::start(config()).await;
+    let file = harness.dir.path().join("config/receiver.json");
+    let content = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for (value, back) in [(0, true), (1, false)] {
+        let line = format!("config_last_reload_successful {value}");
+        harness.until(&line, async || harness.has_metric(&line).await).await;
+        if back {
+            write(&harness.dir, "config/receiver.json", &content);
+        }
+    }
+}
+
+#[tokio::test]
 async fn is_not_ready_without_a_key() {
     let dir = folder(&config());
     std::fs::remove_file(dir.path().join("keyring/k1")).unwrap();

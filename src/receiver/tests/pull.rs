@@ -29,13 +29,14 @@ async fn a_consumer_reads_acknowledges_and_goes_on() {
         (&event["uid"], &event["keyId"], &event["origin"]),
         (&json!(UID), &json!("k1"), &json!("Push"))
     );
+    let log_id = first["logId"].clone();
     let ack = async |cursor: u64| {
         let request = harness
             .client
             .post(harness.internal("/v1/consumers/audit/ack"))
             .bearer_auth(PULL_TOKEN);
         request
-            .body(json!({ "cursor": cursor }).to_string())
+            .body(json!({ "cursor": cursor, "logId": log_id }).to_string())
             .send()
             .await
             .unwrap()

@@ -9,8 +9,8 @@ use axum::routing::post;
 
 use super::*;
 
-struct Delivery {
-    headers: BTreeMap<String, String>,
+pub struct Delivery {
+    pub headers: BTreeMap<String, String>,
     body: Value,
 }
 
@@ -25,9 +25,9 @@ impl Delivery {
 type Decide = Box<dyn Fn(u64, usize) -> u16 + Send + Sync>;
 
 /// A sink that keeps what it is offered.
-struct Sink {
-    url: String,
-    offered: Arc<Mutex<Vec<Delivery>>>,
+pub struct Sink {
+    pub url: String,
+    pub offered: Arc<Mutex<Vec<Delivery>>>,
 }
 
 #[derive(Clone)]
@@ -37,7 +37,7 @@ struct Shared {
 }
 
 impl Sink {
-    async fn start(decide: impl Fn(u64, usize) -> u16 + Send + Sync + 'static) -> Self {
+    pub async fn start(decide: impl Fn(u64, usize) -> u16 + Send + Sync + 'static) -> Self {
         let offered = Arc::new(Mutex::new(Vec::new()));
         let shared = Shared {
             offered: Arc::clone(&offered),
@@ -52,7 +52,7 @@ impl Sink {
         Self { url, offered }
     }
 
-    fn numbers(&self) -> Vec<u64> {
+    pub fn numbers(&self) -> Vec<u64> {
         self.offered.lock().unwrap().iter().map(Delivery::number).collect()
     }
 }
@@ -77,7 +77,7 @@ async fn take(
     (status, [("retry-after", if status == 429 { "60" } else { "0" })])
 }
 
-fn post_item(harness: &Harness, uid: &str, number: u64) -> RequestBuilder {
+pub fn post_item(harness: &Harness, uid: &str, number: u64) -> RequestBuilder {
     let url = format!(
         "http://{}/hooks{}",
         harness.receiver.webhook_addr(),
@@ -254,7 +254,7 @@ async fn a_sink_that_is_down_gets_everything_later_even_after_a_restart() {
         harness
             .metrics()
             .await
-            .contains("oldest_undelivered_timestamp_seconds{sink=\"s\"}")
+            .contains("oldest_undelivered_timestamp_seconds{consumer=\"sink/s\",sink=\"s\"}")
     );
     harness.receiver.shutdown().await;
     let sink = Sink::start(|_, _| 200).await;

@@ -6,7 +6,7 @@ const CRASH_DIR: &str = "RECEIVER_CRASH_TEST_DIR";
 #[tokio::test]
 async fn crash_child() {
     let Ok(dir) = std::env::var(CRASH_DIR) else { return };
-    let log = open(Path::new(&dir), rules(&[Reader::of_sink("s")]));
+    let log = open(Path::new(&dir), rules(&[Reader::of_sink("s")])).await;
     loop {
         let batch: Vec<_> = (0..20)
             .map(|_| (Kind::Notification, record(&"x".repeat(700), now_millis())))
@@ -35,7 +35,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         promised = acknowledged.take(lines).last().unwrap_or(promised);
         child.kill().unwrap();
         child.wait().unwrap();
-        let log = open(dir.path(), rules(&[Reader::of_sink("s")]));
+        let log = open(dir.path(), rules(&[Reader::of_sink("s")])).await;
         let found = seqs(&log, 0, None).await;
         let end = found.len() as u64;
         assert!(end >= promised && promised > 0, "{end} of {promised}");

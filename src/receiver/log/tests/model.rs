@@ -51,7 +51,7 @@ proptest! {
 async fn follow(steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
     let readers = [Reader::of_sink("s"), Reader::of_consumer("a", None)];
-    let mut log = open(dir.path(), rules(&readers));
+    let mut log = open(dir.path(), rules(&readers)).await;
     let mut model = Model::default();
     for step in steps {
         match step {
@@ -75,7 +75,7 @@ async fn follow(steps: Vec<Step>) {
             }
             Step::Reopen => {
                 log.close().await;
-                log = open(dir.path(), rules(&readers));
+                log = open(dir.path(), rules(&readers)).await;
             }
         }
         let held = seqs(&log, 0, None).await;
