@@ -8,17 +8,17 @@ demo: ## From nothing to a delivered notification, on a node with real pods
 demo-down: ## End what make demo left running
 	@tests/demo/down
 
-test: ## Everything CI checks: format, lints, licences, unit tests, tests on a real API server
-	@tests/support/gate lint unit cluster
+test: ## Everything CI checks: format, lints, licences, alerts, unit tests, tests on a real API server
+	@tests/support/gate lint alerts unit cluster
 
 e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 	@tests/e2e/run
 
-bench: ## Every benchmark; figures in target/bench/*.json
+bench: ## Every benchmark; figures in target/bench/*.json, and last which limits were not met
 	@tests/support/bench
 
-soak: ## The random tests with many more cases, and the long ones
-	@SOAK=1 PROPTEST_CASES=$${PROPTEST_CASES:-5000} tests/support/gate unit cluster
+soak: ## The random tests with many more cases; SOAK=1 make e2e is the same with real pods
+	@PROPTEST_CASES=$${PROPTEST_CASES:-5000} tests/support/gate unit cluster
 
 crds: ## Write crds/ (and the charts' copies) from the types in src/api
 	@tests/support/crds

@@ -10,15 +10,20 @@ use std::time::Instant;
 use serde_json::json;
 
 const ROUNDS: usize = 3;
+const API_ONLY_LIMIT: f64 = 8.0;
+const NODE_LIMIT: f64 = 15.0;
 
 fn main() {
     // What is not built yet is not timed.
     cluster("build", &["node"]);
-    let api = (0..ROUNDS).map(|_| time_api()).collect();
-    let node = (0..ROUNDS).map(|_| time_node()).collect();
+    let api = summary((0..ROUNDS).map(|_| time_api()).collect());
+    let node = summary((0..ROUNDS).map(|_| time_node()).collect());
+    // The median: one start beside something else that is busy says little.
+    let within = |times: &serde_json::Value, limit: f64| times["median"].as_f64().unwrap() <= limit;
     let result = json!({
-        "api_only_ready_s": summary(api), "limit_api_only_s": 8.0,
-        "node_with_dns_ready_s": summary(node), "limit_node_s": 15.0,
+        "met": { "api_only": within(&api, API_ONLY_LIMIT), "node": within(&node, NODE_LIMIT) },
+        "api_only_ready_s": api, "limit_api_only_s": API_ONLY_LIMIT,
+        "node_with_dns_ready_s": node, "limit_node_s": NODE_LIMIT,
         "loadavg": fs::read_to_string("/proc/loadavg").unwrap().trim(),
     });
     fs::create_dir_all("target/bench").unwrap();

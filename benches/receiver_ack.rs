@@ -23,6 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 const CLIENTS: usize = 256;
 const ROUNDS: usize = 11;
 const SLICE: Duration = Duration::from_millis(500);
+// The share of the plain server's acknowledgements that the durable one has to reach.
+const RATIO_LIMIT: f64 = 0.5;
 const UID: &str = "3b1f5f0e-1111-2222-3333-444455556666";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -41,7 +43,9 @@ struct Subject {
 
 impl Subject {
     fn start(store: bool) -> Result<Self, Failure> {
-        let dir = tempfile::tempdir()?;
+        // On the disk of the build: /tmp may be memory, where storing costs nothing.
+        std::fs::create_dir_all("target/bench")?;
+        let dir = tempfile::tempdir_in("target/bench")?;
         let settings = Settings {
             store,
             ..prepare(dir.path())?
@@ -105,7 +109,6 @@ fn main() -> Result<(), Failure> {
     plain.stop();
     durable.stop();
     writeln!(std::io::stdout(), "{result}")?;
-    std::fs::create_dir_all("target/bench")?;
     std::fs::write("target/bench/receiver.json", format!("{result}\n"))?;
     Ok(())
 }
@@ -113,10 +116,13 @@ fn main() -> Result<(), Failure> {
 fn report(plain: &Subject, durable: &Subject, load_before: &str) -> Value {
     let pairs = durable.per_second.iter().zip(&plain.per_second);
     let ratios: Vec<f64> = pairs.map(|(durable, plain)| durable / plain).collect();
+    let ratio = percentile(&ratios, 50);
     json!({
+        "met": { "ratio": ratio >= RATIO_LIMIT },
         "durable_per_s": percentile(&durable.per_second, 50).round(),
         "plain_per_s": percentile(&plain.per_second, 50).round(),
-        "ratio": rounded(percentile(&ratios, 50)),
+        "ratio": rounded(ratio),
+        "limit_ratio": RATIO_LIMIT,
         "durable_cpu_us": rounded(percentile(&durable.cpu_micros, 50)),
         "plain_cpu_us": rounded(percentile(&plain.cpu_micros, 50)),
         "slices": {

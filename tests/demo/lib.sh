@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # used elsewhere
 # Shared by the demo and the end-to-end tests: image, cluster, installation, and
 # talking to the simulator.
 
@@ -67,7 +67,7 @@ build_image() {
 
 # ---------------------------------------------------------------- cluster
 
-# A cluster of our own unless DEMO_CLUSTER=current. Sets PATH and KUBECONFIG.
+# A cluster of our own unless DEMO_CLUSTER=current. Sets PATH, KUBECONFIG and $kubectl_name.
 prepare_cluster() {
   local bin tools_pid='' helm_bin
   case ${DEMO_CLUSTER:-own} in
@@ -79,6 +79,8 @@ prepare_cluster() {
       if [ -z "${DEMO_IMAGE:-}" ]; then build_program; fi
       wait $tools_pid || die "the programs of the test cluster could not be built" "read the message above; or use DEMO_CLUSTER=current"
       bin=$(cat "$work/bin")
+      # What a person types: ours is in a folder that is not in their PATH.
+      kubectl_name=$(command -v kubectl >/dev/null && echo kubectl || echo "$bin/kubectl")
       PATH=$bin:$PATH
       if [ -z "${DEMO_IMAGE:-}" ]; then build_image; else image=$DEMO_IMAGE; fi
       step "A node with real pods"
@@ -89,6 +91,7 @@ prepare_cluster() {
       ;;
     current)
       command -v kubectl >/dev/null || die "kubectl is not in PATH" "install it (https://kubernetes.io/docs/tasks/tools)"
+      kubectl_name=kubectl
       kubectl version >/dev/null || die "the cluster of the current kubeconfig does not answer" "check: kubectl config current-context"
       if ! command -v helm >/dev/null; then
         helm_bin=$("$repo/tests/cluster/build" helm)
@@ -144,14 +147,17 @@ make_certificates() {
 # put KIND ARGUMENT…: kubectl create, but also when it is there already
 put() { kubectl create "$@" --dry-run=client --output yaml | kubectl apply --server-side --force-conflicts --filename - >&2; }
 
-# Marked, so that only what was made here is removed; and limited as far as Kubernetes can.
+# Marked, so that only what was made here is changed and removed; and limited as far as Kubernetes can.
 mark=app.kubernetes.io/created-by=teams-graph-demo
 make_namespaces() {
   local name
   for name in "$@"; do
-    if kubectl get namespace "$name" >/dev/null 2>&1; then continue; fi
-    kubectl create namespace "$name" >&2
-    kubectl label namespace "$name" "$mark" pod-security.kubernetes.io/enforce=restricted >&2
+    if [ -n "$(found namespace "$name")" ]; then continue; fi
+    kubectl create --filename - >&2 <<EOF
+apiVersion: v1
+kind: Namespace
+metadata: {name: $name, labels: {${mark/=/: }, pod-security.kubernetes.io/enforce: restricted}}
+EOF
   done
 }
 remove_namespaces() {
@@ -160,10 +166,48 @@ remove_namespaces() {
     kubectl delete namespace --selector "$mark,kubernetes.io/metadata.name=$name" --timeout=180s >&2
   done
 }
+# found KIND NAME…: those that exist
+found() { kubectl get "$@" --ignore-not-found --output name; }
+# ours NAMESPACE: it exists and has the mark
+ours() { [ -n "$(kubectl get namespace --selector "$mark,kubernetes.io/metadata.name=$1" --output name)" ]; }
+
+# crds_are_ours: as Helm has marked them, they came with a release in our own namespace
+crds=(graphtenants.teamsgraph.dev notificationreceivers.teamsgraph.dev graphsubscriptions.teamsgraph.dev)
+crds_are_ours() {
+  local releases
+  releases=$(kubectl get crd "${crds[@]}" --ignore-not-found \
+    --output 'jsonpath={range .items[*]}{.metadata.annotations.meta\.helm\.sh/release-namespace}{"\n"}{end}' | sort -u)
+  [ "$releases" = "$system" ] && ours "$system"
+}
+
+# refuse_a_real_one NAMESPACE…: a person's cluster may have an installation that is in use. Only one with our mark is touched.
+refuse_a_real_one() {
+  local name
+  for name in "$system" simulator "$@"; do
+    if [ -n "$(found namespace "$name")" ] && ! ours "$name"; then
+      die "there is a namespace $name that the demo did not make" \
+        "use another cluster; or, if all in it may be changed and removed: kubectl label namespace $name $mark"
+    fi
+  done
+  if [ -n "$(found crd "${crds[@]}")" ] && ! crds_are_ours; then
+    die "the kinds of teamsgraph.dev are installed already, and not by the demo" \
+      "use another cluster: here, the demo's operator would take over every object"
+  fi
+}
+
+# image_values: $image for Helm. A registry may have a port, and a digest may stand in place of the tag.
+image_values() {
+  local name=$image digest='' tag=''
+  case $name in *@*) digest=${name#*@} name=${name%%@*} ;; esac
+  case ${name##*/} in *:*) tag=${name##*:} name=${name%:*} ;; esac
+  if [ -z "$digest$tag" ]; then tag=latest; fi
+  printf 'image: {repository: "%s", tag: "%s", digest: "%s"}\n' "$name" "$tag" "$digest"
+}
 
 # install_charts: simulator, CRDs and operator, by Helm
 install_charts() {
-  local repository=${image%:*} tag=${image##*:} ca
+  local ca image_values
+  image_values=$(image_values)
   # In the name: pods start anew when it changes.
   ca=demo-ca-$(sha256sum "$work/ca.crt" | cut -c1-8)
   make_namespaces "$system" simulator
@@ -172,9 +216,9 @@ install_charts() {
   helm upgrade --install teams-graph-operator-crds "$repo/charts/teams-graph-operator-crds" --namespace "$system" >&2
   kubectl wait --for=condition=Established --timeout=60s --filename "$repo/crds" >&2
   helm upgrade --install simulator "$repo/charts/teams-graph-simulator" --namespace simulator \
-    --set image.repository="$repository" --set-string image.tag="$tag" --set ca.configMap="$ca" >&2
-  helm upgrade --install teams-graph-operator "$repo/charts/teams-graph-operator" --namespace "$system" \
-    --set image.repository="$repository" --set-string image.tag="$tag" --values - >&2 <<EOF
+    --set ca.configMap="$ca" --values - >&2 <<<"$image_values"
+  helm upgrade --install teams-graph-operator "$repo/charts/teams-graph-operator" --namespace "$system" --values - >&2 <<EOF
+$image_values
 # The receiver's certificate comes from the demo's own CA.
 extraEnv: [{name: SSL_CERT_FILE, value: /etc/demo-ca/ca.crt}]
 extraVolumes: [{name: demo-ca, configMap: {name: $ca}}]
@@ -226,6 +270,21 @@ field() { grep -oE "\"$1\":(\"[^\"]*\"|[^,}]*)" | sed -E '2,$d' | sed -E 's/^"[^
 
 # status NAMESPACE FIELD: of the sample subscription
 status() { kubectl get graphsubscription --namespace "$1" call-records --output "jsonpath={.status.$2}"; }
+
+# The subscriptions that live at the simulator, one id a line. Fails when the simulator cannot be asked.
+live() {
+  local list
+  list=$(sim GET /subscriptions) || return 1
+  grep -oE '"id":"[^"]*"' <<<"$list" | cut -d '"' -f 4 || true
+}
+none() {
+  local ids
+  ids=$(live) && [ -z "$ids" ]
+}
+exactly_one() {
+  local ids
+  ids=$(live) && [ -n "$ids" ] && [ "$(wc -l <<<"$ids")" -eq 1 ]
+}
 
 # metrics URL: from a pod or service, through the API server
 metrics() { ask GET "$1/proxy/metrics"; }

@@ -2,14 +2,20 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* Of at most 63 characters, 17 are left for what Kubernetes adds to a pod's name, and the chart to a Service's. */}}
 {{- define "operator.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
 {{- else if contains (include "operator.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "operator.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "operator.name" .) | trunc 46 | trimSuffix "-" -}}
 {{- end -}}
+{{- end -}}
+
+{{/* For what lies outside of the release's namespace: there, releases of the same name must not meet. */}}
+{{- define "operator.clusterName" -}}
+{{ .Release.Namespace }}:{{ include "operator.fullname" . }}
 {{- end -}}
 
 {{- define "operator.selectorLabels" -}}
