@@ -165,6 +165,7 @@ fn wrong_values_are_refused() {
         (OPERATOR, "image.digest=latest", "digest"),
         (OPERATOR, "watchNamespace=Not_A_Name", "watchNamespace"),
         (OPERATOR, "intervalSeconds=1", "intervalSeconds"),
+        (OPERATOR, "identityNamespaces={Not_A_Name}", "identityNamespaces"),
         (OPERATOR, "log.format=xml", "format"),
         (
             OPERATOR,
@@ -206,8 +207,17 @@ fn options_reach_the_manifests() {
         ),
         (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
         (
-            &["watchNamespace=demo", "rbac.aggregateUserRoles=false"],
-            &["kind: Role\n", "namespace: demo", "name: WATCH_NAMESPACE"],
+            &[
+                "watchNamespace=demo",
+                "rbac.aggregateUserRoles=false",
+                "identityNamespaces={a,b}",
+            ],
+            &[
+                "kind: Role\n",
+                "namespace: demo",
+                "name: WATCH_NAMESPACE",
+                "name: IDENTITY_NAMESPACES\n          value: \"a,b\"",
+            ],
             &["ClusterRole"],
         ),
         (
