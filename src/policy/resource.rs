@@ -323,6 +323,46 @@ mod tests {
         assert!(!rule_for("communications/presences").app_only);
     }
 
+    /// The row of a rule in the table of resources.
+    fn row(rule: &Rule) -> String {
+        let changes = if rule.change_types == ALL {
+            "all".to_owned()
+        } else {
+            let names = rule.change_types.iter().map(|change| format!("`{change:?}`"));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let permission = if !rule.app_only {
+            "not with an app: needs a signed-in user".to_owned()
+        } else if rule.permissions.is_empty() {
+            "not known here: Graph decides".to_owned()
+        } else {
+            let names = rule.permissions.iter().map(|name| format!("`{name}`"));
+            names.collect::<Vec<_>>().join(" or ")
+        };
+        let loss = if rule.announces_loss { "yes" } else { "no" };
+        format!(
+            "| `{}` | {} | {changes} | {permission} | {loss} |",
+            rule.pattern, rule.maximum_minutes
+        )
+    }
+
+    #[test]
+    fn the_page_shows_every_rule() {
+        let page = include_str!("../../docs/graphsubscription.md");
+        let shown: Vec<_> = page
+            .lines()
+            .skip_while(|line| !line.starts_with("| Resource |"))
+            .skip(2)
+            .collect();
+        let rules: Vec<_> = RULES.iter().map(row).collect();
+        assert_eq!(
+            shown,
+            rules,
+            "put this into docs/graphsubscription.md:\n{}",
+            rules.join("\n")
+        );
+    }
+
     #[test]
     fn one_sufficient_permission_is_enough() {
         let granted = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();

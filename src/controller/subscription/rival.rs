@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::reference::ObjectRef;
 use crate::api::subscription::GraphSubscription;
-use crate::controller::context::{Context, reference_to};
+use crate::controller::context::{Context, find, reference_to};
 use crate::policy::subscription::AppView;
 
 /// Another object for the same app, resource and change types that has better right: one that holds a subscription before one
@@ -23,9 +24,17 @@ pub fn rival(context: &Context, object: &GraphSubscription, app: &AppView, now: 
             let entry = context.apps.get(&other.tenant());
             entry.is_some_and(|entry| entry.fingerprint == app.fingerprint)
         })
+        .filter(|other| holds(other, now) || signs_in(context, &other.tenant()))
         .filter(|other| goes_before(other, object, now))
         .map(|other| reference_to(&**other).to_string())
         .min()
+}
+
+/// Ids of a tenant and an app are no secret: who only copied them must not stand in the owner's way.
+fn signs_in(context: &Context, tenant: &ObjectRef) -> bool {
+    let tenant = find(&context.stores.tenants, tenant);
+    let status = tenant.as_ref().and_then(|tenant| tenant.status.as_ref());
+    status.is_some_and(|status| condition::is_true(&status.conditions, ConditionType::Authenticated))
 }
 
 fn goes_before(other: &GraphSubscription, object: &GraphSubscription, now: Timestamp) -> bool {
