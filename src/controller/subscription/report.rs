@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 
+use self::notes::{Level, notes};
 use super::act::{Failed, KEPT_IDS, Outcome, forget_current};
 use super::gaps;
 use super::observe::{View, shifted};
@@ -18,11 +19,11 @@ use crate::controller::context::{Context, find, wait};
 use crate::controller::reconcile::Error;
 use crate::policy::backoff;
 use crate::policy::renewal::renewal_time;
-use crate::policy::resource::rule_for;
 use crate::policy::subscription::{
     Plan, Refusal, Release, Remote, Situation, basis, cause, desired, reauthorization_asked, removed_at,
 };
 
+mod notes;
 #[cfg(test)]
 mod tests;
 
@@ -30,20 +31,6 @@ mod tests;
 const EVENT_TIME_GRAIN: SignedDuration = SignedDuration::from_mins(10);
 /// What waits for another object is woken by it; this is only the net below.
 const SAFETY_NET: SignedDuration = SignedDuration::from_mins(5);
-
-/// An event to write.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Note {
-    type_: Level,
-    reason: Reason,
-    text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Normal,
-    Warning,
-}
 
 /// Writes status and events, and says when to look again.
 pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcome) -> Result<Action, Error> {
@@ -360,55 +347,4 @@ fn gap_free(next: &GraphSubscriptionStatus) -> Verdict {
     );
     let reason = Reason::from_name(&gap.cause).unwrap_or(Reason::Missed);
     Verdict::new(ConditionType::GapFree, false, reason, message)
-}
-
-/// Events: what was done, and what newly went wrong.
-fn notes(view: &View, next: &GraphSubscriptionStatus, outcome: &Outcome) -> Vec<Note> {
-    let mut notes = Vec::new();
-    let mut say = |type_, reason, text: String| notes.push(Note { type_, reason, text });
-    if let Outcome::Obtained { how, .. } = outcome {
-        let text = match how {
-            Reason::Adopted => "The existing subscription at this address was taken over.",
-            Reason::Renewed => "The subscription was renewed.",
-            Reason::Recreated => "The subscription was created anew.",
-            _ => "The subscription was created.",
-        };
-        say(Level::Normal, *how, text.to_owned());
-        if let Some((wanted, allowed)) = limited(view, next) {
-            say(
-                Level::Warning,
-                Reason::LifetimeLimited,
-                format!("spec.lifetime asks for {wanted} minutes; Graph allows {allowed} for this resource."),
-            );
-        }
-    }
-    let old = view
-        .object
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    for type_ in [ConditionType::Ready, ConditionType::Subscribed, ConditionType::GapFree] {
-        let (before, after) = (condition::find(old, type_), condition::find(&next.conditions, type_));
-        let Some(after) = after else { continue };
-        let bad = after.status == "False" || (type_ == ConditionType::Subscribed && next.failure.is_some());
-        let same = before.is_some_and(|before| before.reason == after.reason && before.status == after.status);
-        // Waiting for pods or a first sign-in is not worth a warning.
-        let patient = |reason: &Reason| !matches!(reason, Reason::ReceiverNotReady | Reason::TenantNotReady);
-        if let (true, false, Some(reason)) = (bad, same, Reason::from_name(&after.reason).filter(patient)) {
-            say(Level::Warning, reason, after.message.clone());
-        }
-    }
-    notes.dedup();
-    notes
-}
-
-/// The lifetime wanted and the one allowed, in minutes, where the first is beyond the second.
-fn limited(view: &View, next: &GraphSubscriptionStatus) -> Option<(i64, i64)> {
-    let wanted = view.object.spec.lifetime.as_ref()?.seconds()? / 60;
-    let rule = rule_for(&view.object.spec.resource);
-    let allowed = next
-        .learned_maximum_minutes
-        .map_or(rule.maximum_minutes, |learned| learned.min(rule.maximum_minutes));
-    (wanted > allowed).then_some((wanted, allowed))
 }

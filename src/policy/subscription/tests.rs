@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::condition::time;
-use crate::api::subscription::{ChangeType, Failure};
+use crate::api::subscription::{ChangeType, DeletionPolicy, Failure};
 
 mod properties;
 

@@ -5,6 +5,7 @@ use prometheus::Registry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::notes::limited;
 use super::*;
 use crate::api::reference::ObjectRef;
 use crate::api::subscription::{Applied, Gap, GraphSubscription};
