@@ -164,6 +164,11 @@ fn wrong_values_are_refused() {
         (OPERATOR, "image.name=x", "image"),
         (OPERATOR, "image.digest=latest", "digest"),
         (OPERATOR, "watchNamespace=Not_A_Name", "watchNamespace"),
+        (
+            OPERATOR,
+            "fullnameOverride=a-name-of-forty-seven-characters-is-too-long-aa",
+            "fullnameOverride",
+        ),
         (OPERATOR, "intervalSeconds=1", "intervalSeconds"),
         (OPERATOR, "identityNamespaces={Not_A_Name}", "identityNamespaces"),
         (OPERATOR, "log.format=xml", "format"),
@@ -281,50 +286,70 @@ fn options_reach_the_manifests() {
 }
 
 #[test]
-fn every_alert_has_a_runbook_and_metrics_that_exist() {
-    let alerts: Vec<Value> =
-        serde_saphyr::from_str(&fs::read_to_string(root().join(OPERATOR).join("alerts.yaml")).unwrap()).unwrap();
-    let mut sources = String::new();
-    for folder in ["src/controller", "src/receiver", "src/graph"] {
-        read_all(&root().join(folder), &mut sources);
+fn releases_do_not_meet() {
+    // Of everything that two releases make, kind, namespace and name.
+    let made = |release: &str, namespace: &str, settings: &[&str]| -> BTreeSet<String> {
+        let settings = [
+            settings,
+            &["metrics.podMonitor.enabled=true", "metrics.prometheusRule.enabled=true"],
+        ]
+        .concat();
+        let documents = template(release, OPERATOR, namespace, &settings);
+        let objects = documents
+            .split("\n---\n")
+            .map(|text| serde_saphyr::from_str::<Value>(text).unwrap());
+        objects
+            .map(|object| {
+                format!(
+                    "{} {} {}",
+                    object["kind"], object["metadata"]["namespace"], object["metadata"]["name"]
+                )
+            })
+            .collect()
+    };
+    let watched: [&str; 1] = ["watchNamespace=demo"];
+    for (one, other) in [
+        (made("op", "one", &[]), made("op", "two", &[])),
+        (made("op", "one", &watched), made("op", "two", &watched)),
+        (made("op", "one", &[]), made("other", "one", &[])),
+    ] {
+        let both: Vec<&String> = one.intersection(&other).collect();
+        assert!(both.is_empty(), "{both:?}");
     }
-    let mut pages = BTreeSet::new();
-    for alert in &alerts {
-        let name = alert["alert"].as_str().unwrap();
-        pages.insert(format!("{name}.md"));
-        let page = fs::read_to_string(root().join(format!("docs/runbooks/{name}.md")))
-            .unwrap_or_else(|error| panic!("{name}: no runbook: {error}"));
-        for part in ["**Meaning.**", "**Impact.**", "**What to look at.**", "**Remedy.**"] {
-            assert!(page.contains(part), "{name}: the runbook has no {part}");
-        }
-        let expression = alert["expr"].as_str().unwrap();
-        for metric in expression
-            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .filter(|word| word.starts_with("teamsgraph_"))
-        {
-            let short = metric.strip_prefix("teamsgraph_receiver_").unwrap_or(metric);
-            assert!(
-                sources.contains(&format!("\"{short}\"")),
-                "{name}: there is no metric {metric}"
-            );
-        }
-    }
-    let found: BTreeSet<String> = fs::read_dir(root().join("docs/runbooks"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(pages, found, "runbooks without an alert, or the other way round");
 }
 
-fn read_all(folder: &Path, into: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, into);
-        } else {
-            into.push_str(&fs::read_to_string(path).unwrap());
+#[test]
+fn the_longest_names_leave_room() {
+    let release = "r".repeat(53);
+    let manifests = template(&release, OPERATOR, "somewhere", &["metrics.podMonitor.enabled=true"]);
+    for line in manifests.lines() {
+        if let Some(name) = line.strip_prefix("  name: ") {
+            assert!(name.len() <= 63 || name.contains(':'), "{name}");
         }
     }
+    // Kubernetes cuts a pod's name before the last of its two suffixes, of 10 and 5 characters.
+    let deployment = manifests.split("kind: Deployment\nmetadata:\n  name: ").nth(1).unwrap();
+    assert!(deployment.lines().next().unwrap().len() <= 63 - 11 - 6);
+}
+
+#[test]
+fn the_alert_on_a_missing_leader_is_of_this_release() {
+    let manifests = template("two", OPERATOR, "voice", &["metrics.prometheusRule.enabled=true"]);
+    let wanted = r#"teamsgraph_leader{namespace=\"voice\", pod=~\"two-teams-graph-operator-[^-]+-[^-]+\"}"#;
+    assert!(manifests.contains(wanted), "no {wanted}");
+    assert!(!manifests.contains("OPERATOR_N"), "a placeholder is left");
+}
+
+#[test]
+fn a_service_monitor_without_its_service_is_refused() {
+    let settings = "metrics.service.enabled=false,metrics.serviceMonitor.enabled=true";
+    let output = output(&mut helm(&["template", "x", OPERATOR, "--set", settings]));
+    assert!(!output.status.success(), "accepted");
+    assert!(
+        text(&output.stderr).contains("metrics.service.enabled"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -515,7 +540,7 @@ async fn the_controller_may_do_what_it_needs_and_nothing_else() {
     one.check_lease(&own, &format!("{own}-teams-graph-operator")).await;
 
     for release in [&everywhere, &own] {
-        let name = format!("{release}-teams-graph-operator");
+        let name = format!("{release}:{release}-teams-graph-operator");
         kubectl(
             &["delete", "--ignore-not-found", "clusterrole,clusterrolebinding", &name],
             "",

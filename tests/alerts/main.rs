@@ -1,0 +1,238 @@
+//! The alerts speak of metrics, labels and values that the programs really export; each has a page, and rules of promtool that let
+//! it fire once and stay silent once (`make test` runs those; this checks that none is forgotten).
+//! Run with `make test`, or `tests/cluster/api run cargo test --test alerts`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod promql;
+#[path = "../support/mod.rs"]
+mod support;
+#[allow(dead_code)] // the other tests use the rest
+#[path = "../operator/world.rs"]
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use teams_graph_operator::simulator::DEFAULT_APP;
+
+use promql::{Matcher, Selector, samples, selectors};
+use world::{TENANT, World};
+
+/// What a scrape adds, and a metric may have, too.
+const OF_THE_TARGET: [&str; 2] = ["namespace", "pod"];
+/// Metrics, or labels of metrics, that an alert is ready for and no program exports yet.
+const NOT_YET: [(&str, &str); 3] = [
+    ("teamsgraph_receiver_pod_reachable", ""),
+    ("teamsgraph_receiver_expired_undelivered_total", ""),
+    ("teamsgraph_receiver_slow_responses_total", "channel"),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn yaml(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn files(folder: &str, ending: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(ending)).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Alerts by name.
+fn alerts() -> BTreeMap<String, Value> {
+    let rules = yaml(&root().join("deploy/prometheus-rules.yaml"));
+    let rules = list(&rules["groups"][0]["rules"]).iter();
+    rules
+        .map(|rule| (rule["alert"].as_str().unwrap().to_owned(), rule.clone()))
+        .collect()
+}
+
+/// The tests of promtool in this folder.
+fn rule_tests() -> Vec<Value> {
+    let files = files("tests/alerts", ".yaml").into_iter();
+    let files = files.map(|name| yaml(&root().join("tests/alerts").join(name)));
+    files.flat_map(|file| list(&file["tests"]).to_vec()).collect()
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let mut pages = BTreeSet::new();
+    for name in alerts().keys() {
+        pages.insert(format!("{name}.md"));
+        let page = std::fs::read_to_string(root().join(format!("docs/runbooks/{name}.md")))
+            .unwrap_or_else(|error| panic!("{name}: no runbook: {error}"));
+        for part in ["**Meaning.**", "**Impact.**", "**What to look at.**", "**Remedy.**"] {
+            assert!(page.contains(part), "{name}: the runbook has no {part}");
+        }
+    }
+    let found = files("docs/runbooks", "");
+    assert_eq!(pages, found, "runbooks without an alert, or the other way round");
+}
+
+#[test]
+fn every_alert_is_seen_to_fire_and_to_stay_silent() {
+    let (mut fires, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for test in rule_tests() {
+        for expectation in list(&test["alert_rule_test"]) {
+            let name = expectation["alertname"].as_str().unwrap().to_owned();
+            if list(&expectation["exp_alerts"]).is_empty() {
+                silent.insert(name);
+            } else {
+                fires.insert(name);
+            }
+        }
+    }
+    let all: BTreeSet<String> = alerts().into_keys().collect();
+    assert_eq!(
+        all, fires,
+        "tests/alerts/*.yaml: an alert without a case in which it fires"
+    );
+    assert_eq!(
+        all, silent,
+        "tests/alerts/*.yaml: an alert without a case in which it stays silent"
+    );
+}
+
+#[tokio::test]
+async fn alerts_and_their_tests_speak_of_real_metrics() {
+    let mut world = World::new("alerts").await;
+    let real = real_metrics(&mut world).await;
+    for (name, label) in NOT_YET {
+        let there = real
+            .get(name)
+            .is_some_and(|samples| label.is_empty() || samples.iter().any(|labels| labels.contains_key(label)));
+        assert!(!there, "{name} {label} is exported now: take it out of NOT_YET");
+    }
+    for (name, alert) in alerts() {
+        let texts = [&alert["expr"], &alert["annotations"]["summary"]];
+        for selector in texts.iter().flat_map(|text| selectors(text.as_str().unwrap())) {
+            check(&real, &selector, &name);
+        }
+    }
+    for test in rule_tests() {
+        for series in list(&test["input_series"]) {
+            let series = selectors(series["series"].as_str().unwrap()).remove(0);
+            check_shape(&real, &series);
+        }
+    }
+}
+
+type Real = BTreeMap<String, Vec<BTreeMap<String, String>>>;
+
+fn not_yet(metric: &str, label: &str) -> bool {
+    NOT_YET.contains(&(metric, "")) || NOT_YET.contains(&(metric, label))
+}
+
+/// Its metric exists, its labels are those of the metric or of a target, and its values occur.
+fn check(real: &Real, selector: &Selector, alert: &str) {
+    let metric = selector.metric.as_str();
+    if not_yet(metric, "") {
+        return;
+    }
+    let samples = real
+        .get(metric)
+        .unwrap_or_else(|| panic!("{alert}: nobody exports {metric}"));
+    for Matcher { label, operator, value } in &selector.matchers {
+        if not_yet(metric, label) || OF_THE_TARGET.contains(&label.as_str()) {
+            continue;
+        }
+        assert!(
+            samples.iter().all(|labels| labels.contains_key(label)),
+            "{alert}: {metric} has no label {label}"
+        );
+        let seen: BTreeSet<&str> = samples.iter().map(|labels| labels[label].as_str()).collect();
+        for value in value.split('|').filter(|value| *value != "%s") {
+            // A negation is about what need not occur, and not every reason occurs in one test.
+            let known = match label.as_str() {
+                "reason" => is_a_reason(value),
+                _ => operator.starts_with('!') || seen.contains(value),
+            };
+            assert!(known, "{alert}: {metric} has no {label} {value}, but {seen:?}");
+        }
+    }
+}
+
+/// A series of a rule test has the labels of the real one.
+fn check_shape(real: &Real, series: &Selector) {
+    let metric = series.metric.as_str();
+    let Some(samples) = real.get(metric) else {
+        assert!(not_yet(metric, ""), "tests/alerts: nobody exports {metric}");
+        return;
+    };
+    let own = |label: &&str| !OF_THE_TARGET.contains(label) && !not_yet(metric, label);
+    let wanted: BTreeSet<&str> = samples[0].keys().map(String::as_str).filter(own).collect();
+    let given = series.matchers.iter().map(|matcher| matcher.label.as_str());
+    assert_eq!(
+        wanted,
+        given.filter(own).collect(),
+        "tests/alerts: labels of {metric}: real ones left, the test's right"
+    );
+    for Matcher { label, value, .. } in series.matchers.iter().filter(|matcher| matcher.label == "reason") {
+        assert!(
+            is_a_reason(value),
+            "tests/alerts: {metric}: there is no {label} {value}"
+        );
+    }
+}
+
+fn is_a_reason(value: &str) -> bool {
+    let reasons = std::fs::read_to_string(root().join("docs/reasons.md")).unwrap();
+    reasons.contains(&format!("| `{value}` |"))
+}
+
+/// What the controller and the receiver export with a live subscription, a certificate, and an event that the sink does not take.
+async fn real_metrics(world: &mut World) -> Real {
+    world.subscribed().await;
+    world
+        .simulator_put("sink", json!({ "status": 503, "delayMs": 0 }))
+        .await;
+    world.simulator_post("callRecords", json!({ "object": {} })).await;
+    certified_tenant(world).await;
+    let exported = async |world: &World| {
+        let texts = [
+            world.metrics(world.telemetry_port).await,
+            world.metrics(world.internal_port).await,
+        ];
+        samples(&texts.join("\n"))
+    };
+    // These come last.
+    let late = [
+        "teamsgraph_receiver_oldest_undelivered_timestamp_seconds",
+        "teamsgraph_tenant_credential_expiration_timestamp_seconds",
+    ];
+    world
+        .until("all is exported", async || {
+            let found = exported(world).await;
+            let clock = |labels: &BTreeMap<String, String>| labels["type"] == "ClockSynchronized";
+            late.iter().all(|name| found.contains_key(*name)) && found["teamsgraph_condition"].iter().any(clock)
+        })
+        .await;
+    exported(world).await
+}
+
+async fn certified_tenant(world: &World) {
+    let command = "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=app -keyout - -out -";
+    let output = Command::new("openssl").args(command.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pem = String::from_utf8(output.stdout).unwrap();
+    let (key, certificate) = pem.split_at(pem.find("-----BEGIN CERTIFICATE-----").unwrap());
+    world
+        .simulator_put(&format!("apps/{DEFAULT_APP}/certificates"), json!([certificate]))
+        .await;
+    world
+        .secret("certificate", &[("tls.crt", certificate), ("tls.key", key)])
+        .await;
+    let mut spec = world.tenant_spec();
+    spec["credentials"] = json!({ "certificate": { "secretName": "certificate" } });
+    world.apply(TENANT, "certified", spec).await;
+}
