@@ -22,12 +22,6 @@ use world::{TENANT, World};
 
 /// What a scrape adds, and a metric may have, too.
 const OF_THE_TARGET: [&str; 2] = ["namespace", "pod"];
-/// Metrics, or labels of metrics, that an alert is ready for and no program exports yet.
-const NOT_YET: [(&str, &str); 3] = [
-    ("teamsgraph_receiver_pod_reachable", ""),
-    ("teamsgraph_receiver_expired_undelivered_total", ""),
-    ("teamsgraph_receiver_slow_responses_total", "channel"),
-];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -107,12 +101,6 @@ fn every_alert_is_seen_to_fire_and_to_stay_silent() {
 async fn alerts_and_their_tests_speak_of_real_metrics() {
     let mut world = World::new("alerts").await;
     let real = real_metrics(&mut world).await;
-    for (name, label) in NOT_YET {
-        let there = real
-            .get(name)
-            .is_some_and(|samples| label.is_empty() || samples.iter().any(|labels| labels.contains_key(label)));
-        assert!(!there, "{name} {label} is exported now: take it out of NOT_YET");
-    }
     for (name, alert) in alerts() {
         let texts = [&alert["expr"], &alert["annotations"]["summary"]];
         for selector in texts.iter().flat_map(|text| selectors(text.as_str().unwrap())) {
@@ -129,21 +117,14 @@ async fn alerts_and_their_tests_speak_of_real_metrics() {
 
 type Real = BTreeMap<String, Vec<BTreeMap<String, String>>>;
 
-fn not_yet(metric: &str, label: &str) -> bool {
-    NOT_YET.contains(&(metric, "")) || NOT_YET.contains(&(metric, label))
-}
-
 /// Its metric exists, its labels are those of the metric or of a target, and its values occur.
 fn check(real: &Real, selector: &Selector, alert: &str) {
     let metric = selector.metric.as_str();
-    if not_yet(metric, "") {
-        return;
-    }
     let samples = real
         .get(metric)
         .unwrap_or_else(|| panic!("{alert}: nobody exports {metric}"));
     for Matcher { label, operator, value } in &selector.matchers {
-        if not_yet(metric, label) || OF_THE_TARGET.contains(&label.as_str()) {
+        if OF_THE_TARGET.contains(&label.as_str()) {
             continue;
         }
         assert!(
@@ -165,11 +146,10 @@ fn check(real: &Real, selector: &Selector, alert: &str) {
 /// A series of a rule test has the labels of the real one.
 fn check_shape(real: &Real, series: &Selector) {
     let metric = series.metric.as_str();
-    let Some(samples) = real.get(metric) else {
-        assert!(not_yet(metric, ""), "tests/alerts: nobody exports {metric}");
-        return;
-    };
-    let own = |label: &&str| !OF_THE_TARGET.contains(label) && !not_yet(metric, label);
+    let samples = real
+        .get(metric)
+        .unwrap_or_else(|| panic!("tests/alerts: nobody exports {metric}"));
+    let own = |label: &&str| !OF_THE_TARGET.contains(label);
     let wanted: BTreeSet<&str> = samples[0].keys().map(String::as_str).filter(own).collect();
     let given = series.matchers.iter().map(|matcher| matcher.label.as_str());
     assert_eq!(
@@ -208,6 +188,7 @@ async fn real_metrics(world: &mut World) -> Real {
     // These come last.
     let late = [
         "teamsgraph_receiver_oldest_undelivered_timestamp_seconds",
+        "teamsgraph_receiver_pod_reachable",
         "teamsgraph_tenant_credential_expiration_timestamp_seconds",
     ];
     world
