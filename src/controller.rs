@@ -4,6 +4,7 @@ mod apply;
 mod apps;
 mod context;
 mod ensure;
+mod events;
 mod inbox;
 mod lease;
 mod links;
@@ -50,6 +51,8 @@ use crate::telemetry::server;
 
 /// Reconciles of one kind that run at a time.
 const CONCURRENCY: u16 = 32;
+/// How long events may still be written at the end.
+const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 /// Longer than a watch lasts, and than any answer may take: a connection that fell silent is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(210);
 /// How long running reconciles may take to end after the process was told to stop.
@@ -127,7 +130,7 @@ pub async fn run(args: Args) -> RunResult {
     let context = Arc::new(Context {
         http: crate::graph::http_client()?,
         http_inside: crate::graph::http_client_inside()?,
-        recorder: Recorder::new(client.clone(), reporter),
+        events: events::Events::start(Recorder::new(client.clone(), reporter)),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
         stores,
         queues,
@@ -196,6 +199,7 @@ pub async fn run(args: Args) -> RunResult {
         work.abort();
         let _ = work.await;
     }
+    context.events.settle(EVENTS_LIMIT).await;
     match tokio::time::timeout(Duration::from_secs(5), candidate.release()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(format!("the lease was not released: {error}").into()),

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 
 use super::apply::Object;
 use super::apps::Apps;
+use super::events::Events;
 use super::inbox::Inbox;
 use super::metrics::Metrics;
 use super::observed::Observed;
@@ -24,9 +25,6 @@ use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
 use crate::policy::identity::Keyring;
-
-/// How long the writing of an event may hold up the work.
-const EVENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The objects as last seen.
 #[derive(Clone)]
@@ -101,7 +99,7 @@ pub struct Context {
     /// What the receiver pods say.
     pub observed: Observed,
     /// Events for users.
-    pub recorder: Recorder,
+    pub events: Events,
     /// Metrics.
     pub metrics: Metrics,
     /// Metrics of Graph calls.
@@ -148,8 +146,8 @@ impl Keyrings {
 }
 
 impl Context {
-    /// Tells users of a change. An event that cannot be written is only logged: it must not stop the work.
-    pub async fn event<K: Object>(&self, object: &K, type_: EventType, reason: Reason, note: &str) {
+    /// Tells users of a change.
+    pub fn event<K: Object>(&self, object: &K, type_: EventType, reason: Reason, note: &str) {
         let event = Event {
             type_,
             reason: reason.to_string(),
@@ -157,12 +155,7 @@ impl Context {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        let reference = object.object_ref(&());
-        match tokio::time::timeout(EVENT_LIMIT, self.recorder.publish(&event, &reference)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("event {reason} not written: {error}"),
-            Err(_) => tracing::warn!("event {reason} not written: no answer in time"),
-        }
+        self.events.put(event, object.object_ref(&()));
     }
 
     /// For how long this process has led.

@@ -210,7 +210,7 @@ async fn report(
     if old.ready_replicas != next.ready_replicas || old.key_id != next.key_id || reachable(&old) != reachable(&next) {
         wake_users(context, reference);
     }
-    warn(context, object, &old, &next).await;
+    warn(context, object, &old, &next);
     let trouble = findings.refusal.is_some() || findings.handshake.as_ref().is_some_and(Result::is_err);
     let period = if trouble {
         TROUBLE_PERIOD
@@ -221,7 +221,7 @@ async fn report(
 }
 
 /// Warns of what newly went wrong.
-async fn warn(
+fn warn(
     context: &Context,
     object: &NotificationReceiver,
     old: &NotificationReceiverStatus,
@@ -230,14 +230,12 @@ async fn warn(
     for (after, reason) in super::news::turned_bad(&old.conditions, &next.conditions) {
         // Pods that are not up yet are not worth a warning.
         if reason != Reason::PodsNotReady || old.ready_replicas > 0 {
-            context
-                .event(
-                    object,
-                    EventType::Warning,
-                    reason,
-                    &format!("{}: {}", after.type_, after.message),
-                )
-                .await;
+            context.event(
+                object,
+                EventType::Warning,
+                reason,
+                &format!("{}: {}", after.type_, after.message),
+            );
         }
     }
 }

@@ -75,7 +75,7 @@ async fn run(object: Arc<GraphTenant>, context: &Context) -> Result<Action, Erro
         next.last_handled_reconcile_at = request;
     }
     apply::status(&context.client, &*object, object.status.as_ref(), &next, false).await?;
-    warn(context, &object, &old, &next).await;
+    warn(context, &object, &old, &next);
     Ok(again(context, &findings))
 }
 
@@ -248,16 +248,14 @@ fn wake_users(context: &Context, reference: &ObjectRef) {
 }
 
 /// Warns of what newly went wrong.
-async fn warn(context: &Context, object: &GraphTenant, old: &GraphTenantStatus, next: &GraphTenantStatus) {
+fn warn(context: &Context, object: &GraphTenant, old: &GraphTenantStatus, next: &GraphTenantStatus) {
     for (after, reason) in super::news::turned_bad(&old.conditions, &next.conditions) {
-        context
-            .event(
-                object,
-                EventType::Warning,
-                reason,
-                &format!("{}: {}", after.type_, after.message),
-            )
-            .await;
+        context.event(
+            object,
+            EventType::Warning,
+            reason,
+            &format!("{}: {}", after.type_, after.message),
+        );
     }
 }
 

@@ -114,7 +114,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
     let context = Context {
         http: crate::graph::http_client().unwrap(),
         http_inside: crate::graph::http_client_inside().unwrap(),
-        recorder: Recorder::new(client.clone(), reporter),
+        events: super::events::Events::start(Recorder::new(client.clone(), reporter)),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
         metrics: Metrics::new(&registry, &stores, &observed).unwrap(),
         stores,

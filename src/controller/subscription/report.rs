@@ -63,7 +63,7 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         } else {
             EventType::Warning
         };
-        context.event(&*view.object, type_, note.reason, &note.text).await;
+        context.event(&*view.object, type_, note.reason, &note.text);
     }
     Ok(again(view, plan, &outcome, &next))
 }
@@ -110,7 +110,7 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
         context.metrics.failures.with_label_values(&labels).inc();
     }
     apply::remove_finalizer(&context.client, &*view.object, FINALIZER).await?;
-    context.event(&*view.object, type_, reason, &text).await;
+    context.event(&*view.object, type_, reason, &text);
     forget_tenant_of_last(context, &view.object);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.inbox.done(uid, &view.origins);
