@@ -82,10 +82,10 @@ pub async fn add_finalizer<K: Object>(client: &Client, object: &K, finalizer: &s
     patch_finalizers(client, object, &finalizers).await.map(Some)
 }
 
-/// Removes the finalizer, which lets a deleted object go.
-pub async fn remove_finalizer<K: Object>(client: &Client, object: &K, finalizer: &str) -> Result<(), kube::Error> {
+/// Removes the finalizer, which lets a deleted object go. `false` when there was none to remove.
+pub async fn remove_finalizer<K: Object>(client: &Client, object: &K, finalizer: &str) -> Result<bool, kube::Error> {
     if !has_finalizer(object, finalizer) {
-        return Ok(());
+        return Ok(false);
     }
     let finalizers: Vec<_> = object
         .finalizers()
@@ -94,8 +94,8 @@ pub async fn remove_finalizer<K: Object>(client: &Client, object: &K, finalizer:
         .cloned()
         .collect();
     match patch_finalizers(client, object, &finalizers).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other.map(drop),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        other => other.map(|_| true),
     }
 }
 

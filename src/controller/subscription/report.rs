@@ -103,13 +103,13 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
             format!("The remote subscription could not be deleted and is left to expire by itself: {message}"),
         ),
     };
-    if let Release::Abandon { message } = release {
+    let removed = apply::remove_finalizer(&context.client, &*view.object, FINALIZER).await?;
+    if let (Release::Abandon { message }, true) = (release, removed) {
         let id = view.status.subscription_id.as_deref().unwrap_or("unknown");
         tracing::warn!(subscription = id, "left at Graph: {message}");
         let labels = ["GraphSubscription", &Reason::DeletionAbandoned.to_string()];
         context.metrics.failures.with_label_values(&labels).inc();
     }
-    apply::remove_finalizer(&context.client, &*view.object, FINALIZER).await?;
     context.event(&*view.object, type_, reason, &text);
     forget_tenant_of_last(context, &view.object);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
