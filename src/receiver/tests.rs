@@ -207,7 +207,9 @@ impl Harness {
     }
 
     async fn until(&self, what: &str, check: impl AsyncFn() -> bool) {
-        for _ in 0..500 {
+        // Generous: the machine may be busy.
+        let started = std::time::Instant::now();
+        while started.elapsed() < Duration::from_secs(60) {
             if check().await {
                 return;
             }

@@ -71,7 +71,7 @@ async fn seqs(log: &Log, after: u64, kind: Option<Kind>) -> Vec<u64> {
 }
 
 async fn until(what: &str, mut check: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if check() {
             return;
         }

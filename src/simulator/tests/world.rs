@@ -166,7 +166,7 @@ impl World {
 
     /// Waits for the summary to show this many pending notifications or fewer.
     pub async fn settled(&self) -> Value {
-        for _ in 0..200 {
+        for _ in 0..2000 {
             let summary = self.admin("GET", "/notifications/summary", Value::Null).await;
             if summary["pending"] == 0 {
                 return summary;
