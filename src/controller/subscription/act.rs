@@ -165,7 +165,8 @@ pub async fn act(context: &Context, view: &mut View, plan: &Plan) -> Result<Outc
             }
         }
         Plan::Renew { id, minutes, move_url } => {
-            let renewed = if may_be_renewed(context, view) {
+            // A renewal that went through before need not have moved the address.
+            let renewed = if !move_url && may_be_renewed(context, view) {
                 renewed_before(view, &graph, id).await
             } else {
                 None
