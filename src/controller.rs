@@ -2,6 +2,7 @@
 
 mod apply;
 mod apps;
+mod backfill;
 mod context;
 mod ensure;
 mod events;
@@ -11,6 +12,7 @@ mod links;
 mod metrics;
 mod news;
 mod observed;
+mod pod;
 mod queue;
 mod receiver;
 mod reconcile;
@@ -139,6 +141,7 @@ pub async fn run(args: Args) -> RunResult {
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
         inbox: inbox::Inbox::default(),
+        backfills: backfill::Backfills::default(),
         observed,
         attempts: reconcile::Attempts::default(),
         written: written::Written::default(),

@@ -96,6 +96,8 @@ pub struct Context {
     pub handshakes: super::receiver::Handshakes,
     /// Lifecycle events not yet acted on.
     pub inbox: Inbox,
+    /// Questions to Graph about what changed.
+    pub backfills: super::backfill::Backfills,
     /// What the receiver pods say.
     pub observed: Observed,
     /// Events for users.

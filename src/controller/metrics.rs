@@ -7,13 +7,17 @@ use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use super::apply::Object;
+use super::backfill::Trouble;
 use super::context::Stores;
 use super::observed::Observed;
 use super::receiver::workload;
 use crate::api::condition::{ConditionType, Reason};
+use crate::policy::backfill::Found;
 
 /// Counts and times reconciles.
 #[derive(Clone)]
@@ -100,6 +104,9 @@ pub struct Metrics {
     pub failures: IntCounterVec,
     /// Lifecycle events by event.
     pub lifecycle: IntCounterVec,
+    backfills: IntCounterVec,
+    backfilled: IntCounterVec,
+    lost: IntCounter,
 }
 
 impl Metrics {
@@ -125,6 +132,24 @@ impl Metrics {
                 ),
                 &["event"],
             )?,
+            backfills: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_backfills_total",
+                    "Times Graph was asked what changed, to fill gaps or as a sweep, by result (ok, or what failed).",
+                ),
+                &["work", "result"],
+            )?,
+            backfilled: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_backfilled_events_total",
+                    "Events fetched from Graph and handed to receivers because they had not arrived.",
+                ),
+                &["work"],
+            )?,
+            lost: IntCounter::new(
+                "teamsgraph_silently_lost_events_total",
+                "Events that sweeps found though no notification of them had arrived and no gap was known.",
+            )?,
         };
         let build = IntGaugeVec::new(
             Opts::new(
@@ -137,12 +162,30 @@ impl Metrics {
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.lifecycle.clone()))?;
+        registry.register(Box::new(metrics.backfills.clone()))?;
+        registry.register(Box::new(metrics.backfilled.clone()))?;
+        registry.register(Box::new(metrics.lost.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(Objects {
             stores: stores.clone(),
             observed: observed.clone(),
         }))?;
         Ok(metrics)
+    }
+}
+
+impl Metrics {
+    /// Counts a question to Graph about what changed.
+    pub fn backfilled(&self, work: &str, result: &Result<Found, Trouble>) {
+        let label = result
+            .as_ref()
+            .map_or_else(|trouble| trouble.reason.to_string(), |_| "ok".to_owned());
+        self.backfills.with_label_values(&[work, &label]).inc();
+        let Ok(found) = result else { return };
+        let lost = found.lost.map_or(0, |(_, events)| events);
+        let count = |events: i64| u64::try_from(events).unwrap_or(0);
+        self.backfilled.with_label_values(&[work]).inc_by(count(found.handed));
+        self.lost.inc_by(count(lost));
     }
 }
 
@@ -188,8 +231,8 @@ impl Objects {
         )?;
         let gaps = gauge(
             "teamsgraph_subscription_gaps",
-            "Recorded windows in which notifications may be missing.",
-            &OBJECT,
+            "Recorded windows in which notifications may be missing, by what was done about them.",
+            &["namespace", "name", "state"],
         )?;
         let failing = gauge(
             "teamsgraph_subscription_failures_in_a_row",
@@ -208,8 +251,10 @@ impl Objects {
             ] {
                 set_time(family, &labels, time.as_ref());
             }
-            gaps.with_label_values(&labels)
-                .set(f64::from(u32::try_from(status.gaps.len()).unwrap_or(u32::MAX)));
+            for gap in &status.gaps {
+                let state = format!("{:?}", gap.state);
+                gaps.with_label_values(&[labels[0], labels[1], &state]).inc();
+            }
             failing
                 .with_label_values(&labels)
                 .set(status.failure.as_ref().map_or(0.0, |failure| f64::from(failure.count)));

@@ -123,6 +123,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         inbox: super::inbox::Inbox::default(),
+        backfills: super::backfill::Backfills::default(),
         observed,
         attempts: super::reconcile::Attempts::default(),
         written: super::written::Written::default(),

@@ -118,7 +118,7 @@ pub fn reason(kind: &Kind) -> Reason {
         Kind::EndpointValidation => Reason::EndpointValidationFailed,
         Kind::QuotaExceeded => Reason::QuotaExceeded,
         Kind::Throttled => Reason::Throttled,
-        Kind::Unavailable | Kind::Protocol => Reason::GraphUnavailable,
+        Kind::Unavailable | Kind::Protocol | Kind::ResyncRequired => Reason::GraphUnavailable,
     }
 }
 

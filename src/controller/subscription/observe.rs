@@ -14,6 +14,7 @@ use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::{AllowedNamespaces, ObjectRef};
 use crate::api::subscription::{ExternalEndpoint, GraphSubscription, GraphSubscriptionStatus};
 use crate::controller::apps::Entry;
+use crate::controller::backfill::Report;
 use crate::controller::context::{Context, asked, find};
 use crate::controller::inbox::Origin;
 use crate::controller::reconcile::Error;
@@ -56,6 +57,23 @@ pub struct View {
     pub endpoint_recovered: bool,
     /// Graph's clock minus this cluster's.
     pub skew: SignedDuration,
+    /// Whether the receiver takes notifications.
+    pub delivery: Delivery,
+    /// What the last question to Graph about changes gave.
+    pub backfill: Option<Report>,
+}
+
+/// Whether a receiver takes notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It does.
+    Fine,
+    /// Not since this time, by Graph's clock.
+    Unavailable(Timestamp),
+    /// So slowly that Graph drops some.
+    Dropping,
+    /// Nobody can tell.
+    Unknown,
 }
 
 impl View {
@@ -105,6 +123,9 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     for item in &mut lifecycle {
         item.received = shifted(item.received, skew);
     }
+    let delivery = receiver
+        .as_ref()
+        .map_or(Delivery::Unknown, |receiver| delivery(context, receiver, skew));
     let deletion = object.metadata.deletion_timestamp.as_ref();
     let deleted_at = deletion.map(|at| shifted(at.0, skew));
     Ok(View {
@@ -125,7 +146,37 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         lifecycle,
         origins,
         skew,
+        delivery,
+        backfill: context.backfills.take(&uid),
     })
+}
+
+fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
+    let receiver = find(&context.stores.receivers, reference);
+    let Some(status) = receiver.as_ref().and_then(|receiver| receiver.status.as_ref()) else {
+        return Delivery::Unknown;
+    };
+    let available = condition::find(&status.conditions, ConditionType::Available);
+    let reachable = condition::find(&status.conditions, ConditionType::Reachable);
+    let (Some(available), Some(reachable)) = (available, reachable) else {
+        return Delivery::Unknown;
+    };
+    let down = [available, reachable]
+        .into_iter()
+        .filter(|condition| condition.status == "False");
+    let down = down.map(|condition| condition.last_transition_time.0);
+    // Pods that are there may refuse for want of storage.
+    if let Some(since) = down.chain(context.observed.refuses_since(reference)).min() {
+        return Delivery::Unavailable(shifted(since, skew));
+    }
+    if context.observed.drops(reference) {
+        return Delivery::Dropping;
+    }
+    if reachable.status == "True" {
+        Delivery::Fine
+    } else {
+        Delivery::Unknown
+    }
 }
 
 /// A time of this cluster's clocks, by Graph's.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 
@@ -11,9 +10,9 @@ use self::notes::{Level, notes};
 use super::act::{Failed, KEPT_IDS, Outcome, forget_current};
 use super::gaps;
 use super::observe::{View, shifted};
+use crate::api::FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
 use crate::api::subscription::{Failure, GraphSubscription, GraphSubscriptionStatus};
-use crate::api::{FINALIZER, GAPS_ACKNOWLEDGED_ANNOTATION};
 use crate::controller::apply;
 use crate::controller::context::{Context, find, wait};
 use crate::controller::reconcile::Error;
@@ -65,7 +64,8 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         };
         context.event(&*view.object, type_, note.reason, &note.text);
     }
-    Ok(again(view, plan, &outcome, &next))
+    let question = context.backfills.advance(context, view, &next, &outcome);
+    Ok(again(view, plan, &outcome, &next, question))
 }
 
 /// The client of a tenant that is gone was kept for its subscriptions; with the last of them it may go.
@@ -114,12 +114,22 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
     forget_tenant_of_last(context, &view.object);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.inbox.done(uid, &view.origins);
+    context.backfills.forget(uid);
     context.written.forget(uid);
     Ok(Action::await_change())
 }
 
-fn again(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscriptionStatus) -> Action {
-    next_look(view, plan, outcome, next)
+fn again(
+    view: &View,
+    plan: &Plan,
+    outcome: &Outcome,
+    next: &GraphSubscriptionStatus,
+    question: Option<Timestamp>,
+) -> Action {
+    let look = next_look(view, plan, outcome, next);
+    look.into_iter()
+        .chain(question)
+        .min()
         .map_or_else(Action::await_change, |until| Action::requeue(wait(view.now, until)))
 }
 
@@ -135,7 +145,8 @@ fn next_look(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscripti
         _ => None,
     };
     let expiry = expiration.filter(|at| *at > view.now);
-    let look = at.into_iter().chain(expiry).min();
+    let silence = gaps::silence_due(next, view);
+    let look = at.into_iter().chain(expiry).chain(silence).min();
     let final_ = matches!(plan, Plan::Suspend | Plan::Refuse(_));
     look.or_else(|| (!final_).then(|| view.now + SAFETY_NET))
 }
@@ -171,6 +182,9 @@ fn next_status(
     if !matches!(outcome, Outcome::Obtained { .. }) {
         record_undone(&mut next, &situation, outcome);
     }
+    gaps::record_delivery(&mut next, &view.delivery, view.now);
+    gaps::record_silence(&mut next, view);
+    gaps::record_backfill(&mut next, view);
     gaps::strike_acknowledged(&mut next, &view.object);
     set_conditions(&mut next, &situation, plan, outcome);
     next
@@ -244,7 +258,7 @@ fn set_conditions(next: &mut GraphSubscriptionStatus, situation: &Situation, pla
     for verdict in [
         subscribed(next, now, plan, outcome),
         delivering(next, situation),
-        gap_free(next),
+        gaps::gap_free(next),
     ] {
         condition::set(&mut next.conditions, &verdict, generation, now);
     }
@@ -325,26 +339,4 @@ fn delivering(next: &GraphSubscriptionStatus, situation: &Situation) -> Verdict 
         ),
     };
     Verdict::new(ConditionType::Delivering, truth, reason, message)
-}
-
-fn gap_free(next: &GraphSubscriptionStatus) -> Verdict {
-    let Some(gap) = next.gaps.first() else {
-        return Verdict::new(
-            ConditionType::GapFree,
-            true,
-            Reason::NoGap,
-            "no window is known in which notifications are missing",
-        );
-    };
-    let end = gap
-        .end
-        .as_ref()
-        .map_or_else(|| "now".to_owned(), |Time(end)| end.to_string());
-    let message = format!(
-        "notifications between {} and {end} may be missing ({} recorded); acknowledge with the annotation {GAPS_ACKNOWLEDGED_ANNOTATION}",
-        gap.start.0,
-        next.gaps.len()
-    );
-    let reason = Reason::from_name(&gap.cause).unwrap_or(Reason::Missed);
-    Verdict::new(ConditionType::GapFree, false, reason, message)
 }

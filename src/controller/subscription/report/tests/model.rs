@@ -490,6 +490,7 @@ fn clone(view: &View) -> View {
         lifecycle: Vec::new(),
         origins: Vec::new(),
         asked: None,
+        backfill: None,
         ..*view
     }
 }
