@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
 
-/// How many arrivals are remembered. Some 16 MB of memory when that many have come.
+/// Of how many resources an arrival is remembered. Measured alone, that many take 22 MiB.
 pub const REMEMBERED: usize = 200_000;
 const MARK_BYTES: usize = 16;
 

@@ -73,7 +73,7 @@ pub struct Settings {
     pub limits: Limits,
     /// How long things take in delivery.
     pub timing: Timing,
-    /// How many arrivals are remembered.
+    /// Of how many resources an arrival is remembered.
     pub remembered: usize,
     /// Whether items are stored. Off only in the benchmark, to measure what storing costs.
     pub store: bool,

@@ -166,8 +166,8 @@ impl Webhook {
             return StatusCode::ACCEPTED.into_response();
         }
         let items = Items::new(&self.metrics, judged.good.len() as u64);
-        let timer = self.metrics.append_duration.start_timer();
         let (marks, received_millis) = (marks(&addressee.uid, &judged.good), now_millis());
+        let timer = self.metrics.append_duration.start_timer();
         let append = self
             .log
             .append(records(&addressee, judged, received_millis), Some(share));
