@@ -3,6 +3,7 @@
 mod catalogue;
 mod creating;
 mod delivering;
+mod delta;
 mod entra;
 mod faults;
 mod handshake;

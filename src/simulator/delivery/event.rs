@@ -45,6 +45,42 @@ pub struct Event {
     /// What is wrong with rich notifications.
     #[serde(default)]
     pub flaw: Flaw,
+    /// The object itself, for rich notifications; `resource_data` if left out.
+    #[serde(skip)]
+    pub object: Option<Map<String, Value>>,
+}
+
+impl Event {
+    /// Something that happens once, with nothing odd about it.
+    pub fn once(resource: String, change_type: String, tenant_id: Option<String>) -> Self {
+        Self {
+            resource,
+            change_type,
+            tenant_id,
+            resource_data: Map::new(),
+            count: 1,
+            batch: 1,
+            spelling: Spelling::Standard,
+            bad_item: false,
+            flaw: Flaw::None,
+            object: None,
+        }
+    }
+
+    /// The change of an object that is kept. Only its tag stands in the clear, as with Outlook.
+    pub fn of_object(
+        resource: String,
+        change_type: String,
+        tenant_id: Option<String>,
+        object: &Map<String, Value>,
+    ) -> Self {
+        let tag = object.get_key_value("@odata.etag").into_iter();
+        Self {
+            resource_data: tag.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            object: Some(object.clone()),
+            ..Self::once(resource, change_type, tenant_id)
+        }
+    }
 }
 
 /// One notification that is ready to go.
@@ -111,6 +147,7 @@ fn change<'a>(id: &'a str, event: &'a Event) -> Change<'a> {
         resource: &event.resource,
         what: &event.change_type,
         data: &event.resource_data,
+        object: event.object.as_ref().unwrap_or(&event.resource_data),
         spelling: event.spelling,
         flaw: event.flaw,
     }
