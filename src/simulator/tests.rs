@@ -9,5 +9,6 @@ mod faults;
 mod handshake;
 mod lasting;
 mod rich;
+mod store;
 mod strict;
 mod world;

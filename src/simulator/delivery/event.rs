@@ -13,7 +13,6 @@ use super::rich::{self, Flaw};
 use super::send::{self, Parcel};
 use crate::simulator::clock;
 use crate::simulator::state::{Shared, State};
-use crate::simulator::subscriptions::paths;
 use crate::simulator::subscriptions::store::Subscription;
 
 /// What `POST /_simulator/events` takes.
@@ -133,12 +132,9 @@ fn takers(state: &State, event: &Event) -> Vec<Subscription> {
         Some(name) => state.tenant(name),
         None => state.tenants.first(),
     };
-    let wanted = |s: &&Subscription| {
-        tenant.is_some_and(|tenant| s.tenant == tenant.id)
-            && s.wants_change(&event.change_type)
-            && paths::concerns(&s.wanted.resource, &event.resource)
-    };
-    state.subscriptions.live().iter().filter(wanted).cloned().collect()
+    let concerned = tenant.map(|tenant| state.subscriptions.concerned(&tenant.id, &event.resource));
+    let wanted = concerned.unwrap_or_default().into_iter();
+    wanted.filter(|s| s.wants_change(&event.change_type)).cloned().collect()
 }
 
 fn change<'a>(id: &'a str, event: &'a Event) -> Change<'a> {
