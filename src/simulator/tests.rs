@@ -1,6 +1,7 @@
 //! The simulator over HTTP, as its users see it.
 
 mod catalogue;
+mod changes;
 mod creating;
 mod delivering;
 mod delta;
@@ -8,6 +9,7 @@ mod entra;
 mod faults;
 mod handshake;
 mod lasting;
+mod lists;
 mod rich;
 mod store;
 mod strict;
