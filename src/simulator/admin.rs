@@ -2,6 +2,7 @@
 
 mod directory;
 mod help;
+mod objects;
 mod sink;
 mod world;
 
@@ -36,8 +37,10 @@ pub fn routes() -> Router<Shared> {
         .route("/_simulator/reset", post(reset))
         .route("/_simulator/events", post(world::event))
         .route("/_simulator/lifecycle", post(world::lifecycle))
-        .route("/_simulator/users", post(world::put_user))
-        .route("/_simulator/callRecords", post(world::put_call_record))
+        .route("/_simulator/users", post(objects::put_user))
+        .route("/_simulator/callRecords", post(objects::put_call_record))
+        .route("/_simulator/objects", post(objects::put).put(objects::put))
+        .route("/_simulator/deltas/forget", post(objects::forget))
         .route("/_simulator/messages", post(world::message))
         .route("/_simulator/notifications", get(world::notifications))
         .route("/_simulator/notifications/summary", get(world::summary))

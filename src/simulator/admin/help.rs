@@ -9,7 +9,7 @@ Stands in for
   GET  /{tenant}/discovery/v2.0/keys
   GET  /metadata/identity/oauth2/token, /msi/token       managed identity
   /v1.0/subscriptions, /v1.0/subscriptions/{id}, /v1.0/subscriptions/{id}/reauthorize
-  /v1.0/users, /v1.0/communications/callRecords          read only
+  GET  what docs/simulator.md lists: objects, lists, delta queries, presence
 
 Admin (JSON)
   GET  /_simulator/healthz
@@ -21,8 +21,11 @@ Admin (JSON)
                                             spelling?: standard|odd|oddWithoutClientState,
                                             flaw?: noToken|wrongAudience|wrongCaller|expiredToken|forgedToken|
                                             badSignature (rich only)} -> ids of notifications
-  POST /_simulator/users                   {object, changeType?, tenantId?, silent?}: stored, and an event
-  POST /_simulator/callRecords             the same
+  POST|PUT /_simulator/objects             {collection, object, changeType?, tenantId?, silent?}: kept, and an event;
+                                           deleted, or object with \"@removed\": {reason}: gone
+  POST /_simulator/users                   the same for users, without collection
+  POST /_simulator/callRecords             the same for call records
+  POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event
   POST /_simulator/lifecycle               {subscriptionId, event: reauthorizationRequired|subscriptionRemoved|missed}
   GET  /_simulator/notifications           every notification with its attempts
