@@ -5,3 +5,4 @@ pub mod identity;
 pub mod renewal;
 pub mod resource;
 pub mod subscription;
+pub mod urgency;
