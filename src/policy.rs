@@ -7,3 +7,4 @@ pub mod renewal;
 pub mod resource;
 pub mod subscription;
 pub mod truth;
+pub mod urgency;

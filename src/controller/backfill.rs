@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::{Context, find};
-use super::pod::Pod;
+use super::pod::{self, Pod};
 use super::subscription::act::{Outcome, reason};
 use super::subscription::observe::View;
 use crate::api::condition::Reason;
@@ -230,8 +230,10 @@ fn order(context: &Context, view: &View, next: &GraphSubscriptionStatus, job: Jo
         graph.set_changes_budget(tenant.spec.backfill_calls_per_minute.unsigned_abs());
     }
     let address = &context.settings.receiver_address;
-    let pods = (0..receiver.spec.replicas)
-        .map(|number| Pod::new(&context.http_inside, address, reference, number, key.internal_token()));
+    let pods = (0..receiver.spec.replicas).map(|number| {
+        let base = pod::base(address, reference, number);
+        Pod::new(&context.http_inside, base, key.internal_token())
+    });
     Some(Order {
         graph: graph.clone(),
         pods: pods.collect(),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -126,10 +125,7 @@ impl Link {
             .get(&self.receiver)
             .ok_or("its keyring is not made yet")?;
         let (_, key) = keyring.active().ok_or("its keyring is empty")?;
-        let context = &self.context;
-        let address = &context.settings.receiver_address;
-        let token = key.internal_token();
-        let pod = Pod::new(&context.http_inside, address, &self.receiver, self.pod, token);
+        let pod = Pod::new(&self.context.http_inside, self.base.clone(), key.internal_token());
         let state: PodState = pod.get("/v1/state", POLL_LIMIT).await?;
         self.remember(Ok(state));
         let events = format!("/v1/consumers/{CONTROLLER_CONSUMER}/events?kind=lifecycle&limit=100&wait={POLL_SECONDS}");
@@ -148,10 +144,7 @@ impl Link {
     /// Puts the events where the reconciles find them. Events of objects that are gone are dropped.
     fn hand_over(&self, events: Vec<Event>) {
         for event in events {
-            let subscriptions = self.context.stores.subscriptions.state();
-            let known = subscriptions
-                .iter()
-                .find(|object| object.uid().as_deref() == Some(&event.uid));
+            let known = self.context.stores.index.get(&event.uid);
             let (Some(object), Some(lifecycle)) = (known, LifecycleEvent::from_graph(&event.item.lifecycle_event))
             else {
                 tracing::info!(
@@ -176,7 +169,7 @@ impl Link {
                 received: event.received_time,
             };
             self.context.inbox.put(&event.uid, origin, lifecycle);
-            self.context.queues.subscriptions.push(ObjectRef::from_obj(&**object));
+            self.context.queues.subscriptions.push(ObjectRef::from_obj(&*object));
         }
     }
 
@@ -195,23 +188,23 @@ impl Link {
             self.context.queues.receivers.push(to_object(&self.receiver));
         }
         let Ok(state) = state else { return };
-        let received: HashMap<_, _> = state
-            .subscriptions
-            .iter()
-            .map(|item| (item.uid.as_str(), item.last_received))
-            .collect();
-        self.context.wake_subscriptions(|subscription| {
-            let uid = subscription.meta().uid.as_deref().unwrap_or_default();
+        for (uid, at) in state.subscriptions.iter() {
+            let Some(subscription) = self.context.stores.index.get(uid) else {
+                continue;
+            };
             let shown = subscription
                 .status
                 .as_ref()
                 .and_then(|status| status.last_event_time.as_ref());
             // A status is kept in Graph's time.
-            received.get(uid).is_some_and(|at| {
-                let at = shifted(*at, self.context.skew(&subscription.tenant()));
-                shown.is_none_or(|shown| at >= shown.0 + EVENT_TIME_GRAIN)
-            })
-        });
+            let at = shifted(*at, self.context.skew(&subscription.tenant()));
+            if shown.is_none_or(|shown| at >= shown.0 + EVENT_TIME_GRAIN) {
+                self.context
+                    .queues
+                    .subscriptions
+                    .push(ObjectRef::from_obj(&*subscription));
+            }
+        }
     }
 
     /// The pod refuses if its volume was replaced meanwhile: its numbers then speak of other events.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::api::reference::ObjectRef;
 
@@ -12,9 +12,9 @@ use crate::api::reference::ObjectRef;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodState {
-    /// Subscriptions that events came for.
-    #[serde(default)]
-    pub subscriptions: Vec<SubscriptionState>,
+    /// When events last came for subscriptions, by the UID of the object.
+    #[serde(default, deserialize_with = "by_uid")]
+    pub subscriptions: Arc<HashMap<String, Timestamp>>,
     /// Sinks.
     #[serde(default)]
     pub sinks: Vec<SinkState>,
@@ -89,14 +89,18 @@ pub enum Storage {
     Failing,
 }
 
-/// When events last came for a subscription.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// When an event last came for a subscription.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SubscriptionState {
-    /// UID of the object.
-    pub uid: String,
-    /// When the last one was taken.
-    pub last_received: Timestamp,
+struct SubscriptionState {
+    uid: String,
+    last_received: Timestamp,
+}
+
+fn by_uid<'de, D: Deserializer<'de>>(states: D) -> Result<Arc<HashMap<String, Timestamp>>, D::Error> {
+    let states = Vec::<SubscriptionState>::deserialize(states)?;
+    let times = states.into_iter().map(|state| (state.uid, state.last_received));
+    Ok(Arc::new(times.collect()))
 }
 
 /// How a sink fares.
@@ -194,12 +198,8 @@ impl Observed {
     pub fn last_event(&self, receiver: &ObjectRef, uid: &str) -> Option<Timestamp> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
-        let subscriptions = of_receiver
-            .filter_map(|(_, state)| state.as_ref().ok())
-            .flat_map(|state| &state.subscriptions);
-        subscriptions
-            .filter(|subscription| subscription.uid == uid)
-            .map(|subscription| subscription.last_received)
+        of_receiver
+            .filter_map(|(_, state)| state.as_ref().ok()?.subscriptions.get(uid).copied())
             .max()
     }
 }

@@ -17,11 +17,11 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Pod `number` of a receiver. `address` is the setting with `{pod}`, `{service}` and `{namespace}`.
-    pub fn new(http: &reqwest::Client, address: &str, receiver: &ObjectRef, number: i32, token: String) -> Self {
+    /// The pod at `base`.
+    pub fn new(http: &reqwest::Client, base: String, token: String) -> Self {
         Self {
             http: http.clone(),
-            base: base(address, receiver, number),
+            base,
             token,
         }
     }
@@ -65,7 +65,7 @@ impl Pod {
     }
 }
 
-/// Where pod `number` of a receiver is.
+/// Where pod `number` of a receiver is. `address` is the setting with `{pod}`, `{service}` and `{namespace}`.
 pub fn base(address: &str, receiver: &ObjectRef, number: i32) -> String {
     address
         .replace("{pod}", &workload::pod_name(&receiver.name, number))

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, ResourceExt};
 
 use super::apply;
 use super::context::{Context, asked, reference_to};
+use super::index::Group;
 use super::observed::PodState;
-use super::reconcile::{Error, guard};
+use super::reconcile::{Action, Error, guard};
 use crate::api::IN_USE_FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
@@ -188,7 +188,8 @@ impl Handshakes {
             .insert(reference, (Instant::now(), url));
     }
 
-    fn forget(&self, reference: &ObjectRef) {
+    /// Forgets a receiver that is gone.
+    pub fn forget(&self, reference: &ObjectRef) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
     }
 }
@@ -248,10 +249,9 @@ async fn let_go(context: &Context, object: &NotificationReceiver, reference: &Ob
 }
 
 fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
-    let subscriptions = context.stores.subscriptions.state();
+    let subscriptions = context.stores.index.of(&Group::Receiver(reference.clone()));
     let mut users: Vec<_> = subscriptions
         .iter()
-        .filter(|subscription| subscription.receiver().as_ref() == Some(reference))
         .map(|subscription| reference_to(&**subscription).to_string())
         .collect();
     users.sort();
@@ -259,7 +259,7 @@ fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
 }
 
 fn wake_users(context: &Context, reference: &ObjectRef) {
-    context.wake_subscriptions(|subscription| subscription.receiver().as_ref() == Some(reference));
+    context.wake(&Group::Receiver(reference.clone()), |_| true);
 }
 
 /// A Secret that the pods mount and that is not there would keep them from starting without a word.

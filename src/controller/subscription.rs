@@ -14,12 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 
 use self::observe::View;
 
 use super::context::Context;
-use super::reconcile::{Error, guard};
+use super::reconcile::{Action, Error, guard};
 use crate::api::condition::Reason;
 use crate::api::subscription::GraphSubscription;
 use crate::policy::subscription::{Plan, plan};

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::job::{Order, run};
 use super::*;
-use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::ChangeType;
 use crate::graph::{App, Credential, Graph, Metrics, http_client, http_client_inside};
 use crate::policy::backfill::Window;
@@ -152,11 +151,7 @@ async fn order(world: &World, resource: &str, windows: Vec<Window>) -> Order {
         graph: base.clone(),
         credential: Credential::ClientSecret(SecretString::from("secret")),
     };
-    let receiver = Reference {
-        name: "r".to_owned(),
-        namespace: Some("n".to_owned()),
-    };
-    let pod = Pod::new(&http_client_inside().unwrap(), &base, &receiver, 0, "token".to_owned());
+    let pod = Pod::new(&http_client_inside().unwrap(), base.clone(), "token".to_owned());
     Order {
         graph: Graph::new(app, http_client().unwrap(), Metrics::new(&Registry::new()).unwrap()),
         pods: vec![pod],
@@ -345,15 +340,9 @@ async fn trouble_is_named_and_too_much_is_given_up() {
         (trouble.reason, trouble.class),
         (Reason::RejectedByGraph, Class::RetrySlowly)
     );
-    let receiver = Reference {
-        name: "r".to_owned(),
-        namespace: None,
-    };
     nobody.pods = vec![Pod::new(
         &http_client_inside().unwrap(),
-        "http://127.0.0.1:9",
-        &receiver,
-        0,
+        "http://127.0.0.1:9".to_owned(),
         String::new(),
     )];
     let trouble = done(&nobody).await.unwrap_err();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 
 use self::notes::{Level, notes};
@@ -12,10 +11,10 @@ use super::gaps;
 use super::observe::{View, shifted};
 use crate::api::FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
-use crate::api::subscription::{Failure, GraphSubscription, GraphSubscriptionStatus};
+use crate::api::subscription::{Failure, GraphSubscriptionStatus};
 use crate::controller::apply;
-use crate::controller::context::{Context, find, wait};
-use crate::controller::reconcile::Error;
+use crate::controller::context::{Context, wait};
+use crate::controller::reconcile::{Action, Error};
 use crate::policy::backoff;
 use crate::policy::renewal::renewal_time;
 use crate::policy::subscription::{
@@ -44,6 +43,9 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     if let Outcome::Released(release) = &outcome {
         return let_go(context, view, release).await;
     }
+    if let Outcome::Obtained { id, expiration, how } = &outcome {
+        tracing::debug!(subscription = id, %expiration, "{how}");
+    }
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     let last_event = view
         .receiver
@@ -66,18 +68,6 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     }
     let question = context.backfills.advance(context, view, &next, &outcome);
     Ok(again(view, plan, &outcome, &next, question))
-}
-
-/// The client of a tenant that is gone was kept for its subscriptions; with the last of them it may go.
-fn forget_tenant_of_last(context: &Context, object: &GraphSubscription) {
-    let tenant = object.tenant();
-    let subscriptions = context.stores.subscriptions.state();
-    let others = subscriptions
-        .iter()
-        .any(|other| other.metadata.uid != object.metadata.uid && other.tenant() == tenant);
-    if !others && find(&context.stores.tenants, &tenant).is_none() {
-        context.apps.forget(&tenant);
-    }
 }
 
 async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Action, Error> {
@@ -111,7 +101,6 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
         context.metrics.failures.with_label_values(&labels).inc();
     }
     context.event(&*view.object, type_, reason, &text);
-    forget_tenant_of_last(context, &view.object);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.inbox.done(uid, &view.origins);
     context.backfills.forget(uid);

@@ -7,23 +7,19 @@ use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::reference::ObjectRef;
 use crate::api::subscription::GraphSubscription;
 use crate::controller::context::{Context, find, reference_to};
+use crate::controller::index::Group;
 use crate::policy::subscription::AppView;
 
 /// Another object for the same app, resource and change types that has better right: one that holds a subscription before one
 /// that does not, then the older, then by name.
 pub fn rival(context: &Context, object: &GraphSubscription, app: &AppView, now: Timestamp) -> Option<String> {
-    let change_type = object.spec.graph_change_type();
     context
         .stores
-        .subscriptions
-        .state()
+        .index
+        .of(&Group::watched_by(object))
         .iter()
-        .filter(|other| other.spec.resource == object.spec.resource && other.uid() != object.uid())
-        .filter(|other| other.spec.graph_change_type() == change_type)
-        .filter(|other| {
-            let entry = context.apps.get(&other.tenant());
-            entry.is_some_and(|entry| entry.fingerprint == app.fingerprint)
-        })
+        .filter(|other| other.metadata.uid != object.metadata.uid)
+        .filter(|other| context.apps.is(&other.tenant(), &app.fingerprint))
         .filter(|other| holds(other, now) || signs_in(context, &other.tenant()))
         .filter(|other| goes_before(other, object, now))
         .map(|other| reference_to(&**other).to_string())
