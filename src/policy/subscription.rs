@@ -8,6 +8,7 @@ use super::resource::{self, Rule};
 use crate::api::condition::Reason;
 use crate::api::subscription::{Applied, GraphSubscriptionSpec, GraphSubscriptionStatus};
 
+pub mod pending;
 mod release;
 mod situation;
 #[cfg(test)]

@@ -30,9 +30,11 @@ pub fn routes() -> Router<Shared> {
         .route("/_simulator/clock", get(clock).put(set_clock))
         .route("/_simulator/clock/advance", post(advance))
         .route("/_simulator/subscriptions", get(subscriptions))
+        .route("/_simulator/subscriptions/summary", get(subscription_summary))
         .route("/_simulator/subscriptions/{id}", delete(remove_subscription))
         .route("/_simulator/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/_simulator/requests", get(requests))
+        .route("/_simulator/requests/summary", get(request_summary))
         .route("/_simulator/violations", get(violations).delete(clear_violations))
         .route("/_simulator/reset", post(reset))
         .route("/_simulator/events", post(world::event))
@@ -111,6 +113,10 @@ async fn subscriptions(State(shared): State<Shared>, Query(which): Query<Which>)
     Json(found.into_iter().map(Subscription::admin_view).collect())
 }
 
+async fn subscription_summary(State(shared): State<Shared>) -> Json<Value> {
+    Json(shared.state().subscriptions.summary())
+}
+
 async fn remove_subscription(State(shared): State<Shared>, Path(id): Path<String>) -> AdminResult<StatusCode> {
     let now = shared.clock.now();
     if shared.state().subscriptions.end(&id, End::Removed, now) {
@@ -143,6 +149,10 @@ struct Since {
 
 async fn requests(State(shared): State<Shared>, Query(from): Query<Since>) -> Json<Value> {
     Json(json!(shared.state().requests.since(from.since)))
+}
+
+async fn request_summary(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!(shared.state().requests.totals()))
 }
 
 async fn violations(State(shared): State<Shared>) -> Json<Value> {

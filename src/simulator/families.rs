@@ -89,9 +89,10 @@ const MAIL_PAGES: Paging = Paging {
     filters: &[("lastModifiedDateTime", ANY), ("receivedDateTime", ANY)],
     ..OUTLOOK_PAGES
 };
-/// `$top` above 50 is refused for chat messages; neither their list nor their delta takes `$select`.
+/// `$top` above 50 is refused for chat messages; neither their list nor their delta takes `$select`. Of one chat the
+/// original filters only what it also sorts, and of a channel it does not filter; here, neither is filtered.
 const CHAT_PAGES: Paging = Paging {
-    filters: &[("lastModifiedDateTime", &["gt", "lt"])],
+    filters: &[],
     usual: 20,
     largest: 50,
     select: false,
@@ -220,6 +221,10 @@ pub static TABLE: &[Served] = &[
     Served {
         path: "users/*/chats/getAllMessages",
         item: false,
+        list: Some(Paging {
+            filters: &[("lastModifiedDateTime", &["gt", "lt"])],
+            ..CHAT_PAGES
+        }),
         ..CHAT_MESSAGES
     },
     Served {

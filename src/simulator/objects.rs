@@ -47,10 +47,22 @@ pub enum View {
 }
 
 /// All objects of all tenants.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Objects {
     version: u64,
+    /// Differs from that of any simulator before, so that tokens do not survive a restart: versions begin anew.
+    epoch: u64,
     rooms: HashMap<String, Room>,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self {
+            version: 0,
+            epoch: fastrand::u32(..).into(),
+            rooms: HashMap::new(),
+        }
+    }
 }
 
 impl Objects {
@@ -125,7 +137,7 @@ impl Objects {
     pub fn generation(&self, tenant: &str, view: &View) -> u64 {
         let own = self.rooms.get(tenant).map_or(0, |room| room.generation);
         let shelves = self.shelves(tenant, view);
-        own + shelves.iter().map(|shelf| shelf.generation).sum::<u64>()
+        self.epoch + own + shelves.iter().map(|shelf| shelf.generation).sum::<u64>()
     }
 
     /// Makes the tokens of one collection worthless, or of all.

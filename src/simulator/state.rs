@@ -1,6 +1,6 @@
 //! What one simulator knows. Everything sits behind one lock that is never held across an await.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -110,17 +110,25 @@ pub struct LoggedRequest {
 pub struct RequestLog {
     last: u64,
     lines: VecDeque<LoggedRequest>,
+    totals: BTreeMap<String, BTreeMap<u16, u64>>,
 }
 
 impl RequestLog {
     /// Adds a line; its number is set here.
-    pub fn add(&mut self, mut line: LoggedRequest) {
+    pub fn add(&mut self, mut line: LoggedRequest, route: &str) {
+        let total = self.totals.entry(format!("{} {route}", line.method)).or_default();
+        *total.entry(line.status).or_default() += 1;
         self.last += 1;
         line.seq = self.last;
         if self.lines.len() == LOGGED_REQUESTS {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
+    }
+
+    /// How many requests each route had since the start, by status.
+    pub fn totals(&self) -> &BTreeMap<String, BTreeMap<u16, u64>> {
+        &self.totals
     }
 
     /// The lines after `seq`.

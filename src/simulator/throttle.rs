@@ -116,3 +116,42 @@ impl Throttle {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many requests pass before the first refusal.
+    fn room(kind: Kind) -> usize {
+        let mut throttle = Throttle::default();
+        (0..20_000)
+            .take_while(|_| throttle.count("t", "a", kind, "one").is_ok())
+            .count()
+    }
+
+    #[test]
+    fn each_kind_has_its_own_room() {
+        for (kind, expected) in [
+            (Kind::List, 25),
+            (Kind::OneCallRecord, 40),
+            (Kind::AnyCallRecord, 1_500),
+            (Kind::Presence, 1_500),
+            (Kind::Mailbox, 10_000),
+            (Kind::Directory(Size::of(49)), 1_750),
+            (Kind::Directory(Size::of(50)), 2_500),
+            (Kind::Directory(Size::of(500)), 2_500),
+            (Kind::Directory(Size::of(501)), 4_000),
+        ] {
+            assert_eq!(room(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_mailbox_leaves_room_for_others() {
+        let mut throttle = Throttle::default();
+        let mut ask = |subject: &str| throttle.count("t", "a", Kind::OneCallRecord, subject).is_ok();
+        assert!((0..40).all(|_| ask("one")));
+        assert!(!ask("one"));
+        assert!(ask("two"));
+    }
+}

@@ -9,10 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoint::Endpoint;
 use super::rival::rival;
-use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::FINALIZER;
+use crate::api::condition::{self, ConditionType, Reason, time};
 use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::{AllowedNamespaces, ObjectRef};
 use crate::api::subscription::{ExternalEndpoint, GraphSubscription, GraphSubscriptionStatus};
+use crate::controller::apply;
 use crate::controller::apps::Entry;
 use crate::controller::backfill::Report;
 use crate::controller::context::{Context, asked, find};
@@ -20,6 +22,7 @@ use crate::controller::inbox::Origin;
 use crate::controller::reconcile::Error;
 use crate::graph::Graph;
 use crate::policy::identity::Keyring;
+use crate::policy::subscription::pending::create_is_pending;
 use crate::policy::subscription::{AppView, Lifecycle, Refusal, Remote, Situation};
 
 /// How long a new address may fail our own handshake before Graph's is believed instead.
@@ -118,6 +121,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     let (origins, mut lifecycle): (_, Vec<Lifecycle>) = context.inbox.peek(&uid).into_iter().unzip();
     let local = Timestamp::now();
     let now = app.as_ref().map_or(local, |(graph, _)| graph.now());
+    presume_pending(&mut status, &object, now);
     // Statuses are kept in Graph's time; what this cluster's clocks say is brought to it before the two are compared.
     let skew = now.duration_since(local);
     for item in &mut lifecycle {
@@ -192,6 +196,14 @@ fn unlearn(status: &mut GraphSubscriptionStatus, object: &GraphSubscription) {
     };
     if other {
         status.learned_maximum_minutes = None;
+    }
+}
+
+/// Before there is a status, the finalizer is the mark.
+pub fn presume_pending(status: &mut GraphSubscriptionStatus, object: &GraphSubscription, now: Timestamp) {
+    let held = apply::has_finalizer(object, FINALIZER);
+    if create_is_pending(held, object.status.as_ref()) {
+        status.create_pending_since.get_or_insert_with(|| time(now));
     }
 }
 

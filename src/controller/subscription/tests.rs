@@ -185,10 +185,10 @@ fn lines(log: &Log) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn finalizer_and_mark_come_before_the_create() {
+async fn the_finalizer_comes_before_the_first_create() {
     let log = Log::default();
     let remote = Remote::start(Vec::new(), &log).await;
-    let object = object(&json!({}), &json!({}));
+    let object = object(&json!({}), &Value::Null);
     let client = api_server(&log, keeps(object.clone()));
     let (context, _writers) = prepare(&client, &remote, &object);
     run(Arc::new(object), &context).await.unwrap();
@@ -197,11 +197,59 @@ async fn finalizer_and_mark_come_before_the_create() {
         [
             "graph GET /v1.0/subscriptions",
             "api PATCH people",
-            "api PATCH status",
             "graph POST /v1.0/subscriptions",
             "api PATCH status",
-        ]
+        ],
+        "of an object without a status the finalizer says that a create may have been sent"
     );
+}
+
+#[tokio::test]
+async fn with_a_status_or_an_older_finalizer_the_mark_comes_before_the_create() {
+    let seen = json!({ "observedGeneration": 1 });
+    for (metadata, status, writes) in [
+        (json!({}), &seen, &["api PATCH people", "api PATCH status"][..]),
+        (json!({ "finalizers": [FINALIZER] }), &seen, &["api PATCH status"]),
+        (
+            json!({ "finalizers": [FINALIZER] }),
+            &Value::Null,
+            &["api PATCH status"],
+        ),
+    ] {
+        let log = Log::default();
+        let remote = Remote::start(Vec::new(), &log).await;
+        let object = object(&metadata, status);
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        run(Arc::new(object), &context).await.unwrap();
+        let create = ["graph POST /v1.0/subscriptions", "api PATCH status"];
+        let expected: Vec<_> = ["graph GET /v1.0/subscriptions"]
+            .iter()
+            .chain(writes)
+            .chain(&create)
+            .copied()
+            .collect();
+        assert_eq!(lines(&log), expected);
+    }
+}
+
+/// The process ended between the create and its record.
+#[tokio::test]
+async fn one_that_is_held_and_has_no_status_is_looked_for_and_not_made_twice() {
+    for deleted in [false, true] {
+        let log = Log::default();
+        let remote = Remote::start(vec![remote_subscription("s1", "users", WEBHOOK, 2)], &log).await;
+        let mut metadata = json!({ "finalizers": [FINALIZER] });
+        if deleted {
+            metadata["deletionTimestamp"] = json!(Timestamp::now().to_string());
+        }
+        let object = object(&metadata, &Value::Null);
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        run(Arc::new(object), &context).await.unwrap();
+        assert_eq!(remote.held.lock().unwrap().len(), usize::from(!deleted));
+        assert!(!lines(&log).iter().any(|line| line.contains("POST")));
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ Admin (JSON)
   GET|PUT /_simulator/clock                {offsetSeconds?, rate?}
   POST /_simulator/clock/advance           {seconds}
   GET  /_simulator/subscriptions?all=true  with clientState and history
+  GET  /_simulator/subscriptions/summary   how many; cheap, however many there are
   DELETE /_simulator/subscriptions/{id}    gone, and nobody is told
   POST /_simulator/events                  {resource, changeType, tenantId?, resourceData?, count?, batch?, badItem?,
                                             spelling?: standard|odd|oddWithoutClientState,
@@ -38,6 +39,7 @@ Admin (JSON)
   PUT  /_simulator/apps/{clientId}/roles|secrets|certificates|disabled
   GET|PUT /_simulator/settings             what is left out stays
   GET  /_simulator/requests?since=N        log of the latest 10000 requests
+  GET  /_simulator/requests/summary        how many since the start: {\"METHOD route\": {status: count}}
   GET|DELETE /_simulator/violations        rules broken that Graph does not enforce
   GET|POST|PUT|DELETE /_simulator/sink     demo sink; PUT {status, delayMs}
   POST /_simulator/reset                   back to how it started

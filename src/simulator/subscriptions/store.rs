@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::bearer::Caller;
 use super::catalogue::{self, Rules};
@@ -18,6 +19,7 @@ pub struct Subscriptions {
     last: u64,
     live: BTreeMap<u64, Subscription>,
     ended: Vec<Subscription>,
+    ends: BTreeMap<End, usize>,
     index: Index,
 }
 
@@ -63,6 +65,18 @@ impl Subscriptions {
     /// Those that are gone.
     pub fn ended(&self) -> &[Subscription] {
         &self.ended
+    }
+
+    /// How many there are, and how many ended in which way.
+    pub fn summary(&self) -> Value {
+        let ended = |end| self.ends.get(&end).copied().unwrap_or_default();
+        json!({
+            "created": self.last,
+            "live": self.live.len(),
+            "deleted": ended(End::Deleted),
+            "expired": ended(End::Expired),
+            "removed": ended(End::Removed),
+        })
     }
 
     /// A live one.
@@ -148,6 +162,7 @@ impl Subscriptions {
         };
         self.index.remove(&gone);
         gone.end = Some((why, now));
+        *self.ends.entry(why).or_default() += 1;
         self.ended.push(gone);
         true
     }

@@ -14,7 +14,7 @@ pub const CHALLENGED_AHEAD: SignedDuration = SignedDuration::from_mins(15);
 const CLOSE_TOGETHER: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a subscription is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum End {
     /// Its app deleted it.

@@ -220,11 +220,13 @@ async fn changes_reach_who_has_subscribed() {
         .await;
     world.created(wish("drives/d/root", "updated")).await;
     world.created(wish("sites/s/lists/l", "updated")).await;
+    world.created(wish("security/alerts_v2", "created")).await;
     for (collection, told) in [
         ("users/ada/messages", 1),
         ("users/ada/mailFolders/archive/messages", 2),
         ("drives/d/root", 1),
         ("sites/s/lists/l/items", 1),
+        ("security/alerts_v2", 1),
     ] {
         let body = json!({"collection": collection, "object": {"id": "x"}});
         let answer = world.admin("POST", "/objects", body).await;
@@ -242,7 +244,13 @@ async fn changes_reach_who_has_subscribed() {
     let archived = "users/ada/mailFolders/archive/messages/x";
     assert_eq!(
         told,
-        ["drives/d/root", "sites/s/lists/l", archived, "users/ada/messages/x"]
+        [
+            "drives/d/root",
+            "security/alerts_v2/x",
+            "sites/s/lists/l",
+            archived,
+            "users/ada/messages/x"
+        ]
     );
     let mail = seen
         .bodies

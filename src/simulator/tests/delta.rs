@@ -203,6 +203,9 @@ async fn tokens_can_be_forgotten_at_once() {
     world.admin("POST", "/deltas/forget", json!({})).await;
     assert_eq!(raw(&world, &users).await.0, 410);
     assert_eq!(raw(&world, &groups).await.0, 410);
+    let (_, _, users) = world.round("/users/delta").await;
+    world.admin("POST", "/reset", Value::Null).await;
+    assert_eq!(raw(&world, &users).await.0, 410, "versions begin anew");
 }
 
 #[tokio::test]
