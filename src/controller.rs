@@ -93,6 +93,9 @@ pub struct Args {
     /// Seconds between two looks at a tenant or receiver that nothing asked for.
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     interval_seconds: u64,
+    /// How long a sweep waits for notifications that may be on their way, in seconds, before it calls them lost.
+    #[arg(long, env = "SWEEP_GRACE_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=3600), hide = true)]
+    sweep_grace_seconds: u64,
     /// Namespaces whose `GraphTenants` may use the operator's own identity (`workloadIdentity`, `managedIdentity`), separated
     /// by commas; `*` for all. The namespace of the lease, which is the operator's own, when absent or empty.
     #[arg(long, env = "IDENTITY_NAMESPACES", value_delimiter = ',')]
@@ -155,6 +158,7 @@ pub async fn run(args: Args) -> RunResult {
                 .collect(),
             receiver_address: args.receiver_address,
             interval: Duration::from_secs(args.interval_seconds),
+            sweep_grace: Duration::from_secs(args.sweep_grace_seconds),
         },
         client: client.clone(),
     });

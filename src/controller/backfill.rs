@@ -26,7 +26,6 @@ use crate::api::subscription::GraphSubscriptionStatus;
 use crate::graph::Failure;
 use crate::policy::backfill::{self, Found, Job, Memory, Next};
 use crate::policy::backoff::{self, Class};
-use crate::policy::resource::rule_for;
 use job::Order;
 
 /// Jobs that work at a time. Graph's limits decide the pace; this bounds memory.
@@ -137,6 +136,10 @@ impl Backfills {
             report: None,
             task: None,
         });
+        if let (true, Some(interval)) = (view.asked.is_some(), interval) {
+            // Who asks for a look wants to know what was missed, too.
+            entry.memory.swept = view.now - interval;
+        }
         match backfill::next(spec, next, &entry.memory, view.now) {
             Next::Nothing => None,
             Next::At(at) => Some(at),
@@ -243,6 +246,6 @@ fn order(context: &Context, view: &View, next: &GraphSubscriptionStatus, job: Jo
         change_types: view.object.spec.change_types.clone(),
         job,
         skew: view.skew,
-        grace: job::grace(rule_for(&view.object.spec.resource)),
+        grace: context.settings.sweep_grace,
     })
 }

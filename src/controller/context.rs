@@ -87,6 +87,8 @@ pub struct Settings {
     pub logging: Vec<(&'static str, String)>,
     /// Address of a receiver pod's internal port, with `{pod}`, `{service}` and `{namespace}`.
     pub receiver_address: String,
+    /// How long a sweep waits for notifications that may be on their way.
+    pub sweep_grace: Duration,
     /// How often tenants and receivers are looked at without cause.
     pub interval: Duration,
     /// Namespaces whose tenants may use the operator's own identity; `*` for all.

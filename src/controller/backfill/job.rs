@@ -19,8 +19,6 @@ use crate::policy::truth::{Start, Truth, path};
 const MOST_PAGES: usize = 500;
 /// Events that one job hands over.
 pub const MOST_EVENTS: usize = 10_000;
-/// How long a sweep waits for notifications that may be on their way, at most.
-const LONGEST_GRACE: Duration = Duration::from_mins(5);
 /// What nobody waits for goes behind what somebody does.
 const SWEEP_URGENCY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -81,11 +79,6 @@ pub async fn run(order: &Order, slots: &Semaphore) -> Result<Found, Trouble> {
     Ok(order.found(begun, changes, lost))
 }
 
-/// How long a sweep waits for notifications that may be on their way.
-pub fn grace(rule: &Rule) -> Duration {
-    Duration::from_secs(60 * rule.latency_minutes.unsigned_abs()).min(LONGEST_GRACE)
-}
-
 impl Order {
     fn is_sweep(&self) -> bool {
         self.job.windows.is_empty()
@@ -95,7 +88,9 @@ impl Order {
     fn since(&self, bookmark: Option<&Bookmark>, begun: Timestamp) -> Timestamp {
         let oldest_gap = self.job.windows.iter().map(|window| window.start).min();
         let swept = bookmark.map_or(begun, |bookmark| bookmark.time);
-        oldest_gap.map_or(swept, |oldest| oldest.min(swept))
+        let since = oldest_gap.map_or(swept, |oldest| oldest.min(swept));
+        // Many objects carry whole seconds.
+        Timestamp::from_second(since.as_second()).unwrap_or(since)
     }
 
     /// Where a change carries no time, an arrival after this tells of it: after a gap, what came since it ended; otherwise

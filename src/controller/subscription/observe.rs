@@ -155,7 +155,8 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     })
 }
 
-fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
+/// Whether a receiver takes notifications, as its status and its pods say.
+pub fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
     let receiver = find(&context.stores.receivers, reference);
     let Some(status) = receiver.as_ref().and_then(|receiver| receiver.status.as_ref()) else {
         return Delivery::Unknown;
