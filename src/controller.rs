@@ -123,7 +123,7 @@ pub async fn run(args: Args) -> RunResult {
     let (stores, writers) = watching::stores();
     let apps = Arc::<apps::Apps>::default();
     let observed = observed::Observed::default();
-    let metrics = metrics::Metrics::new(&registry, &stores, &observed)?;
+    let metrics = metrics::Metrics::new(&registry)?;
     let listener = TcpListener::bind(args.telemetry_listen).await?;
     let reporter = Reporter {
         controller: apply::WORKLOADS.to_owned(),
@@ -132,7 +132,7 @@ pub async fn run(args: Args) -> RunResult {
     let context = Arc::new(Context {
         http: crate::graph::http_client()?,
         http_inside: crate::graph::http_client_inside()?,
-        events: events::Events::start(Recorder::new(client.clone(), reporter)),
+        events: events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
         queues: Queues::new(&stores, apps.clone()),
         metrics,
@@ -163,7 +163,12 @@ pub async fn run(args: Args) -> RunResult {
         client: client.clone(),
     });
     let (unlisted, watches) = watching::start(&context, writers);
-    let routes = server::routes(health(unlisted.clone()), registry);
+    let objects = metrics::objects::Objects {
+        stores: context.stores.clone(),
+        observed: context.observed.clone(),
+    };
+    let series = move || Box::new(objects.clone().pieces()) as server::Series;
+    let routes = server::routes_with(health(unlisted.clone()), registry, series);
     let telemetry = axum::serve(listener, routes).into_future();
     let candidate = Candidate::new(client, &args.lease_namespace, &args.lease_name, &args.identity);
     let (leading, mut is_leading) = watch::channel(false);

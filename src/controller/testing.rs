@@ -117,12 +117,13 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         controller: "test".to_owned(),
         instance: None,
     };
+    let metrics = Metrics::new(&registry).unwrap();
     let context = Context {
         http: crate::graph::http_client().unwrap(),
         http_inside: crate::graph::http_client_inside().unwrap(),
-        events: super::events::Events::start(Recorder::new(client.clone(), reporter)),
+        events: super::events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
-        metrics: Metrics::new(&registry, &stores, &observed).unwrap(),
+        metrics,
         queues: Queues::new(&stores, apps.clone()),
         apps,
         keyrings: Keyrings::default(),

@@ -697,3 +697,41 @@ fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
         "the address stays the same"
     );
 }
+
+#[test]
+fn a_list_is_searched_only_where_something_may_be_there_that_is_not_on_record() {
+    type Change = fn(&mut Case);
+    let cases: [(&str, bool, Change); 9] = [
+        ("subscribed", true, |_| {}),
+        ("never made", true, |case| {
+            case.status = GraphSubscriptionStatus::default();
+        }),
+        ("lapsed", true, |case| case.status.expiration_time = at_time(-1)),
+        ("removed", true, |case| {
+            case.status.subscription_id = None;
+            case.status.applied = None;
+            case.status.previous_ids = vec!["s1".to_owned()];
+        }),
+        ("a create is pending", false, |case| {
+            case.status.create_pending_since = at_time(-1);
+        }),
+        ("made by another app", false, |case| {
+            case.app = Ok(AppView {
+                fingerprint: "other".to_owned(),
+                ..app()
+            });
+        }),
+        ("a person asks", false, |case| case.forced = true),
+        ("Graph has another", false, |case| {
+            case.status.failure = failed(-1);
+            case.status.failure.as_mut().unwrap().reason = Reason::Conflict.to_string();
+        }),
+        // It takes what others made at the same address.
+        ("a webhook run elsewhere", false, |case| case.spec.receiver_ref = None),
+    ];
+    for (name, on_record, change) in cases {
+        let mut case = case(subscribed());
+        change(&mut case);
+        assert_eq!(pending::all_is_on_record(&situation(&case)), on_record, "{name}");
+    }
+}
