@@ -100,6 +100,8 @@ pub struct Metrics {
     pub failures: IntCounterVec,
     /// Lifecycle events by event.
     pub lifecycle: IntCounterVec,
+    /// Comparisons of a store with the API server, by kind and result.
+    pub watch_checks: IntCounterVec,
 }
 
 impl Metrics {
@@ -125,6 +127,13 @@ impl Metrics {
                 ),
                 &["event"],
             )?,
+            watch_checks: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_watch_checks_total",
+                    "Comparisons of what a watch brought with what the API server has, by kind and result (same, behind, stale, failed).",
+                ),
+                &["kind", "result"],
+            )?,
         };
         let build = IntGaugeVec::new(
             Opts::new(
@@ -137,6 +146,7 @@ impl Metrics {
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.lifecycle.clone()))?;
+        registry.register(Box::new(metrics.watch_checks.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(Objects {
             stores: stores.clone(),
