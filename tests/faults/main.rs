@@ -1,6 +1,5 @@
 //! The operator with everything between it and its peers going wrong: killed before and after every call, cut off, told late, twice
 //! or not at all. Run with `make test`, or `tests/cluster/api run cargo test --test faults`.
-#![allow(dead_code)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -43,14 +43,4 @@ impl Process {
         let mut child = self.child.lock().await;
         child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
-
-    /// Tells it to end, and waits until it has.
-    pub async fn stop(&self) {
-        let mut child = self.child.lock().await;
-        if let Some(mut child) = child.take() {
-            let pid = child.id().map(|pid| pid.to_string()).unwrap_or_default();
-            Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-            child.wait().await.unwrap();
-        }
-    }
 }

@@ -35,10 +35,15 @@ fn holding(objects: &[Object]) -> HashMap<String, Held> {
     objects.iter().map(entry).collect()
 }
 
+/// What it is about, the store at first, the list, the store at the second look, UIDs of what is late.
+type Case<'a> = (&'a str, &'a [Object], &'a [Object], &'a [Object], &'a [&'a str]);
+
 /// UIDs of what is late: the store at first, the list, the store at the second look.
 fn found(first: &[Object], list: &[Object], second: &[Object]) -> Vec<String> {
     let mut comparison = Comparison::new(holding(first));
-    list.iter().for_each(|object| comparison.listed(&subscription(*object)));
+    for object in list {
+        comparison.listed(&subscription(*object));
+    }
     let mut uids: Vec<_> = late(comparison.end(), &holding(second))
         .into_iter()
         .map(|owed| owed.uid)
@@ -51,7 +56,6 @@ fn found(first: &[Object], list: &[Object], second: &[Object]) -> Vec<String> {
 fn only_what_the_watch_owes_and_does_not_bring_is_late() {
     let (a1, a2, a3, b1) = (("a", "A", "1"), ("a", "A", "2"), ("a", "A", "3"), ("b", "B", "1"));
     let again = ("a", "C", "4");
-    type Case<'a> = (&'a str, &'a [Object], &'a [Object], &'a [Object], &'a [&'a str]);
     let cases: &[Case] = &[
         ("nothing anywhere", &[], &[], &[], &[]),
         ("the same", &[a1, b1], &[b1, a1], &[a1, b1], &[]),
