@@ -22,6 +22,7 @@ mod subscription;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod watchdog;
 mod watching;
 mod written;
 
@@ -41,10 +42,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::apply::Object;
-use self::context::{Context, Queues, Settings};
+use self::context::{Context, Queues, Settings, Stores};
 use self::lease::Candidate;
 use self::queue::Queue;
 use self::reconcile::Action;
+use self::watchdog::Watchdog;
 use self::watching::Unlisted;
 use crate::RunResult;
 use crate::telemetry::health::Health;
@@ -100,6 +102,9 @@ pub struct Args {
     /// by commas; `*` for all. The namespace of the lease, which is the operator's own, when absent or empty.
     #[arg(long, env = "IDENTITY_NAMESPACES", value_delimiter = ',')]
     identity_namespaces: Vec<String>,
+    /// Seconds between two comparisons of the stores with what the API server has; shorter only in tests.
+    #[arg(long, env = "WATCH_CHECK_SECONDS", default_value_t = 600, hide = true, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch_check_seconds: u64,
 }
 
 impl Args {
@@ -112,9 +117,20 @@ impl Args {
             named
         }
     }
+
+    fn watchdog(&self, client: &Client, stores: &Stores, metrics: &metrics::Metrics) -> Watchdog {
+        Watchdog {
+            client: client.clone(),
+            namespace: self.watch_namespace.clone(),
+            stores: stores.clone(),
+            checks: metrics.watch_checks.clone(),
+            period: Duration::from_secs(self.watch_check_seconds),
+        }
+    }
 }
 
-/// Runs until SIGTERM, or until it must not go on: a lost lease and a dead watch end the process, which Kubernetes restarts.
+/// Runs until SIGTERM, or until it must not go on: a lost lease and a dead or stale watch end the process, which Kubernetes
+/// restarts.
 pub async fn run(args: Args) -> RunResult {
     let mut config = kube::Config::infer().await?;
     config.read_timeout = Some(READ_TIMEOUT);
@@ -124,6 +140,7 @@ pub async fn run(args: Args) -> RunResult {
     let apps = Arc::<apps::Apps>::default();
     let observed = observed::Observed::default();
     let metrics = metrics::Metrics::new(&registry)?;
+    let watchdog = args.watchdog(&client, &stores, &metrics);
     let listener = TcpListener::bind(args.telemetry_listen).await?;
     let reporter = Reporter {
         controller: apply::WORKLOADS.to_owned(),
@@ -163,6 +180,7 @@ pub async fn run(args: Args) -> RunResult {
         client: client.clone(),
     });
     let (unlisted, watches) = watching::start(&context, writers);
+    let listed = unlisted.clone();
     let objects = metrics::objects::Objects {
         stores: context.stores.clone(),
         observed: context.observed.clone(),
@@ -189,6 +207,7 @@ pub async fn run(args: Args) -> RunResult {
         signal = shutdown_signal() => signal?,
         lost = &mut candidacy => return Err(lost.into()),
         ended = watches => return Err(ended.into()),
+        stale = watchdog.run(listed) => return Err(stale.into()),
         ended = telemetry => return Err(format!("the telemetry server ended: {ended:?}").into()),
         ended = &mut work => return Err(format!("the controllers ended: {ended:?}").into()),
     }

@@ -100,6 +100,8 @@ pub struct Metrics {
     lost: IntCounter,
     /// Kubernetes events that were not written because too many waited.
     pub events_left_out: IntCounter,
+    /// Comparisons of a store with the API server, by kind and result.
+    pub watch_checks: IntCounterVec,
 }
 
 impl Metrics {
@@ -147,6 +149,13 @@ impl Metrics {
                 "teamsgraph_events_left_out_total",
                 "Kubernetes events that were not written because too many were waiting.",
             )?,
+            watch_checks: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_watch_checks_total",
+                    "Comparisons of what a watch brought with what the API server has, by kind and result (same, behind, stale, failed).",
+                ),
+                &["kind", "result"],
+            )?,
         };
         let build = IntGaugeVec::new(
             Opts::new(
@@ -162,6 +171,7 @@ impl Metrics {
         registry.register(Box::new(metrics.backfills.clone()))?;
         registry.register(Box::new(metrics.backfilled.clone()))?;
         registry.register(Box::new(metrics.lost.clone()))?;
+        registry.register(Box::new(metrics.watch_checks.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(metrics.events_left_out.clone()))?;
         Ok(metrics)

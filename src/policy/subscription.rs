@@ -206,7 +206,11 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
     match &situation.remote {
         Remote::NotAsked => Plan::LookUp,
         // Graph's list has been seen to show expired ones.
-        Remote::Present(remote) if remote.matches && remote.expiration > situation.now => Plan::Adopt(remote.clone()),
+        Remote::Present(remote)
+            if remote.matches && remote.expiration > situation.now && !is_outdated(situation, wanted, &remote.id) =>
+        {
+            Plan::Adopt(remote.clone())
+        }
         _ if let Some(refusal) = no_create(situation, rule, app) => Plan::Refuse(refusal),
         Remote::Present(remote) => replace(situation, wanted, &remote.id),
         Remote::Absent => Plan::Create {
@@ -214,6 +218,15 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
             cause: cause(situation),
         },
     }
+}
+
+/// Whether this is the one of before, that a replacement which was cut off was to delete. What Graph shows of it may look right:
+/// it never shows a client state.
+fn is_outdated(situation: &Situation, wanted: &Wanted, id: &str) -> bool {
+    let status = situation.status;
+    let applied = status.applied.as_ref();
+    status.subscription_id.as_deref() == Some(id)
+        && applied.is_some_and(|applied| drift(applied, &wanted.applied) == Drift::Fixed)
 }
 
 /// Why a create would fail, as far as can be told beforehand.

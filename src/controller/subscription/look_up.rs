@@ -41,7 +41,7 @@ pub async fn look_up(view: &View) -> Result<Remote, Failed> {
         asked.push(id);
         if let Some(found) = confirmed(graph, id, deadline)
             .await?
-            .filter(|found| is_ours(view, endpoint, found))
+            .filter(|found| is_known(view, found) || is_ours(view, endpoint, found))
         {
             return Ok(Remote::Present(remote_view(view, endpoint, &found)));
         }
@@ -68,6 +68,12 @@ fn is_new(view: &View) -> bool {
 /// several subscriptions, of which this object's is the one for the same resource and changes.
 pub fn is_ours(view: &View, endpoint: &Endpoint, remote: &Subscription) -> bool {
     endpoint.owns(remote) && (view.receiver.is_some() || watches_the_same(view, remote))
+}
+
+/// Whether it is the one that the status names. It stays ours when the spec has changed since, of which `is_ours` knows nothing: a
+/// replacement that was cut off before its delete would leave it behind.
+fn is_known(view: &View, remote: &Subscription) -> bool {
+    view.status.subscription_id.as_deref() == Some(remote.id.as_str())
 }
 
 /// A remote subscription of this object as the policy wants it.

@@ -657,6 +657,39 @@ fn an_expired_entry_of_the_list_is_not_adopted() {
     assert!(matches!(decide(&case), Plan::Replace { id, .. } if id == "s9"));
 }
 
+/// The process died after the mark and before the delete.
+#[test]
+fn a_replacement_that_was_cut_off_is_not_settled_with_the_old_one() {
+    let marked = |client_state: &str| {
+        let mut status = subscribed();
+        status.create_pending_since = at_time(-5);
+        status.applied.as_mut().unwrap().client_state = client_state.to_owned();
+        status
+    };
+    let found = |id: &str| RemoteView {
+        id: id.to_owned(),
+        ..remote(true)
+    };
+    let decided = |client_state: &str, id: &str| {
+        decide(&Case {
+            remote: Remote::Present(found(id)),
+            ..case(marked(client_state))
+        })
+    };
+    let replace = Plan::Replace {
+        id: "s1".to_owned(),
+        minutes: MINUTES,
+        gap: true,
+    };
+    assert_eq!(decided("old", "s1"), replace);
+    assert_eq!(decided("c", "s1"), Plan::Adopt(found("s1")), "made as it is wanted");
+    assert_eq!(
+        decided("old", "s2"),
+        Plan::Adopt(found("s2")),
+        "the one that was made instead"
+    );
+}
+
 #[test]
 fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
     let drifted = |renewal| {
