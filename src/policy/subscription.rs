@@ -209,6 +209,7 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
         Remote::Present(remote) if remote.matches && remote.expiration > situation.now => Plan::Adopt(remote.clone()),
         _ if let Some(refusal) = no_create(situation, rule, app) => Plan::Refuse(refusal),
         Remote::Present(remote) => replace(situation, wanted, &remote.id),
+        Remote::Absent if let Some(full) = &situation.full => Plan::Refuse(full.refusal()),
         Remote::Absent => Plan::Create {
             minutes: wanted.minutes,
             cause: cause(situation),
