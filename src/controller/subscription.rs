@@ -60,8 +60,8 @@ async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action
     }
     let outcome = if plan_now == Plan::LookUp {
         match look_up::look_up(&view).await {
-            Ok(remote) => {
-                view.remote = remote;
+            Ok(found) => {
+                (view.remote, view.full) = found;
                 plan_now = plan(&view.situation());
                 act::act(context, &mut view, &plan_now).await?
             }

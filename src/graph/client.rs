@@ -165,6 +165,13 @@ impl Graph {
         self.shared.list.get(max_age, pages).await
     }
 
+    /// The last list that was read, however old, without a request for another.
+    pub async fn last_list(&self) -> Result<Option<Arc<[Subscription]>>, Failure> {
+        // As above.
+        self.tokens.get(Duration::ZERO).await?;
+        Ok(self.shared.list.last())
+    }
+
     async fn pages(&self, deadline: Timestamp) -> Result<Vec<Subscription>, Failure> {
         let mut all = Vec::new();
         let mut unreadable = 0;

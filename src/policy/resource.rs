@@ -14,7 +14,7 @@ pub const MINIMUM_MINUTES: i64 = 45;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Path with `*` for ids.
-    pattern: &'static str,
+    pub pattern: &'static str,
     /// Longest lifetime in minutes.
     pub maximum_minutes: i64,
     /// Changes that can be watched.

@@ -213,6 +213,7 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
         }
         _ if let Some(refusal) = no_create(situation, rule, app) => Plan::Refuse(refusal),
         Remote::Present(remote) => replace(situation, wanted, &remote.id),
+        Remote::Absent if let Some(full) = &situation.full => Plan::Refuse(full.refusal()),
         Remote::Absent => Plan::Create {
             minutes: wanted.minutes,
             cause: cause(situation),

@@ -14,6 +14,7 @@ use crate::controller::context::Context;
 use crate::controller::reconcile::Error;
 use crate::graph::{Failure, Graph, Kind, NewSubscription, Subscription};
 use crate::policy::backoff::Class;
+use crate::policy::quota;
 use crate::policy::renewal::{MINIMUM_SPACING, lifetime_minutes};
 use crate::policy::subscription::pending::needs_mark;
 use crate::policy::subscription::{Cause, Plan, Refusal, Release};
@@ -80,7 +81,13 @@ impl From<Failure> for Failed {
 
 impl Failed {
     /// A create that failed.
-    fn create(failure: Failure) -> Self {
+    fn create(view: &View, mut failure: Failure) -> Self {
+        let explained = (failure.kind == Kind::QuotaExceeded)
+            .then(|| quota::explain(&view.object.spec.resource))
+            .flatten();
+        if let Some(explained) = explained {
+            failure.message = format!("{} {explained}", failure.message);
+        }
         Self {
             uncertain: matches!(failure.kind, Kind::Unavailable | Kind::Protocol),
             ..failure.into()
@@ -217,10 +224,10 @@ async fn create(view: &mut View, graph: &Graph, minutes: i64, how: Reason) -> Ou
             }
             Err(failure) => Outcome::Failed(Failed {
                 learned: Some(maximum),
-                ..Failed::create(failure)
+                ..Failed::create(view, failure)
             }),
         },
-        Err(failure) => Outcome::Failed(Failed::create(failure)),
+        Err(failure) => Outcome::Failed(Failed::create(view, failure)),
     }
 }
 
@@ -326,7 +333,7 @@ async fn adopt_duplicate(
     match graph.delete(&ours.id, view.now + CREATE_URGENCY).await {
         Ok(()) => match send_create(view, graph, minutes).await {
             Ok(made) => obtained(made, Reason::Recreated),
-            Err(failure) => Outcome::Failed(Failed::create(failure)),
+            Err(failure) => Outcome::Failed(Failed::create(view, failure)),
         },
         Err(failure) => Outcome::Failed(failure.into()),
     }

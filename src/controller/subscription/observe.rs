@@ -22,6 +22,7 @@ use crate::controller::inbox::Origin;
 use crate::controller::reconcile::Error;
 use crate::graph::Graph;
 use crate::policy::identity::Keyring;
+use crate::policy::quota::Full;
 use crate::policy::subscription::pending::create_is_pending;
 use crate::policy::subscription::{AppView, Lifecycle, Refusal, Remote, Situation};
 
@@ -46,6 +47,8 @@ pub struct View {
     pub rival: Option<String>,
     /// What Graph's list says.
     pub remote: Remote,
+    /// The quota that leaves no room for a new one, as far as that list tells.
+    pub full: Option<Full>,
     /// Lifecycle events and where they came from.
     pub lifecycle: Vec<Lifecycle>,
     /// Where they came from.
@@ -95,6 +98,7 @@ impl View {
             endpoint_recovered: self.endpoint_recovered,
             rival: self.rival.clone(),
             remote: self.remote.clone(),
+            full: self.full,
             lifecycle: &self.lifecycle,
             forced: self.asked.is_some(),
         }
@@ -142,6 +146,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
             .is_some_and(|receiver| recovered(context, receiver, &status, skew)),
         asked: asked(&*object, status.last_handled_reconcile_at.as_deref()),
         remote: Remote::NotAsked,
+        full: None,
         object,
         status,
         app,

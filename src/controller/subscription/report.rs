@@ -258,7 +258,8 @@ fn standing(plan: &Plan) -> (Standing, Reason, String) {
     match plan {
         Plan::Refuse(refusal) if refusal.stalled => (Standing::Stalled, refusal.reason, refusal.message.clone()),
         Plan::Refuse(Refusal {
-            reason: Reason::PermissionMissing | Reason::ReceiverNotReady | Reason::TenantNotReady,
+            reason:
+                Reason::PermissionMissing | Reason::QuotaExceeded | Reason::ReceiverNotReady | Reason::TenantNotReady,
             ..
         }) => (Standing::Working, Reason::Accepted, "the spec is accepted".to_owned()),
         Plan::Refuse(refusal) => (Standing::Waiting, refusal.reason, refusal.message.clone()),

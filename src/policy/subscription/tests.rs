@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::api::condition::time;
 use crate::api::subscription::{ChangeType, DeletionPolicy, Failure};
+use crate::policy::quota::{self, Full};
 
 mod properties;
 
@@ -95,6 +96,7 @@ struct Case {
     endpoint_recovered: bool,
     rival: Option<String>,
     remote: Remote,
+    full: Option<Full>,
     lifecycle: Vec<Lifecycle>,
     forced: bool,
 }
@@ -110,6 +112,7 @@ fn case(status: GraphSubscriptionStatus) -> Case {
         endpoint_recovered: false,
         rival: None,
         remote: Remote::NotAsked,
+        full: None,
         lifecycle: Vec::new(),
         forced: false,
     }
@@ -129,6 +132,7 @@ fn situation(case: &Case) -> Situation<'_> {
         endpoint_recovered: case.endpoint_recovered,
         rival: case.rival.clone(),
         remote: case.remote.clone(),
+        full: case.full,
         lifecycle: &case.lifecycle,
         forced: case.forced,
     }
@@ -767,4 +771,48 @@ fn a_list_is_searched_only_where_something_may_be_there_that_is_not_on_record() 
         change(&mut case);
         assert_eq!(pending::all_is_on_record(&situation(&case)), on_record, "{name}");
     }
+}
+
+#[test]
+fn a_used_up_quota_is_told_before_a_create_and_hinders_nothing_else() {
+    let users: Vec<String> = (0..100).map(|n| format!("users/{n}")).collect();
+    let full = quota::full("users", users.iter().map(String::as_str));
+    assert!(full.is_some());
+    let with = |remote, status| {
+        let mut case = Case {
+            remote,
+            full,
+            ..case(status)
+        };
+        case.spec.resource = "users".to_owned();
+        case.spec.change_types = vec![ChangeType::Updated];
+        case.app.as_mut().unwrap().permissions = None;
+        case
+    };
+    let fresh = GraphSubscriptionStatus::default;
+    let expired = || GraphSubscriptionStatus {
+        expiration_time: at_time(-1),
+        ..subscribed()
+    };
+    for status in [fresh(), expired()] {
+        assert_eq!(
+            refused(&decide(&with(Remote::Absent, status))),
+            (Reason::QuotaExceeded, false)
+        );
+    }
+    assert_eq!(
+        decide(&with(Remote::Present(remote(true)), fresh())),
+        Plan::Adopt(remote(true))
+    );
+    let replaced = decide(&with(Remote::Present(remote(false)), fresh()));
+    assert!(
+        matches!(replaced, Plan::Replace { .. }),
+        "it makes room for itself: {replaced:?}"
+    );
+    let mut lives = with(Remote::NotAsked, subscribed());
+    lives.status.applied.as_mut().unwrap().resource = "users".to_owned();
+    lives.status.applied.as_mut().unwrap().change_type = "updated".to_owned();
+    lives.status.renewal_time = at_time(0);
+    let renewed = decide(&lives);
+    assert!(matches!(renewed, Plan::Renew { .. }), "{renewed:?}");
 }

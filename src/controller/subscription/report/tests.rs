@@ -82,6 +82,7 @@ fn view(status: GraphSubscriptionStatus) -> View {
         }),
         rival: None,
         remote: Remote::NotAsked,
+        full: None,
         lifecycle: Vec::new(),
         origins: Vec::new(),
         asked: None,
