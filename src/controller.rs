@@ -118,6 +118,22 @@ impl Args {
         }
     }
 
+    fn settings(&self) -> Settings {
+        Settings {
+            identity_namespaces: self.identity_namespaces(),
+            namespace: self.watch_namespace.clone(),
+            receiver_image: self.receiver_image.clone(),
+            receiver_image_pull_policy: self.receiver_image_pull_policy.clone(),
+            logging: ["LOG_FORMAT", "LOG_FILTER"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+                .collect(),
+            receiver_address: self.receiver_address.clone(),
+            interval: Duration::from_secs(self.interval_seconds),
+            sweep_grace: Duration::from_secs(self.sweep_grace_seconds),
+        }
+    }
+
     fn watchdog(&self, client: &Client, stores: &Stores, metrics: &metrics::Metrics) -> Watchdog {
         Watchdog {
             client: client.clone(),
@@ -164,19 +180,7 @@ pub async fn run(args: Args) -> RunResult {
         stores,
         refusals: tenant::Refusals::default(),
         leading_since: std::sync::OnceLock::new(),
-        settings: Settings {
-            identity_namespaces: args.identity_namespaces(),
-            namespace: args.watch_namespace,
-            receiver_image: args.receiver_image,
-            receiver_image_pull_policy: args.receiver_image_pull_policy,
-            logging: ["LOG_FORMAT", "LOG_FILTER"]
-                .into_iter()
-                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
-                .collect(),
-            receiver_address: args.receiver_address,
-            interval: Duration::from_secs(args.interval_seconds),
-            sweep_grace: Duration::from_secs(args.sweep_grace_seconds),
-        },
+        settings: args.settings(),
         client: client.clone(),
     });
     let (unlisted, watches) = watching::start(&context, writers);

@@ -22,7 +22,7 @@ use super::pod::{self, Pod};
 use super::subscription::act::{Outcome, reason};
 use super::subscription::observe::View;
 use crate::api::condition::Reason;
-use crate::api::subscription::GraphSubscriptionStatus;
+use crate::api::subscription::{GapState, GraphSubscriptionStatus};
 use crate::graph::Failure;
 use crate::policy::backfill::{self, Found, Job, Memory, Next};
 use crate::policy::backoff::{self, Class};
@@ -125,7 +125,7 @@ impl Backfills {
         let uid = view.object.uid().unwrap_or_default();
         let spec = &view.object.spec;
         let interval = backfill::sweep_interval(spec);
-        let nothing = interval.is_none() && next.gaps.iter().all(|gap| gap.state != Default::default());
+        let nothing = interval.is_none() && next.gaps.iter().all(|gap| gap.state != GapState::Pending);
         if nothing || view.deleted_at.is_some() {
             self.forget(&uid);
             return None;

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-
 use super::backfill::Trouble;
 use crate::policy::backfill::Found;
 
@@ -192,4 +191,3 @@ impl Metrics {
         self.lost.inc_by(count(lost));
     }
 }
-

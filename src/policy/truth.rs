@@ -47,6 +47,7 @@ const FILTERED: Truth = Truth::Nothing("the resource has a filter, which Graph's
 
 impl Truth {
     /// What holds for a resource path: a filter of the subscription cannot be repeated in a query.
+    #[must_use]
     pub fn of(self, resource: &str) -> Self {
         let query = resource.split_once('?').map_or("", |(_, query)| query);
         if query.to_ascii_lowercase().contains("$filter") {

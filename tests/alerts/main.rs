@@ -199,7 +199,9 @@ async fn real_metrics(world: &mut World) -> Real {
             let found = exported(world).await;
             let gaps = found.get("teamsgraph_subscription_gaps").map_or(0, Vec::len);
             let clock = |labels: &BTreeMap<String, String>| labels["type"] == "ClockSynchronized";
-            late.iter().all(|name| found.contains_key(*name)) && gaps == 2 && found["teamsgraph_condition"].iter().any(clock)
+            late.iter().all(|name| found.contains_key(*name))
+                && gaps == 2
+                && found["teamsgraph_condition"].iter().any(clock)
         })
         .await;
     exported(world).await

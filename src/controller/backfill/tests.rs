@@ -15,11 +15,14 @@ use crate::api::subscription::ChangeType;
 use crate::graph::{App, Credential, Graph, Metrics, http_client, http_client_inside};
 use crate::policy::backfill::Window;
 
+/// Path and query, status and body.
+type Said = (&'static str, u16, Value);
+
 /// Graph and the pod in one: what is asked for and not in `answers` does not exist.
 #[derive(Clone, Default)]
 struct World {
     /// Path and query to status and answer; each is given once, in order.
-    answers: Arc<Mutex<Vec<(&'static str, u16, Value)>>>,
+    answers: Arc<Mutex<Vec<Said>>>,
     asked: Arc<Mutex<Vec<String>>>,
     /// Ids that arrived, and when.
     arrived: Arc<Mutex<Vec<(&'static str, Timestamp)>>>,

@@ -79,7 +79,10 @@ impl Objects {
         let help = "Recorded windows in which notifications may be missing, by what was done about them.";
         let gaps = std::iter::once(head(GAPS, help)).chain(in_pieces(all.clone(), gaps_of));
         let conditions = std::iter::once_with(move || self.few());
-        gauges.chain(gaps).chain(conditions).chain(in_pieces(all, subscription_conditions))
+        gauges
+            .chain(gaps)
+            .chain(conditions)
+            .chain(in_pieces(all, subscription_conditions))
     }
 
     /// Tenants and receivers. The conditions come last, as those of the subscriptions follow.
@@ -331,6 +334,9 @@ mod tests {
         let mut known = together.clone();
         known.dedup();
         assert_eq!(together, known);
-        assert_eq!(text.matches("teamsgraph_subscription_failures_in_a_row{").count(), count);
+        assert_eq!(
+            text.matches("teamsgraph_subscription_failures_in_a_row{").count(),
+            count
+        );
     }
 }
