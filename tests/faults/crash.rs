@@ -12,7 +12,7 @@ use crate::trap::Death;
 /// Lives at a time.
 const AT_A_TIME: usize = 4;
 /// Crash points that are tried unless told otherwise, chosen at random.
-const POINTS: usize = 60;
+const POINTS: usize = 90;
 /// Lives that may go by without coming to the point.
 const TRIES: usize = 3;
 /// A random death is at one of the first so many requests; no scenario has more.
@@ -116,6 +116,10 @@ fn a_crash_at_any_request_leaves_exactly_one_subscription() {
         println!("{scenario:?}, {} requests:", requests.len());
         for (sort, nth) in requests {
             println!("  {sort} #{nth}");
+            // A read changes nothing: dying at one more of them is dying at the write beside it.
+            if sort.starts_with("api GET") && nth > 1 {
+                continue;
+            }
             for when in [When::Before, When::After] {
                 orders.push(Order {
                     scenario,

@@ -8,8 +8,6 @@ use crate::trap::{Death, Trap};
 
 /// When nothing was asked for so long, nothing is under way. Events are written 50 ms apart.
 const QUIET: Duration = Duration::from_millis(400);
-/// Nothing periodic, or the requests could not be counted.
-const SETTINGS: &[(&str, &str)] = &[("INTERVAL_SECONDS", "86400")];
 
 pub struct Lived {
     /// Deaths that came about. A life may be over before.
@@ -22,11 +20,12 @@ pub struct Lived {
 
 /// A namespace, a lease and a simulator of its own; dies as told, in this order.
 pub async fn live(scenario: Scenario, deaths: &[Death]) -> Lived {
-    let stand = Stand::new("life").await;
+    let stand = scenario.stand().await;
+    let settings = [("INTERVAL_SECONDS", scenario.interval())];
     let trap = Trap::new();
     let replica = Replica::new(&stand.world, "one", trap.judge("api"), trap.judge("graph")).await;
     let world = &stand.world;
-    replica.start(world, SETTINGS).await;
+    replica.start(world, &settings).await;
     world.until("it leads", async || replica.leads(world).await).await;
     scenario.prepare(&stand).await;
     world
@@ -44,7 +43,7 @@ pub async fn live(scenario: Scenario, deaths: &[Death]) -> Lived {
         died += 1;
         trap.arm(deaths.get(died).cloned());
         // The same identity: it leads at once.
-        replica.start(world, SETTINGS).await;
+        replica.start(world, &settings).await;
     }
     done(scenario, &stand, &trap, &replica).await;
     trap.disarm();

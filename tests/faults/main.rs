@@ -10,6 +10,7 @@
 
 mod crash;
 mod gate;
+mod kubelet;
 mod life;
 mod orders;
 mod process;

@@ -1,18 +1,22 @@
 //! What the operator is doing when it dies, and what must be so in the end.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use teams_graph_operator::simulator::{DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT};
 
 use crate::stand::Stand;
-use crate::world::{SUBSCRIPTION, TENANT, condition};
+use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, condition, subscription_spec};
 
 /// Longer than two thirds of the life of a subscription to call records, give or take a twentieth; shorter than all of it.
 const UNTIL_RENEWAL: i64 = 51 * 3600;
 /// Longer than all of it.
 const UNTIL_LAPSED: i64 = 80 * 3600;
 const RESOURCE: &str = "communications/callRecords";
-/// The subscription of every scenario.
+/// The subscription of every scenario, and the receiver.
 const NAME: &str = "calls";
+/// Ids of keys sort by age.
+const NEW_KEY: &str = "k9999999999";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
@@ -25,10 +29,14 @@ pub enum Scenario {
     Delete,
     RotateClientState,
     RotateClientSecret,
+    /// With everything a receiver needs built first.
+    CreateWithReceiver,
+    /// A new key in the keyring of the receiver.
+    RotateKey,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Renew,
         Self::RecreateRemoved,
@@ -38,12 +46,32 @@ impl Scenario {
         Self::Delete,
         Self::RotateClientState,
         Self::RotateClientSecret,
+        Self::CreateWithReceiver,
+        Self::RotateKey,
     ];
+
+    fn has_receiver(self) -> bool {
+        matches!(self, Self::CreateWithReceiver | Self::RotateKey)
+    }
+
+    pub async fn stand(self) -> Stand {
+        if self.has_receiver() {
+            Stand::with_receiver("life", NAME).await
+        } else {
+            Stand::new("life").await
+        }
+    }
+
+    /// Seconds between two looks without cause: nothing periodic, or the requests could not be counted. A receiver is found to be
+    /// ready at such a look.
+    pub fn interval(self) -> &'static str {
+        if self.has_receiver() { "5" } else { "86400" }
+    }
 
     /// Up to where it begins.
     pub async fn prepare(self, stand: &Stand) {
         match self {
-            Self::Create => return,
+            Self::Create | Self::CreateWithReceiver => return,
             Self::Adopt => {
                 stand.apply_tenant().await;
                 stand
@@ -55,8 +83,7 @@ impl Scenario {
             }
             _ => {}
         }
-        stand.apply_tenant().await;
-        apply(stand).await;
+        self.apply(stand).await;
         stand
             .world
             .until("it is subscribed", async || stand.is_settled(NAME).await)
@@ -71,13 +98,10 @@ impl Scenario {
     pub async fn begin(self, stand: &Stand) {
         let world = &stand.world;
         match self {
-            Self::Create => {
-                stand.apply_tenant().await;
-                apply(stand).await;
-            }
+            Self::Create | Self::CreateWithReceiver => self.apply(stand).await,
             Self::Renew | Self::RecreateRemoved => pass(stand, UNTIL_RENEWAL).await,
             Self::RecreateLapsed => pass(stand, UNTIL_LAPSED).await,
-            Self::Adopt => apply(stand).await,
+            Self::Adopt => apply_subscription(stand).await,
             Self::Change => {
                 let patch = json!({ "spec": { "changeTypes": ["Created"] } });
                 world.patch(SUBSCRIPTION, NAME, patch).await;
@@ -95,6 +119,22 @@ impl Scenario {
                 world.secret("app", &[("client-secret", "another-secret")]).await;
                 pass(stand, UNTIL_RENEWAL).await;
             }
+            Self::RotateKey => {
+                let key = BASE64.encode([7; 32]);
+                world.secret("calls-receiver-keyring", &[(NEW_KEY, &key)]).await;
+                world.ask(RECEIVER, NAME).await;
+            }
+        }
+    }
+
+    async fn apply(self, stand: &Stand) {
+        stand.apply_tenant().await;
+        if self.has_receiver() {
+            let world = &stand.world;
+            world.apply(RECEIVER, NAME, world.receiver_spec()).await;
+            world.apply(SUBSCRIPTION, NAME, subscription_spec()).await;
+        } else {
+            apply_subscription(stand).await;
         }
     }
 
@@ -119,7 +159,14 @@ impl Scenario {
             "first"
         };
         let renewals = i32::from(matches!(self, Self::Renew | Self::RotateClientSecret));
-        remote["changeType"] == changes && remote["clientState"] == state && remote["renewed"] == renewals
+        let url = remote["notificationUrl"].as_str().unwrap_or_default();
+        let addressed = match self {
+            Self::CreateWithReceiver => true,
+            // The key id is in the path, and what is derived from the key with it.
+            Self::RotateKey => url.contains(NEW_KEY),
+            _ => remote["clientState"] == state,
+        };
+        remote["changeType"] == changes && addressed && remote["renewed"] == renewals
     }
 
     /// What is wrong after all.
@@ -175,8 +222,10 @@ impl Scenario {
     /// How many subscriptions there may ever have been.
     fn made(self) -> usize {
         match self {
-            Self::Create | Self::Renew | Self::Adopt | Self::Delete | Self::RotateClientSecret => 1,
-            Self::RecreateRemoved | Self::RecreateLapsed | Self::Change | Self::RotateClientState => 2,
+            Self::RecreateRemoved | Self::RecreateLapsed | Self::Change | Self::RotateClientState | Self::RotateKey => {
+                2
+            }
+            _ => 1,
         }
     }
 
@@ -197,7 +246,7 @@ impl Scenario {
     }
 }
 
-async fn apply(stand: &Stand) {
+async fn apply_subscription(stand: &Stand) {
     let spec = stand.subscription_spec(NAME, RESOURCE);
     stand.world.apply(SUBSCRIPTION, NAME, spec).await;
 }

@@ -11,18 +11,29 @@ use serde_json::{Value, json};
 use teams_graph_operator::simulator::DEFAULT_SECRET;
 
 use crate::gate::Gate;
+use crate::kubelet::Kubelet;
 use crate::process::Process;
 use crate::proxy::{Judge, Proxy, Upstream};
 use crate::world::{SUBSCRIPTION, TENANT, World, free_port};
 
 pub struct Stand {
     pub world: World,
-    webhook: axum_server::Handle<SocketAddr>,
+    _answers: Answers,
 }
 
-impl Drop for Stand {
+/// Who answers Graph's handshake.
+enum Answers {
+    /// A webhook of this test.
+    Webhook(axum_server::Handle<SocketAddr>),
+    /// A receiver, once the controller has built what it needs.
+    Receiver { _kubelet: Kubelet },
+}
+
+impl Drop for Answers {
     fn drop(&mut self) {
-        self.webhook.shutdown();
+        if let Self::Webhook(webhook) = self {
+            webhook.shutdown();
+        }
     }
 }
 
@@ -44,7 +55,20 @@ impl Stand {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, world.webhook_port));
         let server = axum_server::bind_rustls(address, tls).handle(webhook.clone());
         tokio::spawn(server.serve(router.into_make_service()));
-        Self { world, webhook }
+        Self {
+            world,
+            _answers: Answers::Webhook(webhook),
+        }
+    }
+
+    /// With a receiver instead of the webhook.
+    pub async fn with_receiver(name: &str, receiver: &'static str) -> Self {
+        let world = World::without_controller(name).await;
+        let kubelet = Kubelet::start(&world, receiver);
+        Self {
+            world,
+            _answers: Answers::Receiver { _kubelet: kubelet },
+        }
     }
 
     /// A tenant, and the client state of every webhook.

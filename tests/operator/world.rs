@@ -393,11 +393,26 @@ impl World {
     }
 
     pub async fn start_receiver(&mut self, extra: &[(&str, &str)]) {
+        self.receiver = Some(self.receiver_command(extra).spawn().unwrap());
+        let ready = format!("http://127.0.0.1:{}/readyz", self.internal_port);
+        self.until("the receiver is ready", async || {
+            self.http
+                .get(&ready)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// What starts one, for a test that keeps the process itself.
+    pub fn receiver_command(&self, extra: &[(&str, &str)]) -> Command {
         let path = |name: &str| self.dir.path().join(name);
         for name in ["data", "tokens"] {
             fs::create_dir_all(path(name)).unwrap();
         }
-        let child = Command::new(&self.operator)
+        let mut command = Command::new(&self.operator);
+        command
             .arg("receiver")
             .args(["--config-dir", path("config").to_str().unwrap()])
             .args(["--keyring-dir", path("keyring").to_str().unwrap()])
@@ -410,19 +425,8 @@ impl World {
             .envs(extra.iter().copied())
             .kill_on_drop(true)
             .stderr(self.log("receiver"))
-            .stdout(self.log("receiver-stdout"))
-            .spawn()
-            .unwrap();
-        self.receiver = Some(child);
-        let ready = format!("http://127.0.0.1:{}/readyz", self.internal_port);
-        self.until("the receiver is ready", async || {
-            self.http
-                .get(&ready)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        })
-        .await;
+            .stdout(self.log("receiver-stdout"));
+        command
     }
 
     pub async fn kill_receiver(&mut self) {
@@ -644,7 +648,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) {
+pub fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) {
     fs::create_dir_all(dir).unwrap();
     for (name, bytes) in files {
         fs::write(dir.join(name), bytes).unwrap();
