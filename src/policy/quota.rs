@@ -266,11 +266,12 @@ mod tests {
         (0..count).map(resource).collect()
     }
 
+    type Case = (&'static str, &'static str, Vec<String>, Option<(usize, Scope, usize)>);
+
     #[test]
     fn what_is_held_is_counted_where_it_counts() {
         let users = |count| many(count, |n| format!("users/{n}"));
         let own = |path: &str| vec![path.to_owned()];
-        type Case = (&'static str, &'static str, Vec<String>, Option<(usize, Scope, usize)>);
         let cases: [Case; 17] = [
             ("room left", "users/x", users(99), None),
             ("no room", "users/x", users(100), Some((100, Scope::App, 100))),
