@@ -11,6 +11,8 @@
     missing_docs
 )]
 
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[allow(dead_code)] // a bench uses a part of it
@@ -24,11 +26,12 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::runtime::watcher;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use teams_graph_operator::api::condition::{ConditionType, is_true};
 use teams_graph_operator::api::subscription::GraphSubscription;
 
+use figures::{cpu_seconds, difference, round, rss_mb, writes};
 use world::{SUBSCRIPTION, World, subscription_spec};
 
 const SUBSCRIPTIONS: usize = 100;
@@ -138,71 +141,4 @@ async fn subscribe_all(world: &World) -> Vec<i64> {
 
 fn percentile(sorted: &[i64], percent: usize) -> i64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
-}
-
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
-}
-
-/// Writes that the API server took, by resource. The lease is left out: renewing it is what tells the follower that we live.
-async fn writes(client: &Client) -> HashMap<String, u64> {
-    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
-    let text = client.request_text(request).await.unwrap();
-    let mut counts = HashMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        let label = |name: &str| {
-            line.split(&format!("{name}=\""))
-                .nth(1)
-                .and_then(|rest| rest.split('"').next())
-                .unwrap_or_default()
-        };
-        let writes = ["POST", "PUT", "PATCH", "APPLY", "DELETE"].contains(&label("verb"));
-        if writes && !["leases", "events", "subjectaccessreviews", "tokenreviews"].contains(&label("resource")) {
-            let count: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count
-            let count = count as u64;
-            *counts.entry(label("resource").to_owned()).or_insert(0) += count;
-        }
-    }
-    // Without a kubelet, other controllers write events about volumes that are not bound; only ours count.
-    counts.insert("events".to_owned(), own_events(client).await);
-    counts
-}
-
-async fn own_events(client: &Client) -> u64 {
-    let events: Api<k8s_openapi::api::events::v1::Event> = Api::all(client.clone());
-    let list = events.list(&kube::api::ListParams::default()).await.unwrap();
-    let ours = list
-        .items
-        .iter()
-        .filter(|event| event.reporting_controller.as_deref() == Some("teams-graph-operator"));
-    ours.map(|event| {
-        event
-            .series
-            .as_ref()
-            .map_or(1, |series| u64::from(series.count.unsigned_abs()))
-    })
-    .sum()
-}
-
-fn difference(before: &HashMap<String, u64>, after: &HashMap<String, u64>) -> HashMap<String, u64> {
-    after
-        .iter()
-        .map(|(resource, count)| (resource.clone(), count - before.get(resource).unwrap_or(&0)))
-        .filter(|(_, count)| *count > 0)
-        .collect()
-}
-
-/// CPU time that a process has used. The kernel counts in hundredths of a second.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-fn rss_mb(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }

@@ -2,15 +2,19 @@
 
 mod apply;
 mod apps;
+mod backfill;
 mod context;
+mod driver;
 mod ensure;
 mod events;
 mod inbox;
+mod index;
 mod lease;
 mod links;
 mod metrics;
 mod news;
 mod observed;
+mod pod;
 mod queue;
 mod receiver;
 mod reconcile;
@@ -23,19 +27,14 @@ mod watching;
 mod written;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
-use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Client;
-use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{Controller, watcher};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -45,20 +44,22 @@ use tokio_util::task::AbortOnDropHandle;
 use self::apply::Object;
 use self::context::{Context, Queues, Settings, Stores};
 use self::lease::Candidate;
+use self::queue::Queue;
+use self::reconcile::Action;
 use self::watchdog::Watchdog;
 use self::watching::Unlisted;
 use crate::RunResult;
 use crate::telemetry::health::Health;
 use crate::telemetry::server;
 
-/// Reconciles of one kind that run at a time.
-const CONCURRENCY: u16 = 32;
 /// How long events may still be written at the end.
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 /// Longer than a watch lasts, and than any answer may take: a connection that fell silent is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(210);
 /// How long running reconciles may take to end after the process was told to stop.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+/// How long they may take to be cut off after that.
+const CUT_OFF_LIMIT: Duration = Duration::from_secs(1);
 
 /// Settings of the controller.
 #[derive(Debug, clap::Args)]
@@ -94,6 +95,9 @@ pub struct Args {
     /// Seconds between two looks at a tenant or receiver that nothing asked for.
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     interval_seconds: u64,
+    /// How long a sweep waits for notifications that may be on their way, in seconds, before it calls them lost.
+    #[arg(long, env = "SWEEP_GRACE_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=3600), hide = true)]
+    sweep_grace_seconds: u64,
     /// Namespaces whose `GraphTenants` may use the operator's own identity (`workloadIdentity`, `managedIdentity`), separated
     /// by commas; `*` for all. The namespace of the lease, which is the operator's own, when absent or empty.
     #[arg(long, env = "IDENTITY_NAMESPACES", value_delimiter = ',')]
@@ -111,6 +115,22 @@ impl Args {
             vec![self.lease_namespace.clone()]
         } else {
             named
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            identity_namespaces: self.identity_namespaces(),
+            namespace: self.watch_namespace.clone(),
+            receiver_image: self.receiver_image.clone(),
+            receiver_image_pull_policy: self.receiver_image_pull_policy.clone(),
+            logging: ["LOG_FORMAT", "LOG_FILTER"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+                .collect(),
+            receiver_address: self.receiver_address.clone(),
+            interval: Duration::from_secs(self.interval_seconds),
+            sweep_grace: Duration::from_secs(self.sweep_grace_seconds),
         }
     }
 
@@ -132,14 +152,12 @@ pub async fn run(args: Args) -> RunResult {
     config.read_timeout = Some(READ_TIMEOUT);
     let client = Client::try_from(config)?;
     let registry = Registry::new();
-    let queues = Queues::default();
-    let (stores, unlisted, watches) = watching::start(&client, args.watch_namespace.as_deref(), &queues);
+    let (stores, writers) = watching::stores();
+    let apps = Arc::<apps::Apps>::default();
     let observed = observed::Observed::default();
-    let metrics = metrics::Metrics::new(&registry, &stores, &observed)?;
-    let (watchdog, listed) = (args.watchdog(&client, &stores, &metrics), unlisted.clone());
-    let health = health(unlisted.clone());
+    let metrics = metrics::Metrics::new(&registry)?;
+    let watchdog = args.watchdog(&client, &stores, &metrics);
     let listener = TcpListener::bind(args.telemetry_listen).await?;
-    let telemetry = axum::serve(listener, server::routes(health, registry.clone())).into_future();
     let reporter = Reporter {
         controller: apply::WORKLOADS.to_owned(),
         instance: Some(args.identity.clone()),
@@ -147,34 +165,33 @@ pub async fn run(args: Args) -> RunResult {
     let context = Arc::new(Context {
         http: crate::graph::http_client()?,
         http_inside: crate::graph::http_client_inside()?,
-        events: events::Events::start(Recorder::new(client.clone(), reporter)),
+        events: events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
-        stores,
-        queues,
+        queues: Queues::new(&stores, apps.clone()),
         metrics,
-        apps: apps::Apps::default(),
+        apps,
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
         inbox: inbox::Inbox::default(),
+        backfills: backfill::Backfills::default(),
         observed,
         attempts: reconcile::Attempts::default(),
-        written: written::Written::default(),
+        written: written::Written::new(stores.subscriptions.clone()),
+        stores,
         refusals: tenant::Refusals::default(),
         leading_since: std::sync::OnceLock::new(),
-        settings: Settings {
-            identity_namespaces: args.identity_namespaces(),
-            namespace: args.watch_namespace,
-            receiver_image: args.receiver_image,
-            receiver_image_pull_policy: args.receiver_image_pull_policy,
-            logging: ["LOG_FORMAT", "LOG_FILTER"]
-                .into_iter()
-                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
-                .collect(),
-            receiver_address: args.receiver_address,
-            interval: Duration::from_secs(args.interval_seconds),
-        },
+        settings: args.settings(),
         client: client.clone(),
     });
+    let (unlisted, watches) = watching::start(&context, writers);
+    let listed = unlisted.clone();
+    let objects = metrics::objects::Objects {
+        stores: context.stores.clone(),
+        observed: context.observed.clone(),
+    };
+    let series = move || Box::new(objects.clone().pieces()) as server::Series;
+    let routes = server::routes_with(health(unlisted.clone()), registry, series);
+    let telemetry = axum::serve(listener, routes).into_future();
     let candidate = Candidate::new(client, &args.lease_namespace, &args.lease_name, &args.identity);
     let (leading, mut is_leading) = watch::channel(false);
     let stop = CancellationToken::new();
@@ -201,7 +218,7 @@ pub async fn run(args: Args) -> RunResult {
     tracing::info!("stopping");
     stop.cancel();
     let limit = if *leading.borrow() {
-        SHUTDOWN_LIMIT
+        SHUTDOWN_LIMIT + CUT_OFF_LIMIT
     } else {
         Duration::ZERO
     };
@@ -211,9 +228,6 @@ pub async fn run(args: Args) -> RunResult {
         ended = tokio::time::timeout(limit, &mut work) => ended.is_ok(),
     };
     if !ended {
-        if !limit.is_zero() {
-            tracing::warn!("reconciles did not end within {} s", limit.as_secs());
-        }
         work.abort();
         let _ = work.await;
     }
@@ -258,77 +272,48 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
         () = stop.cancelled() => return,
     }
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
-    let tenants = control(&context.stores.tenants, context.queues.tenants.stream(), &stop);
-    let receivers = control(&context.stores.receivers, context.queues.receivers.stream(), &stop).owns(
-        watching::api::<StatefulSet>(&context.client, context.settings.namespace.as_deref()),
-        owned(),
-    );
-    let subscriptions = control(
-        &context.stores.subscriptions,
-        context.queues.subscriptions.stream(),
-        &stop,
-    );
-    for tenant in context.stores.tenants.state() {
-        context.queues.tenants.push(ObjectRef::from_obj(&*tenant));
-    }
-    for receiver in context.stores.receivers.state() {
-        context.queues.receivers.push(ObjectRef::from_obj(&*receiver));
-    }
-    context.wake_subscriptions(|_| true);
-    let controllers = futures::future::join3(
-        drive(tenants, tenant::reconcile, context.clone()),
-        drive(receivers, receiver::reconcile, context.clone()),
-        drive(subscriptions, subscription::reconcile, context.clone()),
+    let mut workloads = AbortOnDropHandle::new(tokio::spawn(watching::workloads(context.clone())));
+    let (stores, queues) = (&context.stores, &context.queues);
+    let drivers = futures::future::join3(
+        drive(&stores.tenants, &queues.tenants, tenant::reconcile, &context, &stop),
+        drive(
+            &stores.receivers,
+            &queues.receivers,
+            receiver::reconcile,
+            &context,
+            &stop,
+        ),
+        drive(
+            &stores.subscriptions,
+            &queues.subscriptions,
+            subscription::reconcile,
+            &context,
+            &stop,
+        ),
     );
     tokio::select! {
-        _ = controllers => {}
+        _ = drivers => {}
         ended = &mut links => tracing::error!("the links to the receivers ended: {ended:?}"),
+        ended = &mut workloads => tracing::error!("the watch on StatefulSets ended: {ended:?}"),
     }
 }
 
-/// StatefulSets of receivers alone, with few words kept of each.
-fn owned() -> watcher::Config {
-    watcher::Config::default()
-        .labels("app.kubernetes.io/name=teams-graph-receiver")
-        .timeout(200)
-}
-
-/// A controller that is driven by a queue alone: the watches fill it, on every replica.
-fn control<K>(
+/// Runs the reconciles of a kind, beginning with a look at each object there is.
+fn drive<K, F>(
     store: &Store<K>,
-    queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    queue: &Queue<K>,
+    reconcile: fn(Arc<K>, Arc<Context>) -> F,
+    context: &Arc<Context>,
     stop: &CancellationToken,
-) -> Controller<K>
-where
-    K: Object,
-{
-    let nothing = futures::stream::pending::<Result<K, watcher::Error>>();
-    Controller::for_stream(nothing, store.clone())
-        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(queue)
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-}
-
-async fn drive<K, F>(controller: Controller<K>, reconcile: fn(Arc<K>, Arc<Context>) -> F, context: Arc<Context>)
+) -> impl Future<Output = ()> + use<K, F>
 where
     K: Object,
     F: Future<Output = Action> + Send + 'static,
 {
-    let seen = context.clone();
-    let run = move |object, context| {
-        let work = reconcile(object, context);
-        async move { Ok::<_, Infallible>(work.await) }
-    };
-    let never = |_: Arc<K>, error: &Infallible, _: Arc<Context>| match *error {};
-    controller
-        .run(run, never, context)
-        .for_each(|result| {
-            if let Err(error) = result {
-                tracing::debug!("not reconciled: {error}");
-                // It was looked for because it changed, and is gone.
-                tenant::forget_gone(&seen);
-            }
-            std::future::ready(())
-        })
-        .await;
+    for object in store.state() {
+        queue.push(ObjectRef::from_obj(&*object));
+    }
+    let context = context.clone();
+    let run = move |object| reconcile(object, context.clone());
+    driver::drive(store.clone(), queue.clone(), run, stop.clone(), SHUTDOWN_LIMIT)
 }

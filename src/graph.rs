@@ -1,6 +1,7 @@
 //! Microsoft Graph and Entra over HTTP: tokens, the limiter, errors, subscriptions. Knows nothing of Kubernetes.
 
 mod app;
+mod changes;
 mod classify;
 mod client;
 mod clock;
@@ -17,6 +18,7 @@ mod subscription;
 mod token;
 
 pub use app::App;
+pub use changes::ChangePage;
 pub use client::{Grant, Graph};
 pub use credential::{CertificateCredential, Credential};
 pub use error::{Class, Failure, Kind};

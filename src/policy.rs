@@ -1,7 +1,11 @@
 //! Every decision as a pure function, with the clock passed in.
 
+pub mod backfill;
 pub mod backoff;
 pub mod identity;
+pub mod quota;
 pub mod renewal;
 pub mod resource;
 pub mod subscription;
+pub mod truth;
+pub mod urgency;

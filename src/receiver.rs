@@ -2,6 +2,8 @@
 //!
 //! It calls neither Kubernetes nor Graph. What it knows, it knows from files that the controller mounts.
 
+mod answers;
+mod arrivals;
 mod body;
 mod connections;
 mod deliver;
@@ -13,6 +15,7 @@ mod items;
 mod log;
 mod metrics;
 mod problem;
+mod resource;
 mod server;
 mod settings;
 mod setup;

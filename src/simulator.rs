@@ -15,12 +15,15 @@ mod config;
 mod delivery;
 mod entra;
 mod errors;
+mod families;
 mod faults;
 mod front;
 mod jwt;
+mod objects;
 mod outbound;
 mod reading;
 mod sink;
+mod stamps;
 mod state;
 mod subscriptions;
 mod throttle;
@@ -37,8 +40,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use config::{
-    App, Config, DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT, DeliverySettings, FederatedCredential, Secret, Settings,
-    Tenant, TlsPem,
+    App, Config, DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT, DeliverySettings, DeltaSettings, FederatedCredential,
+    Secret, Settings, Tenant, TlsPem,
 };
 use errors::GraphError;
 use outbound::Outbound;

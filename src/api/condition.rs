@@ -100,6 +100,11 @@ pub enum Reason {
     NoGap,
     Missed,
     Lapsed,
+    ReceiverUnavailable,
+    EndpointDropping,
+    Silent,
+    ListingDisagrees,
+    Backfilled,
 }
 
 impl Reason {

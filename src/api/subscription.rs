@@ -81,6 +81,18 @@ pub struct GraphSubscriptionSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub notification_query_options: Option<String>,
+    /// Whether windows in which notifications may be missing are filled from Graph, where it can tell what changed.
+    #[serde(default)]
+    pub backfill: Backfill,
+    /// How often Graph is asked what changed, to find silent loss; for resources whose loss Graph does not announce. Default `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('5m')").message("must be at least 5m"))]
+    pub sweep_interval: Option<DurationText>,
+    /// Longest time without any notification that is believed: after it, Graph is asked what changed, and `GapFree` is false until
+    /// it answers. No limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10m')").message("must be at least 10m"))]
+    pub max_silence: Option<DurationText>,
     /// What becomes of the remote subscription when this object is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -108,6 +120,15 @@ impl ChangeType {
             Self::Deleted => "deleted",
         }
     }
+}
+
+/// Whether gaps are filled.
+#[allow(missing_docs)] // documented variants would lose their order in the schema
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Backfill {
+    #[default]
+    Automatic,
+    Disabled,
 }
 
 /// What becomes of the remote subscription on deletion.
@@ -289,13 +310,32 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
-    /// `Missed`, `Lapsed` or `Removed`.
+    /// Why: `Lapsed`, `Removed`, `Recreated`, `Missed`, `ReceiverUnavailable`, `EndpointDropping`, `Silent` or `ListingDisagrees`.
     pub cause: String,
     /// From when on.
     pub start: Time,
     /// Until when; open while absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
-    /// What was done about it.
+    /// Where it stands.
+    #[serde(default)]
+    pub state: GapState,
+    /// Events that were fetched for it from Graph and handed to the receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfilled: Option<i64>,
+    /// When Graph was last asked what changed in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked_time: Option<Time>,
+    /// What was done about it, in words.
     pub outcome: String,
+}
+
+/// Where a gap stands.
+#[allow(missing_docs)] // documented variants would lose their order in the schema
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GapState {
+    #[default]
+    Pending,
+    Backfilled,
+    CannotBackfill,
 }

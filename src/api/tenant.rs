@@ -79,9 +79,17 @@ pub struct GraphTenantSpec {
     /// Addresses of the sign-in service and of Graph, with `cloud: Custom`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
+    /// How many calls a minute may be spent on asking Graph what changed: to fill gaps, and to find silent loss.
+    #[serde(default = "backfill_calls")]
+    #[schemars(range(min = 12, max = 3000), default = "backfill_calls")]
+    pub backfill_calls_per_minute: i32,
     /// Which namespaces' objects may use this tenant. Its own namespace always may.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
+}
+
+fn backfill_calls() -> i32 {
+    60
 }
 
 /// A Microsoft cloud with known endpoints, or `Custom`.

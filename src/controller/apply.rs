@@ -69,7 +69,13 @@ pub async fn status<K: Object, S: Serialize + PartialEq>(
     api_for(client, object)
         .patch_status(&name, &params, &Patch::Apply(patch))
         .await
-        .map(Some)
+        .map(|written| Some(lean(written)))
+}
+
+/// Without the record of who set which field: it is longer than the object, and nobody here reads it.
+pub fn lean<K: Object>(mut object: K) -> K {
+    object.meta_mut().managed_fields = None;
+    object
 }
 
 /// Adds the finalizer, unless it is there, or too late: a deleted object takes none.
@@ -79,7 +85,9 @@ pub async fn add_finalizer<K: Object>(client: &Client, object: &K, finalizer: &s
     }
     let mut finalizers = object.finalizers().to_vec();
     finalizers.push(finalizer.to_owned());
-    patch_finalizers(client, object, &finalizers).await.map(Some)
+    patch_finalizers(client, object, &finalizers)
+        .await
+        .map(|held| Some(lean(held)))
 }
 
 /// Removes the finalizer, which lets a deleted object go. `false` when there was none to remove.

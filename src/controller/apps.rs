@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::api::reference::ObjectRef;
 use crate::graph::{App, Graph, Metrics};
 use crate::policy::subscription::Refusal;
@@ -59,6 +61,21 @@ impl Apps {
     /// What is known about a tenant's app.
     pub fn get(&self, tenant: &ObjectRef) -> Option<Entry> {
         self.lock().get(tenant).map(|known| known.entry.clone())
+    }
+
+    /// Whether a tenant's app is the one with this fingerprint.
+    pub fn is(&self, tenant: &ObjectRef, fingerprint: &str) -> bool {
+        self.lock()
+            .get(tenant)
+            .is_some_and(|known| known.entry.fingerprint == fingerprint)
+    }
+
+    /// Microsoft's clock minus this cluster's, as the client of a tenant corrects it.
+    pub fn skew(&self, tenant: &ObjectRef) -> SignedDuration {
+        let graph = self.lock().get(tenant).and_then(|known| known.entry.graph.clone().ok());
+        graph.map_or(SignedDuration::ZERO, |graph| {
+            graph.now().duration_since(Timestamp::now())
+        })
     }
 
     /// The last entry of a tenant that had a client, also while it is refused because, for instance, its Secret went first in

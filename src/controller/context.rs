@@ -1,7 +1,7 @@
 //! What every reconcile shares.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,10 +14,12 @@ use super::apply::Object;
 use super::apps::Apps;
 use super::events::Events;
 use super::inbox::Inbox;
+use super::index::{Group, Index};
 use super::metrics::Metrics;
 use super::observed::Observed;
 use super::queue::Queue;
 use super::reconcile::Attempts;
+use super::subscription::observe::shifted;
 use super::written::Written;
 use crate::api::condition::Reason;
 use crate::api::receiver::NotificationReceiver;
@@ -25,6 +27,7 @@ use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
 use crate::policy::identity::Keyring;
+use crate::policy::urgency;
 
 /// The objects as last seen.
 #[derive(Clone)]
@@ -35,10 +38,12 @@ pub struct Stores {
     pub receivers: Store<NotificationReceiver>,
     /// Subscriptions.
     pub subscriptions: Store<GraphSubscription>,
+    /// The same ones, by what they name.
+    pub index: Index,
 }
 
 /// Objects that want a reconcile.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Queues {
     /// Tenants.
     pub tenants: Queue<GraphTenant>,
@@ -46,6 +51,27 @@ pub struct Queues {
     pub receivers: Queue<NotificationReceiver>,
     /// Subscriptions.
     pub subscriptions: Queue<GraphSubscription>,
+}
+
+impl Queues {
+    /// Empty ones. Subscriptions are served by the nearest expiry, on one clock: that of this cluster.
+    pub fn new(stores: &Stores, apps: Arc<Apps>) -> Self {
+        let store = stores.subscriptions.clone();
+        let deadline = move |reference: &ObjectRef<GraphSubscription>| {
+            let (object, now) = (store.get(reference), Timestamp::now());
+            let skew = object
+                .as_ref()
+                .map(|object| apps.skew(&object.tenant()))
+                .unwrap_or_default();
+            let status = object.as_ref().and_then(|object| object.status.as_ref());
+            shifted(urgency::deadline(status, shifted(now, skew)), -skew)
+        };
+        Self {
+            tenants: Queue::default(),
+            receivers: Queue::default(),
+            subscriptions: Queue::new(deadline),
+        }
+    }
 }
 
 /// Settings that reach the reconciles.
@@ -61,6 +87,8 @@ pub struct Settings {
     pub logging: Vec<(&'static str, String)>,
     /// Address of a receiver pod's internal port, with `{pod}`, `{service}` and `{namespace}`.
     pub receiver_address: String,
+    /// How long a sweep waits for notifications that may be on their way.
+    pub sweep_grace: Duration,
     /// How often tenants and receivers are looked at without cause.
     pub interval: Duration,
     /// Namespaces whose tenants may use the operator's own identity; `*` for all.
@@ -89,13 +117,15 @@ pub struct Context {
     /// Objects that want a reconcile.
     pub queues: Queues,
     /// Graph clients of the tenants.
-    pub apps: Apps,
+    pub apps: Arc<Apps>,
     /// Keyrings of the receivers, by reference.
     pub keyrings: Keyrings,
     /// Handshakes with the receivers.
     pub handshakes: super::receiver::Handshakes,
     /// Lifecycle events not yet acted on.
     pub inbox: Inbox,
+    /// Questions to Graph about what changed.
+    pub backfills: super::backfill::Backfills,
     /// What the receiver pods say.
     pub observed: Observed,
     /// Events for users.
@@ -165,10 +195,7 @@ impl Context {
 
     /// Microsoft's clock minus this cluster's, as the client of a tenant corrects it.
     pub fn skew(&self, tenant: &Reference) -> SignedDuration {
-        let graph = self.apps.get(tenant).and_then(|entry| entry.graph.ok());
-        graph.map_or(SignedDuration::ZERO, |graph| {
-            graph.now().duration_since(Timestamp::now())
-        })
+        self.apps.skew(tenant)
     }
 
     /// Whether a namespace is going away, or gone.
@@ -178,9 +205,9 @@ impl Context {
         Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
     }
 
-    /// Asks for a reconcile of every subscription that `concerns`.
-    pub fn wake_subscriptions(&self, concerns: impl Fn(&GraphSubscription) -> bool) {
-        for subscription in self.stores.subscriptions.state() {
+    /// Asks for a reconcile of every subscription of a group that `concerns`.
+    pub fn wake(&self, group: &Group, concerns: impl Fn(&GraphSubscription) -> bool) {
+        for subscription in self.stores.index.of(group) {
             if concerns(&subscription) {
                 self.queues.subscriptions.push(ObjectRef::from_obj(&*subscription));
             }

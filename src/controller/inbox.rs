@@ -76,6 +76,12 @@ impl Inbox {
         waiting.retain(|_, events| !events.is_empty());
     }
 
+    /// Drops the events of an object that is gone.
+    pub fn forget_object(&self, uid: &str) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.handled.notify_waiters();
+    }
+
     fn has_any_of(&self, pod: &str) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.values().flatten().any(|(origin, _)| origin.pod == pod)

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
@@ -15,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::context::{Context, reference_to, to_object};
 use super::inbox::Origin;
 use super::observed::PodState;
-use super::receiver::workload;
+use super::pod::{self, Pod};
 use super::subscription::observe::shifted;
 use crate::api::receiver_config::CONTROLLER_CONSUMER;
 use crate::api::reference::ObjectRef as Reference;
@@ -25,6 +23,8 @@ use crate::policy::subscription::{Lifecycle, LifecycleEvent};
 const SUPERVISE_PERIOD: Duration = Duration::from_secs(3);
 /// How long a pod holds a request open while it has no lifecycle event.
 const POLL_SECONDS: u64 = 20;
+const POLL_LIMIT: Duration = Duration::from_secs(POLL_SECONDS + 10);
+const ACKNOWLEDGE_LIMIT: Duration = Duration::from_secs(10);
 /// How long reconciles may take to act on a batch before it is read again.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 /// A status shows the last event's time to within this.
@@ -94,13 +94,7 @@ struct Link {
 
 impl Link {
     fn new(context: Arc<Context>, receiver: Reference, pod: i32) -> Self {
-        let namespace = receiver.namespace.clone().unwrap_or_default();
-        let base = context
-            .settings
-            .receiver_address
-            .replace("{pod}", &workload::pod_name(&receiver.name, pod))
-            .replace("{service}", &workload::headless_name(&receiver.name))
-            .replace("{namespace}", &namespace);
+        let base = pod::base(&context.settings.receiver_address, &receiver, pod);
         Self {
             context,
             receiver,
@@ -131,11 +125,11 @@ impl Link {
             .get(&self.receiver)
             .ok_or("its keyring is not made yet")?;
         let (_, key) = keyring.active().ok_or("its keyring is empty")?;
-        let token = key.internal_token();
-        let state: PodState = self.get(&token, "/v1/state").await?;
+        let pod = Pod::new(&self.context.http_inside, self.base.clone(), key.internal_token());
+        let state: PodState = pod.get("/v1/state", POLL_LIMIT).await?;
         self.remember(Ok(state));
         let events = format!("/v1/consumers/{CONTROLLER_CONSUMER}/events?kind=lifecycle&limit=100&wait={POLL_SECONDS}");
-        let batch: Batch = self.get(&token, &events).await?;
+        let batch: Batch = pod.get(&events, POLL_LIMIT).await?;
         self.hand_over(batch.events);
         if tokio::time::timeout(SETTLE_LIMIT, self.context.inbox.settled(&self.base))
             .await
@@ -144,16 +138,13 @@ impl Link {
             self.context.inbox.forget(&self.base);
             return Err("lifecycle events were not acted on in time; they are read again".to_owned());
         }
-        self.acknowledge(&token, &batch.log_id, batch.next).await
+        self.acknowledge(&pod, &batch.log_id, batch.next).await
     }
 
     /// Puts the events where the reconciles find them. Events of objects that are gone are dropped.
     fn hand_over(&self, events: Vec<Event>) {
         for event in events {
-            let subscriptions = self.context.stores.subscriptions.state();
-            let known = subscriptions
-                .iter()
-                .find(|object| object.uid().as_deref() == Some(&event.uid));
+            let known = self.context.stores.index.get(&event.uid);
             let (Some(object), Some(lifecycle)) = (known, LifecycleEvent::from_graph(&event.item.lifecycle_event))
             else {
                 tracing::info!(
@@ -178,7 +169,7 @@ impl Link {
                 received: event.received_time,
             };
             self.context.inbox.put(&event.uid, origin, lifecycle);
-            self.context.queues.subscriptions.push(ObjectRef::from_obj(&**object));
+            self.context.queues.subscriptions.push(ObjectRef::from_obj(&*object));
         }
     }
 
@@ -197,70 +188,30 @@ impl Link {
             self.context.queues.receivers.push(to_object(&self.receiver));
         }
         let Ok(state) = state else { return };
-        let received: HashMap<_, _> = state
-            .subscriptions
-            .iter()
-            .map(|item| (item.uid.as_str(), item.last_received))
-            .collect();
-        self.context.wake_subscriptions(|subscription| {
-            let uid = subscription.meta().uid.as_deref().unwrap_or_default();
+        for (uid, at) in state.subscriptions.iter() {
+            let Some(subscription) = self.context.stores.index.get(uid) else {
+                continue;
+            };
             let shown = subscription
                 .status
                 .as_ref()
                 .and_then(|status| status.last_event_time.as_ref());
             // A status is kept in Graph's time.
-            received.get(uid).is_some_and(|at| {
-                let at = shifted(*at, self.context.skew(&subscription.tenant()));
-                shown.is_none_or(|shown| at >= shown.0 + EVENT_TIME_GRAIN)
-            })
-        });
-    }
-
-    async fn get<T: DeserializeOwned>(&self, token: &str, path: &str) -> Result<T, String> {
-        let request = self
-            .context
-            .http_inside
-            .get(format!("{}{path}", self.base))
-            .bearer_auth(token);
-        let response = request
-            .timeout(Duration::from_secs(POLL_SECONDS + 10))
-            .send()
-            .await
-            .map_err(describe)?;
-        response
-            .error_for_status()
-            .map_err(describe)?
-            .json()
-            .await
-            .map_err(describe)
+            let at = shifted(*at, self.context.skew(&subscription.tenant()));
+            if shown.is_none_or(|shown| at >= shown.0 + EVENT_TIME_GRAIN) {
+                self.context
+                    .queues
+                    .subscriptions
+                    .push(ObjectRef::from_obj(&*subscription));
+            }
+        }
     }
 
     /// The pod refuses if its volume was replaced meanwhile: its numbers then speak of other events.
-    async fn acknowledge(&self, token: &str, log_id: &str, cursor: u64) -> Result<(), String> {
-        let address = format!("{}/v1/consumers/{CONTROLLER_CONSUMER}/ack", self.base);
-        let request = self
-            .context
-            .http_inside
-            .post(address)
-            .bearer_auth(token)
-            .json(&json!({ "cursor": cursor, "logId": log_id }));
-        let response = request
-            .timeout(Duration::from_secs(10))
-            .send()
-            .await
-            .map_err(describe)?;
-        response.error_for_status().map_err(describe).map(drop)
-    }
-}
-
-/// The same words for the same trouble, without addresses.
-#[allow(clippy::needless_pass_by_value)] // fits map_err
-fn describe(error: reqwest::Error) -> String {
-    match error.status() {
-        Some(status) => format!("the pod answers with status {}", status.as_u16()),
-        None if error.is_timeout() => "the pod does not answer in time".to_owned(),
-        None if error.is_connect() => "the pod cannot be reached".to_owned(),
-        None => "the pod's answer cannot be read".to_owned(),
+    async fn acknowledge(&self, pod: &Pod, log_id: &str, cursor: u64) -> Result<(), String> {
+        let address = format!("/v1/consumers/{CONTROLLER_CONSUMER}/ack");
+        let body = json!({ "cursor": cursor, "logId": log_id });
+        pod.post(&address, &body, ACKNOWLEDGE_LIMIT).await.map(drop)
     }
 }
 

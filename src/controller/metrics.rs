@@ -1,19 +1,13 @@
-//! Metrics of the controller: of its work, and of the objects, read from the stores when scraped so that none outlives its object.
+//! Metrics of the controller's work; [`objects`] has those of the objects.
 
 use std::time::Instant;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt;
-use kube::runtime::reflector::Store;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::apply::Object;
-use super::context::Stores;
-use super::observed::Observed;
-use super::receiver::workload;
-use crate::api::condition::{ConditionType, Reason};
+use super::backfill::Trouble;
+use crate::policy::backfill::Found;
+
+pub mod objects;
 
 /// Counts and times reconciles.
 #[derive(Clone)]
@@ -100,13 +94,18 @@ pub struct Metrics {
     pub failures: IntCounterVec,
     /// Lifecycle events by event.
     pub lifecycle: IntCounterVec,
+    backfills: IntCounterVec,
+    backfilled: IntCounterVec,
+    lost: IntCounter,
+    /// Kubernetes events that were not written because too many waited.
+    pub events_left_out: IntCounter,
     /// Comparisons of a store with the API server, by kind and result.
     pub watch_checks: IntCounterVec,
 }
 
 impl Metrics {
-    /// Registers the metrics, those of the objects in `stores` among them.
-    pub fn new(registry: &Registry, stores: &Stores, observed: &Observed) -> prometheus::Result<Self> {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             reconciles: Reconciles::new(registry)?,
             leader: IntGauge::new(
@@ -127,6 +126,28 @@ impl Metrics {
                 ),
                 &["event"],
             )?,
+            backfills: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_backfills_total",
+                    "Times Graph was asked what changed, to fill gaps or as a sweep, by result (ok, or what failed).",
+                ),
+                &["work", "result"],
+            )?,
+            backfilled: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_backfilled_events_total",
+                    "Events fetched from Graph and handed to receivers because they had not arrived.",
+                ),
+                &["work"],
+            )?,
+            lost: IntCounter::new(
+                "teamsgraph_silently_lost_events_total",
+                "Events that sweeps found though no notification of them had arrived and no gap was known.",
+            )?,
+            events_left_out: IntCounter::new(
+                "teamsgraph_events_left_out_total",
+                "Kubernetes events that were not written because too many were waiting.",
+            )?,
             watch_checks: IntCounterVec::new(
                 Opts::new(
                     "teamsgraph_watch_checks_total",
@@ -146,177 +167,27 @@ impl Metrics {
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.lifecycle.clone()))?;
+        registry.register(Box::new(metrics.backfills.clone()))?;
+        registry.register(Box::new(metrics.backfilled.clone()))?;
+        registry.register(Box::new(metrics.lost.clone()))?;
         registry.register(Box::new(metrics.watch_checks.clone()))?;
         registry.register(Box::new(build))?;
-        registry.register(Box::new(Objects {
-            stores: stores.clone(),
-            observed: observed.clone(),
-        }))?;
+        registry.register(Box::new(metrics.events_left_out.clone()))?;
         Ok(metrics)
     }
 }
 
-/// Reads the objects at scrape. What is unknown is absent, never 0.
-struct Objects {
-    stores: Stores,
-    observed: Observed,
-}
-
-const OBJECT: [&str; 2] = ["namespace", "name"];
-
-fn gauge(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-    GaugeVec::new(Opts::new(name, help), labels)
-}
-
-impl Objects {
-    fn gather(&self) -> prometheus::Result<Vec<MetricFamily>> {
-        let mut families = self.subscriptions()?;
-        families.extend([self.credentials()?, self.pods()?, self.conditions()?]);
-        Ok(families.iter().flat_map(Collector::collect).collect())
-    }
-
-    fn subscriptions(&self) -> prometheus::Result<Vec<GaugeVec>> {
-        let expiration = gauge(
-            "teamsgraph_subscription_expiration_timestamp_seconds",
-            "When the remote subscription expires.",
-            &OBJECT,
-        )?;
-        let renewal = gauge(
-            "teamsgraph_subscription_renewal_timestamp_seconds",
-            "When the remote subscription is to be renewed.",
-            &OBJECT,
-        )?;
-        let renewed = gauge(
-            "teamsgraph_subscription_last_renewal_timestamp_seconds",
-            "When Graph last accepted a create or renewal.",
-            &OBJECT,
-        )?;
-        let event = gauge(
-            "teamsgraph_subscription_last_event_timestamp_seconds",
-            "When a notification last arrived, to within ten minutes.",
-            &OBJECT,
-        )?;
-        let gaps = gauge(
-            "teamsgraph_subscription_gaps",
-            "Recorded windows in which notifications may be missing.",
-            &OBJECT,
-        )?;
-        let failing = gauge(
-            "teamsgraph_subscription_failures_in_a_row",
-            "Failed attempts since the last success.",
-            &OBJECT,
-        )?;
-        for subscription in self.stores.subscriptions.state() {
-            let Some(status) = &subscription.status else { continue };
-            let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
-            let labels = [namespace.as_str(), name.as_str()];
-            for (family, time) in [
-                (&expiration, &status.expiration_time),
-                (&renewal, &status.renewal_time),
-                (&renewed, &status.last_renewal_time),
-                (&event, &status.last_event_time),
-            ] {
-                set_time(family, &labels, time.as_ref());
-            }
-            gaps.with_label_values(&labels)
-                .set(f64::from(u32::try_from(status.gaps.len()).unwrap_or(u32::MAX)));
-            failing
-                .with_label_values(&labels)
-                .set(status.failure.as_ref().map_or(0.0, |failure| f64::from(failure.count)));
-        }
-        Ok(vec![expiration, renewal, renewed, event, gaps, failing])
-    }
-
-    fn credentials(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_tenant_credential_expiration_timestamp_seconds",
-            "When the tenant's certificate credential expires.",
-            &OBJECT,
-        )?;
-        for tenant in self.stores.tenants.state() {
-            let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
-            let status = tenant.status.as_ref();
-            let expiration = status.and_then(|status| status.credential_expiration_time.as_ref());
-            set_time(&family, &[&namespace, &name], expiration);
-        }
-        Ok(family)
-    }
-
-    fn pods(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_receiver_pod_reachable",
-            "Whether the leader can ask a receiver pod: 1, or 0 when lifecycle events are not read.",
-            &["namespace", "name", "pod"],
-        )?;
-        for (receiver, pod, reachable) in self.observed.reachable() {
-            let namespace = receiver.namespace.as_deref().unwrap_or_default();
-            let labels = [namespace, &receiver.name, &workload::pod_name(&receiver.name, pod)];
-            family.with_label_values(&labels).set(f64::from(u8::from(reachable)));
-        }
-        Ok(family)
-    }
-
-    fn conditions(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_condition",
-            "Conditions: 1 when True, 0 when False, absent when Unknown; with the reason.",
-            &["kind", "namespace", "name", "type", "reason"],
-        )?;
-        set_conditions(&family, &self.stores.tenants, |tenant| {
-            tenant.status.as_ref().map(|status| status.conditions.as_slice())
-        });
-        set_conditions(&family, &self.stores.receivers, |receiver| {
-            receiver.status.as_ref().map(|status| status.conditions.as_slice())
-        });
-        set_conditions(&family, &self.stores.subscriptions, |subscription| {
-            subscription.status.as_ref().map(|status| status.conditions.as_slice())
-        });
-        for subscription in self.stores.subscriptions.state() {
-            // One that was never looked at is not subscribed either.
-            let status = subscription.status.as_ref();
-            if status.is_none_or(|status| status.conditions.is_empty()) {
-                let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
-                let (type_, reason) = (ConditionType::Subscribed.to_string(), Reason::Progressing.to_string());
-                let labels = ["GraphSubscription", &namespace, &name, &type_, &reason];
-                family.with_label_values(&labels).set(0.0);
-            }
-        }
-        Ok(family)
-    }
-}
-
-#[allow(clippy::cast_precision_loss)] // seconds since 1970 fit a double for millions of years
-fn set_time(family: &GaugeVec, labels: &[&str], time: Option<&Time>) {
-    if let Some(time) = time {
-        family.with_label_values(labels).set(time.0.as_second() as f64);
-    }
-}
-
-fn set_conditions<K: Object>(family: &GaugeVec, store: &Store<K>, conditions: impl Fn(&K) -> Option<&[Condition]>) {
-    for object in store.state() {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        for condition in conditions(&object).into_iter().flatten() {
-            let value = match condition.status.as_str() {
-                "True" => 1.0,
-                "False" => 0.0,
-                _ => continue,
-            };
-            let labels = [&*K::kind(&()), &namespace, &name, &condition.type_, &condition.reason];
-            family.with_label_values(&labels).set(value);
-        }
-    }
-}
-
-impl Collector for Objects {
-    /// None: what there is differs from scrape to scrape.
-    fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        self.gather().unwrap_or_else(|error| {
-            tracing::error!("metrics of the objects cannot be gathered: {error}");
-            Vec::new()
-        })
+impl Metrics {
+    /// Counts a question to Graph about what changed.
+    pub fn backfilled(&self, work: &str, result: &Result<Found, Trouble>) {
+        let label = result
+            .as_ref()
+            .map_or_else(|trouble| trouble.reason.to_string(), |_| "ok".to_owned());
+        self.backfills.with_label_values(&[work, &label]).inc();
+        let Ok(found) = result else { return };
+        let lost = found.lost.map_or(0, |(_, events)| events);
+        let count = |events: i64| u64::try_from(events).unwrap_or(0);
+        self.backfilled.with_label_values(&[work]).inc_by(count(found.handed));
+        self.lost.inc_by(count(lost));
     }
 }

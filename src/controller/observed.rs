@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::api::reference::ObjectRef;
 
@@ -12,9 +12,9 @@ use crate::api::reference::ObjectRef;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodState {
-    /// Subscriptions that events came for.
-    #[serde(default)]
-    pub subscriptions: Vec<SubscriptionState>,
+    /// When events last came for subscriptions, by the UID of the object.
+    #[serde(default, deserialize_with = "by_uid")]
+    pub subscriptions: Arc<HashMap<String, Timestamp>>,
     /// Sinks.
     #[serde(default)]
     pub sinks: Vec<SinkState>,
@@ -24,12 +24,45 @@ pub struct PodState {
     /// How its log fares.
     #[serde(default)]
     pub storage: StorageState,
+    /// How fast it answered Graph in the last ten minutes.
+    #[serde(default)]
+    pub webhook: Answers,
+    /// Since when its log takes nothing, by this cluster's clock.
+    #[serde(skip)]
+    pub refuses_since: Option<Timestamp>,
+}
+
+/// Answers to Graph in the last ten minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Answers {
+    /// All of them.
+    #[serde(default)]
+    pub answers: u64,
+    /// Those that took more than 10 s.
+    #[serde(default)]
+    pub late: u64,
+}
+
+impl Answers {
+    /// Over 15 % late answers, Graph drops notifications for ten minutes.
+    /// <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>
+    fn drops(self) -> bool {
+        self.late * 100 > self.answers * 15
+    }
 }
 
 impl PodState {
     /// Whether it says the same about itself as `other`; the subscriptions' events aside.
     pub fn alike(&self, other: &Self) -> bool {
-        (&self.sinks, &self.key_ids, &self.storage) == (&other.sinks, &other.key_ids, &other.storage)
+        let said = |state: &Self| {
+            (
+                state.sinks.clone(),
+                state.key_ids.clone(),
+                state.storage.clone(),
+                state.webhook.drops(),
+            )
+        };
+        said(self) == said(other)
     }
 }
 
@@ -56,14 +89,18 @@ pub enum Storage {
     Failing,
 }
 
-/// When events last came for a subscription.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// When an event last came for a subscription.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SubscriptionState {
-    /// UID of the object.
-    pub uid: String,
-    /// When the last one was taken.
-    pub last_received: Timestamp,
+struct SubscriptionState {
+    uid: String,
+    last_received: Timestamp,
+}
+
+fn by_uid<'de, D: Deserializer<'de>>(states: D) -> Result<Arc<HashMap<String, Timestamp>>, D::Error> {
+    let states = Vec::<SubscriptionState>::deserialize(states)?;
+    let times = states.into_iter().map(|state| (state.uid, state.last_received));
+    Ok(Arc::new(times.collect()))
 }
 
 /// How a sink fares.
@@ -96,12 +133,16 @@ impl Observed {
         &self,
         receiver: &ObjectRef,
         pod: i32,
-        state: Result<PodState, String>,
+        mut state: Result<PodState, String>,
     ) -> Option<Result<PodState, String>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((receiver.clone(), pod), state)
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (receiver.clone(), pod);
+        if let Ok(state) = &mut state {
+            let before = states.get(&key).and_then(|old| old.as_ref().ok()?.refuses_since);
+            let refuses = state.storage.state != Storage::Ok;
+            state.refuses_since = refuses.then(|| before.unwrap_or_else(Timestamp::now));
+        }
+        states.insert(key, state)
     }
 
     /// Forgets a pod.
@@ -122,6 +163,28 @@ impl Observed {
             .collect()
     }
 
+    /// Since when every pod of a receiver refuses what comes, because its log takes nothing.
+    pub fn refuses_since(&self, receiver: &ObjectRef) -> Option<Timestamp> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
+        let since = of_receiver.map(|(_, state)| state.as_ref().ok()?.refuses_since);
+        // One pod that takes them is enough.
+        let all: Option<Vec<Timestamp>> = since.collect();
+        all?.into_iter().max()
+    }
+
+    /// Whether the pods of a receiver answer so slowly that Graph drops notifications: it judges the address as a whole.
+    pub fn drops(&self, receiver: &ObjectRef) -> bool {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
+        let pods = of_receiver.filter_map(|(_, state)| state.as_ref().ok());
+        let all = pods.fold(Answers::default(), |all, pod| Answers {
+            answers: all.answers + pod.webhook.answers,
+            late: all.late + pod.webhook.late,
+        });
+        all.drops()
+    }
+
     /// Whether each pod could be asked.
     pub fn reachable(&self) -> Vec<(ObjectRef, i32, bool)> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,12 +198,8 @@ impl Observed {
     pub fn last_event(&self, receiver: &ObjectRef, uid: &str) -> Option<Timestamp> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
-        let subscriptions = of_receiver
-            .filter_map(|(_, state)| state.as_ref().ok())
-            .flat_map(|state| &state.subscriptions);
-        subscriptions
-            .filter(|subscription| subscription.uid == uid)
-            .map(|subscription| subscription.last_received)
+        of_receiver
+            .filter_map(|(_, state)| state.as_ref().ok()?.subscriptions.get(uid).copied())
             .max()
     }
 }

@@ -8,17 +8,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, ResourceExt};
 
 use super::apply;
 use super::context::{Context, asked, reference_to};
+use super::index::Group;
 use super::observed::PodState;
-use super::reconcile::{Error, guard};
+use super::reconcile::{Action, Error, guard};
+use super::subscription::gaps;
+use super::subscription::observe::delivery;
 use crate::api::IN_USE_FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
@@ -188,7 +190,8 @@ impl Handshakes {
             .insert(reference, (Instant::now(), url));
     }
 
-    fn forget(&self, reference: &ObjectRef) {
+    /// Forgets a receiver that is gone.
+    pub fn forget(&self, reference: &ObjectRef) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
     }
 }
@@ -210,6 +213,7 @@ async fn report(
     if old.ready_replicas != next.ready_replicas || old.key_id != next.key_id || reachable(&old) != reachable(&next) {
         wake_users(context, reference);
     }
+    wake_about_gaps(context, reference);
     warn(context, object, &old, &next);
     let trouble = findings.refusal.is_some() || findings.handshake.as_ref().is_some_and(Result::is_err);
     let period = if trouble {
@@ -248,10 +252,9 @@ async fn let_go(context: &Context, object: &NotificationReceiver, reference: &Ob
 }
 
 fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
-    let subscriptions = context.stores.subscriptions.state();
+    let subscriptions = context.stores.index.of(&Group::Receiver(reference.clone()));
     let mut users: Vec<_> = subscriptions
         .iter()
-        .filter(|subscription| subscription.receiver().as_ref() == Some(reference))
         .map(|subscription| reference_to(&**subscription).to_string())
         .collect();
     users.sort();
@@ -259,7 +262,19 @@ fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
 }
 
 fn wake_users(context: &Context, reference: &ObjectRef) {
-    context.wake_subscriptions(|subscription| subscription.receiver().as_ref() == Some(reference));
+    context.wake(&Group::Receiver(reference.clone()), |_| true);
+}
+
+/// Subscriptions whose record of gaps does not fit how the receiver fares.
+fn wake_about_gaps(context: &Context, reference: &ObjectRef) {
+    let delivery = delivery(context, reference, SignedDuration::ZERO);
+    let Some(gap) = gaps::leaves_gap(&delivery, Timestamp::now()) else {
+        return;
+    };
+    context.wake(&Group::Receiver(reference.clone()), |subscription| {
+        let status = subscription.status.as_ref();
+        status.is_some_and(|status| status.subscription_id.is_some() && gaps::has_open_of_receiver(status) != gap)
+    });
 }
 
 /// A Secret that the pods mount and that is not there would keep them from starting without a word.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
 
 use super::apply::Object;
 use super::metrics::Reconciles;
@@ -41,6 +40,27 @@ impl Error {
             Self::TimedOut => "timeout",
             Self::Panicked(_) => "panic",
         }
+    }
+}
+
+/// When to look at an object again though nothing asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// After this time; only when it changes, if there is none.
+    pub again_after: Option<Duration>,
+}
+
+impl Action {
+    /// After this time.
+    pub const fn requeue(after: Duration) -> Self {
+        Self {
+            again_after: Some(after),
+        }
+    }
+
+    /// Only when something changes.
+    pub const fn await_change() -> Self {
+        Self { again_after: None }
     }
 }
 

@@ -14,12 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 
 use self::observe::View;
 
 use super::context::Context;
-use super::reconcile::{Error, guard};
+use super::reconcile::{Action, Error, guard};
 use crate::api::condition::Reason;
 use crate::api::subscription::GraphSubscription;
 use crate::policy::subscription::{Plan, plan};
@@ -61,8 +60,8 @@ async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action
     }
     let outcome = if plan_now == Plan::LookUp {
         match look_up::look_up(&view).await {
-            Ok(remote) => {
-                view.remote = remote;
+            Ok(found) => {
+                (view.remote, view.full) = found;
                 plan_now = plan(&view.situation());
                 act::act(context, &mut view, &plan_now).await?
             }

@@ -8,20 +8,19 @@ mod tests;
 
 pub use refusals::Refusals;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 
 use self::credential::Loaded;
 use self::refusals::Tried;
 use super::apply;
 use super::context::{Context, asked, find, reference_to};
-use super::reconcile::{Error, guard};
+use super::index::Group;
+use super::reconcile::{Action, Error, guard};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::{GraphTenant, GraphTenantStatus};
@@ -187,12 +186,9 @@ fn is_passing(failure: &Failure) -> bool {
 
 /// Forgets the clients of tenants that are gone, unless something made with them still has to be let go.
 pub fn forget_gone(context: &Context) {
-    let subscriptions = context.stores.subscriptions.state();
-    let named: HashSet<ObjectRef> = subscriptions.iter().map(|subscription| subscription.tenant()).collect();
     let exists = |reference: &ObjectRef| find(&context.stores.tenants, reference).is_some();
-    context
-        .apps
-        .retain(|reference| exists(reference) || named.contains(reference));
+    let named = |reference: &ObjectRef| context.stores.index.has_others(&Group::Tenant(reference.clone()), None);
+    context.apps.retain(|reference| exists(reference) || named(reference));
     context.refusals.retain(exists);
 }
 
@@ -218,10 +214,10 @@ async fn users(context: &Context, object: &GraphTenant, reference: &ObjectRef) -
     }
     let namespace = reference.namespace.as_deref().unwrap_or_default();
     let namespace_goes = context.namespace_goes(namespace).await?;
-    let subscriptions = context.stores.subscriptions.state();
+    let subscriptions = context.stores.index.of(&Group::Tenant(reference.clone()));
     let mut users: Vec<_> = subscriptions
         .iter()
-        .filter(|subscription| subscription.tenant() == *reference && apply::has_finalizer(&***subscription, FINALIZER))
+        .filter(|subscription| apply::has_finalizer(&***subscription, FINALIZER))
         .filter(|subscription| !namespace_goes || subscription.metadata.deletion_timestamp.is_some())
         .map(|subscription| reference_to(&**subscription).to_string())
         .collect();
@@ -236,15 +232,18 @@ fn lacks_permissions(object: &GraphTenant) -> bool {
 }
 
 fn watched(context: &Context, reference: &ObjectRef) -> Vec<&'static Rule> {
-    let subscriptions = context.stores.subscriptions.state();
-    let used = subscriptions
-        .iter()
-        .filter(|subscription| subscription.tenant() == *reference);
-    used.map(|subscription| rule_for(&subscription.spec.resource)).collect()
+    let mut rules: Vec<&'static Rule> = Vec::new();
+    for subscription in context.stores.index.of(&Group::Tenant(reference.clone())) {
+        let rule = rule_for(&subscription.spec.resource);
+        if !rules.iter().any(|known| std::ptr::eq(*known, rule)) {
+            rules.push(rule);
+        }
+    }
+    rules
 }
 
 fn wake_users(context: &Context, reference: &ObjectRef) {
-    context.wake_subscriptions(|subscription| subscription.tenant() == *reference);
+    context.wake(&Group::Tenant(reference.clone()), |_| true);
 }
 
 /// Warns of what newly went wrong.

@@ -15,6 +15,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 
 use super::context::{Context, Keyrings, Queues, Settings, Stores};
+use super::index::Index;
 use super::metrics::Metrics;
 use crate::api::receiver::NotificationReceiver;
 use crate::api::subscription::GraphSubscription;
@@ -79,6 +80,7 @@ pub fn refusal(code: u16, reason: &str) -> (u16, Value) {
 pub struct Writers {
     pub tenants: Writer<GraphTenant>,
     pub subscriptions: Writer<GraphSubscription>,
+    pub index: Index,
 }
 
 impl Writers {
@@ -89,6 +91,7 @@ impl Writers {
     pub fn subscription(&mut self, subscription: &GraphSubscription) {
         self.subscriptions
             .apply_watcher_event(&Event::Apply(subscription.clone()));
+        self.index.put(Arc::new(subscription.clone()));
     }
 }
 
@@ -101,31 +104,36 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         tenants,
         receivers,
         subscriptions,
+        index: Index::default(),
     };
     let writers = Writers {
+        index: stores.index.clone(),
         tenants: tenant_writer,
         subscriptions: subscription_writer,
     };
     let observed = super::observed::Observed::default();
+    let apps = Arc::<super::apps::Apps>::default();
     let reporter = Reporter {
         controller: "test".to_owned(),
         instance: None,
     };
+    let metrics = Metrics::new(&registry).unwrap();
     let context = Context {
         http: crate::graph::http_client().unwrap(),
         http_inside: crate::graph::http_client_inside().unwrap(),
-        events: super::events::Events::start(Recorder::new(client.clone(), reporter)),
+        events: super::events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
-        metrics: Metrics::new(&registry, &stores, &observed).unwrap(),
-        stores,
-        queues: Queues::default(),
-        apps: super::apps::Apps::default(),
+        metrics,
+        queues: Queues::new(&stores, apps.clone()),
+        apps,
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         inbox: super::inbox::Inbox::default(),
+        backfills: super::backfill::Backfills::default(),
         observed,
         attempts: super::reconcile::Attempts::default(),
-        written: super::written::Written::default(),
+        written: super::written::Written::new(stores.subscriptions.clone()),
+        stores,
         refusals: super::tenant::Refusals::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: settings(receiver_address),
@@ -143,6 +151,7 @@ pub fn settings(receiver_address: &str) -> Settings {
         logging: Vec::new(),
         receiver_address: receiver_address.to_owned(),
         interval: Duration::from_secs(300),
+        sweep_grace: Duration::ZERO,
         identity_namespaces: vec!["operator".to_owned()],
     }
 }

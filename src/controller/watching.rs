@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 
 use super::apply::Object;
-use super::context::{Queues, Stores, reference_to, to_object};
+use super::context::{Context, Stores, find, reference_to, to_object};
+use super::index::{Group, Index};
 use super::queue::Queue;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::NotificationReceiver;
@@ -19,59 +25,75 @@ use crate::api::tenant::GraphTenant;
 /// Below the 240 s after which some load balancers drop an idle connection without a word. A watch that says nothing for
 /// longer, not even a bookmark, is begun anew.
 const WATCH_TIMEOUT_SECONDS: u32 = 200;
+/// What comes together is looked at together: a tenant is not signed in with anew for each of a thousand subscriptions.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// Kinds that were not listed yet. (A store's own `wait_until_ready` wakes only who asked last.)
 pub type Unlisted = tokio::sync::watch::Receiver<BTreeSet<&'static str>>;
 
-/// Starts the three watches. The future ends only if a watch ends, which is a reason to end the process.
-pub fn start(
-    client: &Client,
-    namespace: Option<&str>,
-    queues: &Queues,
-) -> (Stores, Unlisted, impl Future<Output = String> + use<>) {
-    let (tenants, tenant_writer) = store::<GraphTenant>();
-    let (receivers, receiver_writer) = store::<NotificationReceiver>();
-    let (subscriptions, subscription_writer) = store::<GraphSubscription>();
+/// The ends of the stores that the watches fill.
+pub struct Writers {
+    tenants: Writer<GraphTenant>,
+    receivers: Writer<NotificationReceiver>,
+    subscriptions: Writer<GraphSubscription>,
+}
+
+/// Empty stores.
+pub fn stores() -> (Stores, Writers) {
+    let ((tenants, tenant_writer), (receivers, receiver_writer)) = (store(), store());
+    let (subscriptions, subscription_writer) = store();
     let stores = Stores {
         tenants,
         receivers,
         subscriptions,
+        index: Index::default(),
     };
+    let writers = Writers {
+        tenants: tenant_writer,
+        receivers: receiver_writer,
+        subscriptions: subscription_writer,
+    };
+    (stores, writers)
+}
+
+/// Starts the three watches. The future ends only if a watch ends, which is a reason to end the process.
+pub fn start(context: &Arc<Context>, writers: Writers) -> (Unlisted, impl Future<Output = String> + use<>) {
     let kinds = ["GraphTenant", "NotificationReceiver", "GraphSubscription"];
     let (listed, unlisted) = tokio::sync::watch::channel(BTreeSet::from(kinds));
-    let changes = Changes {
-        stores: stores.clone(),
-        queues: queues.clone(),
-    };
+    let (client, namespace) = (&context.client, context.settings.namespace.as_deref());
+    let tenants = watch(
+        api(client, namespace),
+        writers.tenants,
+        "GraphTenant",
+        listed.clone(),
+        {
+            let context = context.clone();
+            move |change| tenant(&context, change)
+        },
+    );
+    let receivers = watch(
+        api(client, namespace),
+        writers.receivers,
+        "NotificationReceiver",
+        listed.clone(),
+        {
+            let context = context.clone();
+            move |change| receiver(&context, change)
+        },
+    );
+    let subscriptions = watch(
+        api(client, namespace),
+        writers.subscriptions,
+        "GraphSubscription",
+        listed,
+        {
+            let context = context.clone();
+            move |change| subscriptions_changed(&context, change)
+        },
+    );
     let watches = [
-        tokio::spawn(watch(
-            api(client, namespace),
-            tenant_writer,
-            "GraphTenant",
-            listed.clone(),
-            {
-                let changes = changes.clone();
-                move |tenant| changes.tenant(tenant)
-            },
-        )),
-        tokio::spawn(watch(
-            api(client, namespace),
-            receiver_writer,
-            "NotificationReceiver",
-            listed.clone(),
-            {
-                let changes = changes.clone();
-                move |receiver| changes.receiver(receiver)
-            },
-        )),
-        tokio::spawn(watch(
-            api(client, namespace),
-            subscription_writer,
-            "GraphSubscription",
-            listed,
-            move |subscription| {
-                changes.subscription(subscription);
-            },
-        )),
+        tokio::spawn(tenants),
+        tokio::spawn(receivers),
+        tokio::spawn(subscriptions),
     ];
     let ended = async {
         let (result, ..) = futures::future::select_all(watches).await;
@@ -80,7 +102,29 @@ pub fn start(
             |kind| format!("the watch on {kind} ended"),
         )
     };
-    (stores, unlisted, ended)
+    (unlisted, ended)
+}
+
+/// What is built for receivers: its changes wake them. For the leader alone; ends with the watch.
+pub async fn workloads(context: Arc<Context>) {
+    let config = watcher::Config::default()
+        .labels("app.kubernetes.io/name=teams-graph-receiver")
+        .timeout(WATCH_TIMEOUT_SECONDS);
+    let api = api::<PartialObjectMeta<StatefulSet>>(&context.client, context.settings.namespace.as_deref());
+    let sets = watcher(api, config)
+        .default_backoff()
+        .touched_objects()
+        .inspect_err(|error| tracing::warn!(kind = "StatefulSet", "watch: {error}"));
+    let mut sets = Box::pin(sets);
+    while let Some(set) = sets.next().await {
+        let Ok(set) = set else { continue };
+        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+        for owner in set.metadata.owner_references.iter().flatten() {
+            if let Some(receiver) = ObjectRef::from_owner_ref(Some(namespace), owner, ()) {
+                context.queues.receivers.push(receiver);
+            }
+        }
+    }
 }
 
 /// The API of a kind, in one namespace or all.
@@ -93,102 +137,179 @@ pub fn api<K: Object>(client: &Client, namespace: Option<&str>) -> Api<K> {
 
 async fn watch<K: Object>(
     api: Api<K>,
-    writer: kube::runtime::reflector::store::Writer<K>,
+    writer: Writer<K>,
     kind: &'static str,
     listed: tokio::sync::watch::Sender<BTreeSet<&'static str>>,
-    changed: impl Fn(&K) + Send + 'static,
+    changed: impl Fn(Change<K>) + Send + 'static,
 ) -> &'static str {
     let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
     let store = writer.as_reader();
     let events = watcher(api, config)
         .default_backoff()
+        .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .inspect_err(|error| tracing::warn!(kind, "watch: {error}"));
     let mut events = Box::pin(events);
     while let Some(event) = events.next().await {
         let event = event.ok();
-        if let Some(watcher::Event::InitDone) = event {
+        let complete = matches!(event, Some(watcher::Event::InitDone));
+        if let Some(change) = event.and_then(|event| Change::told_by(event, &store)) {
+            changed(change);
+        }
+        if complete {
             listed.send_if_modified(|unlisted| unlisted.remove(kind));
         }
-        tell(event, &store, &changed);
     }
     kind
 }
 
-/// Says what changed. The objects of a new list reach the store together, at its end: told of before, a reconcile would read
-/// the old ones, and not be called again.
-fn tell<K: Object>(event: Option<watcher::Event<K>>, store: &Store<K>, changed: &impl Fn(&K)) {
-    match event {
-        Some(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => changed(&object),
-        Some(watcher::Event::InitDone) => store.state().iter().for_each(|object| changed(object)),
-        Some(watcher::Event::Init | watcher::Event::InitApply(_)) | None => {}
+/// What a watch tells, with the store's own objects.
+enum Change<K> {
+    /// This is how one is now.
+    Now(Arc<K>),
+    /// This one is gone.
+    Gone(K),
+    /// These are all there are.
+    All(Vec<Arc<K>>),
+}
+
+impl<K: Object> Change<K> {
+    /// The objects of a new list reach the store together, at its end: told of before, a reconcile would read the old ones, and
+    /// not be called again.
+    fn told_by(event: watcher::Event<K>, store: &Store<K>) -> Option<Self> {
+        match event {
+            watcher::Event::Apply(object) => store.get(&ObjectRef::from_obj(&object)).map(Self::Now),
+            watcher::Event::Delete(object) => Some(Self::Gone(object)),
+            watcher::Event::InitDone => Some(Self::All(store.state())),
+            watcher::Event::Init | watcher::Event::InitApply(_) => None,
+        }
     }
 }
 
-/// Which objects a change concerns.
-#[derive(Clone)]
-struct Changes {
-    stores: Stores,
-    queues: Queues,
+fn tenant(context: &Context, change: Change<GraphTenant>) {
+    let now = |tenant: &GraphTenant| {
+        context.queues.tenants.push(ObjectRef::from_obj(tenant));
+        context.wake(&Group::Tenant(reference_to(tenant)), waits);
+    };
+    match change {
+        Change::Now(tenant) => now(&tenant),
+        Change::All(tenants) => tenants.iter().for_each(|tenant| now(tenant)),
+        Change::Gone(tenant) => {
+            context.queues.tenants.forget(ObjectRef::from_obj(&tenant));
+            context.wake(&Group::Tenant(reference_to(&tenant)), waits);
+            context
+                .attempts
+                .succeeded(tenant.metadata.uid.as_deref().unwrap_or_default());
+        }
+    }
+    super::tenant::forget_gone(context);
 }
 
-impl Changes {
-    fn tenant(&self, tenant: &GraphTenant) {
-        push(&self.stores.tenants, &self.queues.tenants, tenant);
-        let reference = reference_to(tenant);
-        self.wake(&self.stores.subscriptions, |subscription| {
-            subscription.tenant() == reference && waits(subscription)
+fn receiver(context: &Context, change: Change<NotificationReceiver>) {
+    let now = |receiver: &NotificationReceiver| {
+        context.queues.receivers.push(ObjectRef::from_obj(receiver));
+        let seen = receiver.status.as_ref().map(|status| status.observed_generation);
+        let settled = seen == receiver.metadata.generation;
+        context.wake(&Group::Receiver(reference_to(receiver)), |subscription| {
+            waits(subscription) || !settled
         });
-    }
-
-    fn receiver(&self, receiver: &NotificationReceiver) {
-        push(&self.stores.receivers, &self.queues.receivers, receiver);
-        let reference = reference_to(receiver);
-        let generation = receiver.metadata.generation;
-        let settled = receiver.status.as_ref().map(|status| status.observed_generation) == generation;
-        self.wake(&self.stores.subscriptions, |subscription| {
-            subscription.receiver().as_ref() == Some(&reference) && (waits(subscription) || !settled)
-        });
-    }
-
-    fn subscription(&self, subscription: &GraphSubscription) {
-        push(&self.stores.subscriptions, &self.queues.subscriptions, subscription);
-        // Its twins may have waited for it, and what it refers to may count its users.
-        self.wake(&self.stores.subscriptions, |other| {
-            other.spec.resource == subscription.spec.resource && reason(other) == Some(Reason::DuplicateSubscription)
-        });
-        if let Some(receiver) = subscription.receiver() {
-            push_deleted(&self.stores.receivers, &self.queues.receivers, &to_object(&receiver));
-        }
-        push_deleted(
-            &self.stores.tenants,
-            &self.queues.tenants,
-            &to_object(&subscription.tenant()),
-        );
-        let new = subscription
-            .status
-            .as_ref()
-            .is_none_or(|status| status.observed_generation != subscription.metadata.generation.unwrap_or(0));
-        if new {
-            self.queues.tenants.push(to_object(&subscription.tenant()));
+    };
+    match change {
+        Change::Now(receiver) => now(&receiver),
+        Change::All(receivers) => receivers.iter().for_each(|receiver| now(receiver)),
+        Change::Gone(receiver) => {
+            let reference = reference_to(&receiver);
+            context.queues.receivers.forget(ObjectRef::from_obj(&receiver));
+            context.wake(&Group::Receiver(reference.clone()), |_| true);
+            context
+                .attempts
+                .succeeded(receiver.metadata.uid.as_deref().unwrap_or_default());
+            context.keyrings.forget(&reference);
+            context.handshakes.forget(&reference);
         }
     }
+}
 
-    fn wake(&self, store: &Store<GraphSubscription>, concerns: impl Fn(&GraphSubscription) -> bool) {
-        for subscription in store.state() {
-            if concerns(&subscription) {
-                self.queues.subscriptions.push(ObjectRef::from_obj(&*subscription));
+fn subscriptions_changed(context: &Context, change: Change<GraphSubscription>) {
+    match change {
+        Change::Now(subscription) => {
+            if let Some(before) = context.stores.index.put(subscription.clone()) {
+                wake_twins(context, &before);
+            }
+            subscription_now(context, &subscription);
+        }
+        Change::Gone(subscription) => {
+            context
+                .stores
+                .index
+                .remove(subscription.metadata.uid.as_deref().unwrap_or_default());
+            context.queues.subscriptions.forget(ObjectRef::from_obj(&subscription));
+            subscription_gone(context, &subscription);
+        }
+        Change::All(subscriptions) => {
+            let gone = context.stores.index.replace(subscriptions.clone());
+            for subscription in gone {
+                subscription_gone(context, &subscription);
+            }
+            for subscription in subscriptions {
+                subscription_now(context, &subscription);
             }
         }
     }
 }
 
-/// Not what is gone: on a follower nothing empties the queue.
-fn push<K: Object>(store: &Store<K>, queue: &Queue<K>, object: &K) {
-    let reference = ObjectRef::from_obj(object);
-    if store.get(&reference).is_some() {
-        queue.push(reference);
+fn subscription_now(context: &Context, subscription: &GraphSubscription) {
+    context.written.catch_up(subscription);
+    context.queues.subscriptions.push(ObjectRef::from_obj(subscription));
+    tell_others(context, subscription);
+    let new = subscription
+        .status
+        .as_ref()
+        .is_none_or(|status| status.observed_generation != subscription.metadata.generation.unwrap_or(0));
+    if new {
+        context
+            .queues
+            .tenants
+            .push_after(to_object(&subscription.tenant()), TOGETHER);
     }
+}
+
+/// Nothing is kept of what is gone.
+fn subscription_gone(context: &Context, subscription: &GraphSubscription) {
+    tell_others(context, subscription);
+    let uid = subscription.metadata.uid.as_deref().unwrap_or_default();
+    context.written.forget(uid);
+    context.attempts.succeeded(uid);
+    context.inbox.forget_object(uid);
+    // The client of a tenant that is gone was kept for its subscriptions; with the last of them it may go.
+    let tenant = subscription.tenant();
+    let others = context
+        .stores
+        .index
+        .has_others(&Group::Tenant(tenant.clone()), Some(uid));
+    if !others && find(&context.stores.tenants, &tenant).is_none() {
+        context.apps.forget(&tenant);
+    }
+}
+
+/// Its twins may have waited for it, and what it refers to may count its users.
+fn tell_others(context: &Context, subscription: &GraphSubscription) {
+    wake_twins(context, subscription);
+    if let Some(receiver) = subscription.receiver() {
+        push_deleted(
+            &context.stores.receivers,
+            &context.queues.receivers,
+            &to_object(&receiver),
+        );
+    }
+    let tenant = to_object(&subscription.tenant());
+    push_deleted(&context.stores.tenants, &context.queues.tenants, &tenant);
+}
+
+fn wake_twins(context: &Context, subscription: &GraphSubscription) {
+    context.wake(&Group::watched_by(subscription), |other| {
+        reason(other) == Some(Reason::DuplicateSubscription)
+    });
 }
 
 /// What is to be deleted may have waited for the object that changed.
@@ -211,8 +332,6 @@ fn waits(subscription: &GraphSubscription) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use kube::runtime::watcher::Event;
     use serde_json::json;
 
@@ -227,29 +346,27 @@ mod tests {
             let spec = json!({ "tenantId": "contoso.example", "credentials": { "workloadIdentity": {} } });
             GraphTenant::new(name, serde_json::from_value(spec).unwrap())
         };
-        let told = RefCell::new(Vec::new());
         let events = [
-            Event::Init,
-            Event::InitApply(tenant("a")),
-            Event::InitApply(tenant("b")),
-            Event::InitDone,
-            Event::Apply(tenant("a")),
-            Event::Delete(tenant("b")),
+            (Event::Init, ""),
+            (Event::InitApply(tenant("a")), ""),
+            (Event::InitApply(tenant("b")), ""),
+            (Event::InitDone, "all a b"),
+            (Event::Apply(tenant("a")), "now a"),
+            (Event::Delete(tenant("b")), "gone b"),
         ];
-        let mut counts = Vec::new();
-        for event in events {
+        for (event, expected) in events {
             writer.apply_watcher_event(&event);
-            tell(Some(event), &store, &|tenant: &GraphTenant| {
-                let reference = ObjectRef::from_obj(tenant);
-                told.borrow_mut()
-                    .push((tenant.name_any(), store.get(&reference).is_some()));
-            });
-            counts.push(told.borrow().len());
+            let told = match Change::told_by(event, &store) {
+                Some(Change::Now(tenant)) => format!("now {}", tenant.name_any()),
+                Some(Change::Gone(tenant)) => format!("gone {}", tenant.name_any()),
+                Some(Change::All(tenants)) => {
+                    let mut names: Vec<_> = tenants.iter().map(|tenant| tenant.name_any()).collect();
+                    names.sort();
+                    format!("all {}", names.join(" "))
+                }
+                None => String::new(),
+            };
+            assert_eq!(told, expected);
         }
-        assert_eq!(counts, [0, 0, 0, 2, 3, 4]);
-        let mut told = told.into_inner();
-        told[..2].sort();
-        let expected = [("a", true), ("b", true), ("a", true), ("b", false)];
-        assert_eq!(told, expected.map(|(name, there)| (name.to_owned(), there)));
     }
 }

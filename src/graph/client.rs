@@ -165,6 +165,13 @@ impl Graph {
         self.shared.list.get(max_age, pages).await
     }
 
+    /// The last list that was read, however old, without a request for another.
+    pub async fn last_list(&self) -> Result<Option<Arc<[Subscription]>>, Failure> {
+        // As above.
+        self.tokens.get(Duration::ZERO).await?;
+        Ok(self.shared.list.last())
+    }
+
     async fn pages(&self, deadline: Timestamp) -> Result<Vec<Subscription>, Failure> {
         let mut all = Vec::new();
         let mut unreadable = 0;
@@ -240,11 +247,34 @@ impl Graph {
         }
     }
 
+    /// The tenant, as the app names it: an id or a domain.
+    pub fn tenant_id(&self) -> &str {
+        &self.app.tenant_id
+    }
+
+    /// How many questions about changes are asked in a minute, at least 12.
+    pub fn set_changes_budget(&self, per_minute: u32) {
+        self.shared.limiter.set_changes_budget(per_minute);
+    }
+
+    pub(super) async fn read_changes(&self, url: &Url, deadline: Timestamp) -> Result<Vec<u8>, Failure> {
+        let call = Call::get(Operation::Changes, Lane::Changes, url, deadline);
+        self.call(&call).await.map(|answer| answer.body)
+    }
+
+    /// What all addresses begin with.
+    pub(super) fn version_url(&self) -> Result<Url, Failure> {
+        let base = self.app.graph.trim_end_matches('/');
+        Url::parse(&format!("{base}/v1.0/"))
+            .map_err(|_| Failure::of(Kind::Rejected, "The address of Graph is not a URL."))
+    }
+
     /// The collection, or one subscription in it.
     fn url(&self, id: Option<&str>) -> Result<Url, Failure> {
-        let base = self.app.graph.trim_end_matches('/');
-        let mut url = Url::parse(&format!("{base}/v1.0/subscriptions"))
-            .map_err(|_| Failure::of(Kind::Rejected, "The address of Graph is not a URL."))?;
+        let mut url = self.version_url()?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("subscriptions");
+        }
         if let (Some(id), Ok(mut path)) = (id, url.path_segments_mut()) {
             path.push(id);
         }

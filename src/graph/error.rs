@@ -34,6 +34,8 @@ pub enum Kind {
     EndpointValidation,
     /// A quota on the number of subscriptions is used up. Waiting alone does not help.
     QuotaExceeded,
+    /// What changed since cannot be told any more: the link is too old. Begin anew.
+    ResyncRequired,
     /// Too many requests; also when the limiter's queue is full.
     Throttled,
     /// Server fault, network fault or timeout. After a create or renew it may have happened nevertheless: look before repeating.
@@ -64,6 +66,7 @@ impl Kind {
             Self::ExpiryTooFar { .. } => "expiry_too_far",
             Self::EndpointValidation => "endpoint_validation",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::ResyncRequired => "resync_required",
             Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::Unauthorized => "unauthorized",
@@ -107,7 +110,7 @@ impl Kind {
     /// When to try again after this; `classify` knows the few cases that differ.
     fn usual_class(&self) -> Class {
         match self {
-            Self::Unavailable | Self::Protocol => Class::Retry,
+            Self::Unavailable | Self::Protocol | Self::ResyncRequired => Class::Retry,
             Self::Throttled => Class::Throttled(None),
             Self::Rejected => Class::Invalid,
             // Consent, secrets, quotas and endpoints are mended outside the spec, and nobody tells us when.

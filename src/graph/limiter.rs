@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 
 mod bucket;
 
-use bucket::Bucket;
+use bucket::{Bucket, CHANGES_PER_MINUTE};
 
 /// Calls that may wait; more are refused.
 const LONGEST_QUEUE: usize = 10_000;
@@ -22,6 +22,8 @@ const LONGEST_QUEUE: usize = 10_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// Of a lane, when Microsoft names no time.
+const USUAL_REST: Duration = Duration::from_secs(30);
 
 /// What Graph counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,7 @@ pub(super) enum Lane {
     Write,
     Get,
     List,
+    Changes,
 }
 
 /// The limiter of one app in one tenant.
@@ -38,7 +41,7 @@ pub(super) struct Limiter {
 }
 
 struct State {
-    lanes: [Queue; 3],
+    lanes: [Queue; 4],
     paused_until: Option<Instant>,
     /// Throttled answers in a row that named no time.
     streak: u32,
@@ -47,6 +50,8 @@ struct State {
 
 struct Queue {
     bucket: Bucket,
+    /// Microsoft asked for a pause of this lane alone.
+    rests_until: Option<Instant>,
     /// Earliest deadline first; among equals, first come first served.
     waiting: BTreeMap<(Timestamp, u64), Arc<Notify>>,
 }
@@ -63,11 +68,18 @@ impl Limiter {
         let now = Instant::now();
         let queue = |bucket| Queue {
             bucket,
+            rests_until: None,
             waiting: BTreeMap::new(),
         };
         Self {
             state: Mutex::new(State {
-                lanes: [Bucket::write(now), Bucket::get(now), Bucket::list(now)].map(queue),
+                lanes: [
+                    Bucket::write(now),
+                    Bucket::get(now),
+                    Bucket::list(now),
+                    Bucket::changes(CHANGES_PER_MINUTE, now),
+                ]
+                .map(queue),
                 paused_until: None,
                 streak: 0,
                 next_number: 0,
@@ -125,6 +137,23 @@ impl Limiter {
         pause
     }
 
+    /// Microsoft throttles what a lane asks for and nothing else: another workload than subscriptions.
+    pub(super) fn rest(&self, lane: Lane, retry_after: Option<Duration>) -> Duration {
+        let pause = retry_after.unwrap_or(USUAL_REST).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let until = Instant::now() + pause;
+        let queue = &mut self.lock().lanes[lane as usize];
+        queue.rests_until = queue.rests_until.max(Some(until));
+        queue.bucket.drain(until);
+        pause
+    }
+
+    /// Changes how many questions about changes are asked in a minute.
+    pub(super) fn set_changes_budget(&self, per_minute: u32) {
+        self.lock().lanes[Lane::Changes as usize]
+            .bucket
+            .resize(per_minute, Instant::now());
+    }
+
     /// A call passed: the next pause without a given time is short again.
     pub(super) fn passed(&self) {
         self.lock().streak = 0;
@@ -166,8 +195,9 @@ impl Place<'_> {
     fn turn(&self) -> Turn {
         let now = Instant::now();
         let mut state = self.limiter.lock();
-        let paused_until = state.paused_until.filter(|until| *until > now);
+        let paused_until = state.paused_until;
         let queue = &mut state.lanes[self.lane as usize];
+        let paused_until = paused_until.max(queue.rests_until).filter(|until| *until > now);
         if queue.waiting.keys().next() != Some(&self.key) {
             return Turn::Behind;
         }

@@ -13,6 +13,7 @@ pub(super) enum Operation {
     List,
     Renew,
     Delete,
+    Changes,
 }
 
 impl Operation {
@@ -24,6 +25,7 @@ impl Operation {
             Self::List => "list",
             Self::Renew => "renew",
             Self::Delete => "delete",
+            Self::Changes => "changes",
         }
     }
 }

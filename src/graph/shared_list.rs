@@ -97,6 +97,11 @@ impl SharedList {
         }
     }
 
+    /// The last list, however old it is.
+    pub(super) fn last(&self) -> Option<Arc<[Subscription]>> {
+        self.state().last.as_ref()?.list.clone().ok()
+    }
+
     fn start(
         &self,
         state: &mut State,

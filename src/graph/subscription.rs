@@ -136,13 +136,16 @@ fn or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
 /// Graph writes `Z`, offsets, and up to seven digits of a second; a time without a zone is meant as UTC.
 fn lenient_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(deserializer)?;
+    parse_time(&text).ok_or_else(|| serde::de::Error::custom("not a time"))
+}
+
+/// A time as Graph writes it.
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
+        return Some(time);
     }
-    text.parse::<DateTime>()
-        .and_then(|time| time.to_zoned(TimeZone::UTC))
-        .map(|zoned| zoned.timestamp())
-        .map_err(serde::de::Error::custom)
+    let local = text.parse::<DateTime>().ok()?;
+    local.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

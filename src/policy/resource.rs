@@ -4,6 +4,7 @@
 //! <https://learn.microsoft.com/graph/api/subscription-post-subscriptions>, lifecycle events
 //! <https://learn.microsoft.com/graph/change-notifications-lifecycle-events>.
 
+use super::truth::Truth;
 use crate::api::subscription::ChangeType::{self, Created, Deleted, Updated};
 
 /// Graph raises anything shorter to this, in minutes.
@@ -13,7 +14,7 @@ pub const MINIMUM_MINUTES: i64 = 45;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Path with `*` for ids.
-    pattern: &'static str,
+    pub pattern: &'static str,
     /// Longest lifetime in minutes.
     pub maximum_minutes: i64,
     /// Changes that can be watched.
@@ -24,6 +25,10 @@ pub struct Rule {
     pub app_only: bool,
     /// Whether Graph tells when notifications were missed or the subscription was removed.
     pub announces_loss: bool,
+    /// How Graph tells afterwards what changed.
+    pub truth: Truth,
+    /// Minutes within which a notification usually follows its change.
+    pub latency_minutes: i64,
 }
 
 const ALL: &[ChangeType] = &[Created, Updated, Deleted];
@@ -68,6 +73,32 @@ const ALERTS_V2: &[&str] = &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.
 const HEALTH_ALERTS: &[&str] = &["HealthMonitoringAlert.Read.All", "HealthMonitoringAlert.ReadWrite.All"];
 const SITES: &[&str] = &["Sites.Read.All", "Sites.ReadWrite.All"];
 
+/// What Graph's page on latencies says of most resources, and rounded up; call records differ.
+const USUAL_LATENCY: i64 = 5;
+/// Version 1 of a call record. <https://learn.microsoft.com/graph/change-notifications-overview#latency>
+const CALL_RECORD_LATENCY: i64 = 150;
+const NO_QUERY: Truth = Truth::Nothing("Graph has no query that tells what changed there");
+const ALL_MESSAGES: Truth = Truth::Nothing("Graph has no query over the messages of all chats or teams");
+const BY_MEETING: Truth = Truth::Nothing("Graph can be asked for recordings and transcripts meeting by meeting only");
+const DIRECTORY: Truth = Truth::Delta {
+    now: "$deltatoken=latest",
+    whole: false,
+};
+const FILES_DELTA: Truth = Truth::Delta {
+    now: "token=latest",
+    whole: true,
+};
+/// A record carries the time its call began; Teams ends a meeting after 30 hours.
+const CALL_RECORD_LIST: Truth = Truth::List {
+    field: "startDateTime",
+    before: 30 * 60,
+};
+/// Stateless, over all folders, and without a link that grows old. Deletions do not show.
+const MODIFIED: Truth = Truth::List {
+    field: "lastModifiedDateTime",
+    before: 0,
+};
+
 /// Used for a resource that is not listed: a common lifetime; Graph corrects it in its refusal, which is learned.
 static UNLISTED: Rule = Rule {
     pattern: "*",
@@ -76,6 +107,8 @@ static UNLISTED: Rule = Rule {
     permissions: &[],
     app_only: true,
     announces_loss: false,
+    truth: NO_QUERY,
+    latency_minutes: USUAL_LATENCY,
 };
 
 const fn rule(
@@ -91,6 +124,8 @@ const fn rule(
         permissions,
         app_only: true,
         announces_loss: false,
+        truth: NO_QUERY,
+        latency_minutes: USUAL_LATENCY,
     }
 }
 
@@ -99,6 +134,11 @@ const fn announcing(rule: Rule) -> Rule {
         announces_loss: true,
         ..rule
     }
+}
+
+/// With a way to find out afterwards what changed.
+const fn told_by(truth: Truth, rule: Rule) -> Rule {
+    Rule { truth, ..rule }
 }
 
 const fn delegated_only(rule: Rule) -> Rule {
@@ -110,39 +150,81 @@ const fn delegated_only(rule: Rule) -> Rule {
 
 /// The first match counts, so fixed words stand before ids.
 static RULES: &[Rule] = &[
-    rule(
-        "communications/callRecords",
-        4230,
-        &[Created, Updated],
-        &["CallRecords.Read.All"],
-    ),
+    Rule {
+        latency_minutes: CALL_RECORD_LATENCY,
+        ..told_by(
+            CALL_RECORD_LIST,
+            rule(
+                "communications/callRecords",
+                4230,
+                &[Created, Updated],
+                &["CallRecords.Read.All"],
+            ),
+        )
+    },
     delegated_only(rule("communications/presences", 60, &[Updated], &[])),
-    delegated_only(rule("communications/presences/*", 60, &[Updated], &[])),
-    rule("communications/onlineMeetings/getAllRecordings", 4320, ALL, RECORDINGS),
-    rule(
-        "communications/onlineMeetings/getAllTranscripts",
-        4320,
-        ALL,
-        TRANSCRIPTS,
+    told_by(
+        Truth::State,
+        delegated_only(rule("communications/presences/*", 60, &[Updated], &[])),
     ),
-    rule("communications/onlineMeetings/*/recordings", 4320, ALL, RECORDINGS),
-    rule("communications/onlineMeetings/*/transcripts", 4320, ALL, TRANSCRIPTS),
-    rule("users/*/onlineMeetings/getAllRecordings", 4320, ALL, RECORDINGS),
-    rule("users/*/onlineMeetings/getAllTranscripts", 4320, ALL, TRANSCRIPTS),
-    announcing(rule("chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
-    announcing(rule("chats/*/messages", 4320, ALL, CHAT_MESSAGES)),
-    announcing(rule("users/*/chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
-    announcing(rule("teams/getAllMessages", 4320, ALL, CHANNEL_MESSAGES)),
-    announcing(rule(
-        "teams/*/channels/*/messages",
-        4320,
-        ALL,
-        &["ChannelMessage.Read.All", "ChannelMessage.Read.Group"],
-    )),
+    told_by(
+        BY_MEETING,
+        rule("communications/onlineMeetings/getAllRecordings", 4320, ALL, RECORDINGS),
+    ),
+    told_by(
+        BY_MEETING,
+        rule(
+            "communications/onlineMeetings/getAllTranscripts",
+            4320,
+            ALL,
+            TRANSCRIPTS,
+        ),
+    ),
+    told_by(
+        BY_MEETING,
+        rule("communications/onlineMeetings/*/recordings", 4320, ALL, RECORDINGS),
+    ),
+    told_by(
+        BY_MEETING,
+        rule("communications/onlineMeetings/*/transcripts", 4320, ALL, TRANSCRIPTS),
+    ),
+    told_by(
+        BY_MEETING,
+        rule("users/*/onlineMeetings/getAllRecordings", 4320, ALL, RECORDINGS),
+    ),
+    told_by(
+        BY_MEETING,
+        rule("users/*/onlineMeetings/getAllTranscripts", 4320, ALL, TRANSCRIPTS),
+    ),
+    told_by(
+        ALL_MESSAGES,
+        announcing(rule("chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
+    ),
+    told_by(
+        Truth::DeltaSince,
+        announcing(rule("chats/*/messages", 4320, ALL, CHAT_MESSAGES)),
+    ),
+    told_by(
+        MODIFIED,
+        announcing(rule("users/*/chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
+    ),
+    told_by(
+        ALL_MESSAGES,
+        announcing(rule("teams/getAllMessages", 4320, ALL, CHANNEL_MESSAGES)),
+    ),
+    told_by(
+        Truth::DeltaSince,
+        announcing(rule(
+            "teams/*/channels/*/messages",
+            4320,
+            ALL,
+            &["ChannelMessage.Read.All", "ChannelMessage.Read.Group"],
+        )),
+    ),
     rule("chats", 4320, ALL, CHATS),
     rule("chats/getAllMembers", 4320, ALL, CHAT_MEMBERS),
-    rule("chats/*", 4320, ALL, CHATS),
-    rule("chats/*/members", 4320, ALL, CHAT_MEMBERS),
+    told_by(Truth::State, rule("chats/*", 4320, ALL, CHATS)),
+    told_by(Truth::State, rule("chats/*/members", 4320, ALL, CHAT_MEMBERS)),
     rule(
         "teams",
         4320,
@@ -160,23 +242,29 @@ static RULES: &[Rule] = &[
         &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
     ),
     rule("teams/getAllMembers", 4320, ALL, TEAM_MEMBERS),
-    rule(
-        "teams/*",
-        4320,
-        ALL,
-        &[
-            "Team.ReadBasic.All",
-            "TeamSettings.Read.All",
-            "TeamSettings.ReadWrite.All",
-        ],
+    told_by(
+        Truth::State,
+        rule(
+            "teams/*",
+            4320,
+            ALL,
+            &[
+                "Team.ReadBasic.All",
+                "TeamSettings.Read.All",
+                "TeamSettings.ReadWrite.All",
+            ],
+        ),
     ),
-    rule(
-        "teams/*/channels",
-        4320,
-        ALL,
-        &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
+    told_by(
+        Truth::State,
+        rule(
+            "teams/*/channels",
+            4320,
+            ALL,
+            &["Channel.ReadBasic.All", "ChannelSettings.Read.All"],
+        ),
     ),
-    rule("teams/*/members", 4320, ALL, TEAM_MEMBERS),
+    told_by(Truth::State, rule("teams/*/members", 4320, ALL, TEAM_MEMBERS)),
     rule("teams/*/channels/getAllMembers", 4320, ALL, CHANNEL_MEMBERS),
     // Shifts and the requests to change them.
     rule("teams/*/schedule/*", 360, ALL, SCHEDULE),
@@ -203,28 +291,46 @@ static RULES: &[Rule] = &[
         ALL,
         INTERACTIONS,
     ),
-    announcing(rule("users/*/messages", 10_080, ALL, MAIL)),
-    announcing(rule("users/*/mailFolders/*/messages", 10_080, ALL, MAIL)),
-    announcing(rule("users/*/events", 10_080, ALL, EVENTS)),
-    announcing(rule("users/*/calendar/events", 10_080, ALL, EVENTS)),
-    announcing(rule("users/*/calendars/*/events", 10_080, ALL, EVENTS)),
-    announcing(rule("users/*/contacts", 10_080, ALL, CONTACTS)),
-    announcing(rule("users/*/contactFolders/*/contacts", 10_080, ALL, CONTACTS)),
-    rule("users/*/drive/root", 42_300, &[Updated], FILES),
+    told_by(MODIFIED, announcing(rule("users/*/messages", 10_080, ALL, MAIL))),
+    told_by(
+        MODIFIED,
+        announcing(rule("users/*/mailFolders/*/messages", 10_080, ALL, MAIL)),
+    ),
+    told_by(MODIFIED, announcing(rule("users/*/events", 10_080, ALL, EVENTS))),
+    told_by(
+        MODIFIED,
+        announcing(rule("users/*/calendar/events", 10_080, ALL, EVENTS)),
+    ),
+    told_by(
+        MODIFIED,
+        announcing(rule("users/*/calendars/*/events", 10_080, ALL, EVENTS)),
+    ),
+    told_by(MODIFIED, announcing(rule("users/*/contacts", 10_080, ALL, CONTACTS))),
+    told_by(
+        MODIFIED,
+        announcing(rule("users/*/contactFolders/*/contacts", 10_080, ALL, CONTACTS)),
+    ),
+    told_by(FILES_DELTA, rule("users/*/drive/root", 42_300, &[Updated], FILES)),
     delegated_only(rule("users/*/todo/lists/*/tasks", 4230, ALL, &[])),
-    rule("users", 41_760, &[Updated, Deleted], USERS),
-    rule("users/*", 41_760, &[Updated, Deleted], USERS),
-    rule("groups", 41_760, &[Updated, Deleted], GROUPS),
+    told_by(DIRECTORY, rule("users", 41_760, &[Updated, Deleted], USERS)),
+    told_by(Truth::DeltaOfOne, rule("users/*", 41_760, &[Updated, Deleted], USERS)),
+    told_by(DIRECTORY, rule("groups", 41_760, &[Updated, Deleted], GROUPS)),
     rule("groups/*/conversations", 4230, ALL, GROUPS),
     rule("groups/*/owners", 41_760, &[Updated, Deleted], GROUPS),
     rule("groups/*/members", 41_760, &[Updated, Deleted], GROUPS),
-    rule("groups/*/drive/root", 42_300, &[Updated], FILES),
-    rule("groups/*", 41_760, &[Updated, Deleted], GROUPS),
-    rule("drives/*/root", 42_300, &[Updated], FILES),
-    rule("sites/*/lists/*", 42_300, &[Updated], SITES),
+    told_by(FILES_DELTA, rule("groups/*/drive/root", 42_300, &[Updated], FILES)),
+    told_by(Truth::DeltaOfOne, rule("groups/*", 41_760, &[Updated, Deleted], GROUPS)),
+    told_by(FILES_DELTA, rule("drives/*/root", 42_300, &[Updated], FILES)),
+    told_by(FILES_DELTA, rule("sites/*/lists/*", 42_300, &[Updated], SITES)),
     rule("security/alerts", 43_200, ALL, ALERTS),
     rule("security/alerts/*", 43_200, ALL, ALERTS),
-    rule("security/alerts_v2", 43_200, ALL, ALERTS_V2),
+    told_by(
+        Truth::List {
+            field: "lastUpdateDateTime",
+            before: 0,
+        },
+        rule("security/alerts_v2", 43_200, ALL, ALERTS_V2),
+    ),
     rule("security/alerts_v2/*", 43_200, ALL, ALERTS_V2),
     rule("reports/healthMonitoring/alerts", 42_300, ALL, HEALTH_ALERTS),
     rule("reports/healthMonitoring/alerts/*", 42_300, ALL, HEALTH_ALERTS),
@@ -273,6 +379,15 @@ impl Rule {
     /// Whether the catalogue knows this resource; otherwise Graph alone decides.
     pub fn is_listed(&self) -> bool {
         self.pattern != UNLISTED.pattern
+    }
+
+    /// Minutes after which Graph's answer about a time is complete: 0 unless what is asked for appears late itself.
+    pub fn settles_after_minutes(&self) -> i64 {
+        if self.latency_minutes > USUAL_LATENCY {
+            self.latency_minutes
+        } else {
+            0
+        }
     }
 
     /// Whether `granted` holds a permission that suffices.
@@ -340,8 +455,14 @@ mod tests {
             names.collect::<Vec<_>>().join(" or ")
         };
         let loss = if rule.announces_loss { "yes" } else { "no" };
+        let filled = match rule.truth {
+            Truth::Nothing(_) => "no".to_owned(),
+            Truth::Delta { .. } | Truth::DeltaOfOne | Truth::DeltaSince => "delta query".to_owned(),
+            Truth::List { field, .. } => format!("list by `{field}`"),
+            Truth::State => "current state".to_owned(),
+        };
         format!(
-            "| `{}` | {} | {changes} | {permission} | {loss} |",
+            "| `{}` | {} | {changes} | {permission} | {loss} | {filled} |",
             rule.pattern, rule.maximum_minutes
         )
     }

@@ -8,6 +8,7 @@ use super::resource::{self, Rule};
 use crate::api::condition::Reason;
 use crate::api::subscription::{Applied, GraphSubscriptionSpec, GraphSubscriptionStatus};
 
+pub mod pending;
 mod release;
 mod situation;
 #[cfg(test)]
@@ -212,6 +213,7 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
         }
         _ if let Some(refusal) = no_create(situation, rule, app) => Plan::Refuse(refusal),
         Remote::Present(remote) => replace(situation, wanted, &remote.id),
+        Remote::Absent if let Some(full) = &situation.full => Plan::Refuse(full.refusal()),
         Remote::Absent => Plan::Create {
             minutes: wanted.minutes,
             cause: cause(situation),

@@ -1,8 +1,10 @@
 //! The internal API: consumers pull and acknowledge, the controller looks and hands in.
 
 mod auth;
+mod bookmarks;
 mod dead_letters;
 mod ingest;
+mod known;
 mod pull;
 mod state;
 
@@ -18,6 +20,8 @@ use axum::routing::{get, post};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
+use super::arrivals::Arrivals;
 use super::body::{self, Held};
 use super::deliver::SinkHealths;
 use super::log::{Log, StoreError};
@@ -29,6 +33,8 @@ use super::setup::Setup;
 const INGEST_BYTES: usize = 16 << 20;
 /// Bytes of all that is handed in and not yet stored.
 pub const INGEST_MEMORY: usize = 32 << 20;
+/// Bytes of one request about what arrived.
+const KNOWN_BYTES: usize = 1 << 20;
 /// Bytes of any other request.
 const SMALL_BYTES: usize = 4 << 10;
 
@@ -44,6 +50,10 @@ pub struct Internal {
     pub healths: SinkHealths,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What arrived lately.
+    pub arrivals: Arc<Arrivals>,
+    /// How quickly Graph was answered lately.
+    pub answers: Arc<Answers>,
     /// Bytes that may still be handed in.
     pub memory: Arc<Semaphore>,
     /// Time from a request's head to its answer, but for long polls and deliveries.
@@ -59,6 +69,8 @@ pub fn router(internal: Arc<Internal>) -> Router {
         .route("/v1/consumers/{name}/ack", post(pull::acknowledge))
         .route("/v1/state", get(state::state))
         .route("/v1/ingest", post(ingest::ingest))
+        .route("/v1/known", post(known::known))
+        .route("/v1/bookmarks/{uid}", get(bookmarks::bookmark))
         .route("/v1/deadletters", get(dead_letters::list))
         .route("/v1/deadletters/{sink}/redeliver", post(dead_letters::redeliver))
         .with_state(internal)

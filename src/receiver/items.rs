@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::event::Kind;
 use super::fields::{self, Fields};
+use super::resource;
 use crate::policy::identity::equal;
 
 /// Member that proves an item genuine. A secret: it is never stored.
@@ -17,6 +18,8 @@ pub struct Item {
     pub kind: Kind,
     /// Graph's id of the subscription, when given.
     pub subscription_id: Option<String>,
+    /// Id of the resource that changed, of notifications only.
+    pub resource_id: Option<String>,
     /// The item as it came, without `clientState`.
     pub json: Box<RawValue>,
 }
@@ -58,8 +61,11 @@ pub fn judge(body: &[u8], client_state: &str) -> Result<Judged, serde_json::Erro
 
 /// An item from an object, whoever sent it.
 pub fn read(fields: &Fields<'_>) -> Result<Item, serde_json::Error> {
+    let kind = kind(fields);
+    let changed = (kind == Kind::Notification).then_some(fields);
     Ok(Item {
-        kind: kind(fields),
+        kind,
+        resource_id: changed.and_then(resource::id),
         subscription_id: fields.text("subscriptionId"),
         json: fields.without(CLIENT_STATE)?,
     })
@@ -107,13 +113,19 @@ mod tests {
 
     #[test]
     fn a_lifecycle_event_is_known_by_its_member() {
-        let item = only(r#"{"value":[{"clientState":"secret","subscriptionId":"s1","lifecycleEvent":"missed"}]}"#);
+        let item = only(
+            r#"{"value":[{"clientState":"secret","subscriptionId":"s1","resource":"users/1","lifecycleEvent":"missed"}]}"#,
+        );
         assert_eq!(
             (item.kind, item.subscription_id.as_deref()),
             (Kind::Lifecycle, Some("s1"))
         );
-        let item = only(r#"{"value":[{"clientState":"secret","lifecycleEvent":null}]}"#);
-        assert_eq!(item.kind, Kind::Notification);
+        assert_eq!(item.resource_id, None);
+        let item = only(r#"{"value":[{"clientState":"secret","resource":"users/1","lifecycleEvent":null}]}"#);
+        assert_eq!(
+            (item.kind, item.resource_id.as_deref()),
+            (Kind::Notification, Some("1"))
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::Database;
@@ -74,6 +74,17 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
+/// How far the changes of a subscription's resource were fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bookmark {
+    /// UID of the `GraphSubscription`.
+    pub uid: String,
+    /// Where to go on: a delta link.
+    pub value: String,
+    /// Up to when they were fetched, as RFC 3339 text.
+    pub time: String,
+}
+
 /// The log. Clones share it.
 #[derive(Clone)]
 pub struct Log {
@@ -90,6 +101,8 @@ struct Shared {
     // When the commit that is under way began.
     busy_since: Mutex<Option<Instant>>,
     slow: Duration,
+    // When the file was first opened, in milliseconds since 1970.
+    opened: OnceLock<i64>,
     closing: AtomicBool,
 }
 
@@ -106,6 +119,7 @@ impl Shared {
             ends: watch::Sender::new(Ends::default()),
             busy_since: Mutex::default(),
             slow: options.slow,
+            opened: OnceLock::new(),
             closing: AtomicBool::new(false),
         }
     }
@@ -161,6 +175,11 @@ impl Log {
         !self.shared.status().id.is_empty()
     }
 
+    /// When this process opened the log, in milliseconds since 1970: nobody else has written to it since. `None` until then.
+    pub fn opened_millis(&self) -> Option<i64> {
+        self.shared.opened.get().copied()
+    }
+
     /// Stores records, all or none. When this returns, they are on stable storage. Their share of the memory, if it is
     /// counted, is given back when they are, even if nobody waits any more.
     pub async fn append(
@@ -168,10 +187,31 @@ impl Log {
         records: Vec<(Kind, Record)>,
         share: Option<OwnedSemaphorePermit>,
     ) -> Result<(), StoreError> {
+        self.hand_in(records, None, share).await
+    }
+
+    /// Stores records and a bookmark, all or none, as [`Self::append`] does. Without records a bookmark is taken at the limit, too.
+    pub async fn hand_in(
+        &self,
+        records: Vec<(Kind, Record)>,
+        bookmark: Option<Bookmark>,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), StoreError> {
         let records = encode(records)?;
         let (reply, done) = oneshot::channel();
-        self.send(Op::Append { records, reply, share })?;
+        self.send(Op::Append {
+            records,
+            bookmark,
+            reply,
+            share,
+        })?;
         done.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The bookmark of a `GraphSubscription`, if it has one.
+    pub async fn bookmark(&self, uid: &str) -> Result<Option<Bookmark>, StoreError> {
+        let uid = uid.to_owned();
+        self.blocking(move |database| read::bookmark(database, &uid)).await
     }
 
     /// Reads events in their order.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum_server::Handle;
@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
+use super::arrivals::Arrivals;
 use super::connections::Bounded;
 use super::deliver::{self, Delivery, SinkHealths};
 use super::internal::{self, Internal};
@@ -75,6 +77,8 @@ impl Receiver {
             timing: settings.timing,
         };
         let healths = delivery.healths.clone();
+        let arrivals = Arc::new(Arrivals::new(settings.remembered));
+        let answers = Arc::new(Answers::new(Instant::now()));
         let delivery = tokio::spawn(deliver::supervise(delivery, setup.clone(), stop.clone()));
 
         let internal = internal::router(Arc::new(Internal {
@@ -83,6 +87,8 @@ impl Receiver {
             log: log.clone(),
             healths,
             metrics: Arc::clone(&metrics),
+            arrivals: Arc::clone(&arrivals),
+            answers: Arc::clone(&answers),
             memory: Arc::new(Semaphore::new(internal::INGEST_MEMORY)),
             answer_time: settings.limits.answer_time,
             stop: stop.clone(),
@@ -96,6 +102,8 @@ impl Receiver {
             setup,
             log: log.clone(),
             metrics: Arc::clone(&metrics),
+            arrivals,
+            answers,
             limits: settings.limits,
             memory: Arc::new(Semaphore::new(settings.limits.memory_bytes)),
             store: settings.store,

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::arrivals::REMEMBERED;
 use super::body::Limits;
 use super::deliver::Timing;
 use super::setup::Dirs;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long things take in delivery.
     pub timing: Timing,
+    /// Of how many resources an arrival is remembered.
+    pub remembered: usize,
     /// Whether items are stored. Off only in the benchmark, to measure what storing costs.
     pub store: bool,
 }
@@ -93,6 +96,7 @@ impl Settings {
             idle: Duration::from_secs(75),
             limits: Limits::default(),
             timing: Timing::default(),
+            remembered: REMEMBERED,
             store: true,
         }
     }

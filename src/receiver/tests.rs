@@ -1,5 +1,6 @@
 //! The receiver as a whole, over real sockets.
 
+mod backfill;
 mod failing_sinks;
 mod limits;
 mod process;

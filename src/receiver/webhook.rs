@@ -9,6 +9,8 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::answers::Answers;
+use super::arrivals::{Arrivals, Mark};
 use super::body::{self, Held, Limits};
 use super::event::{Kind, Origin, Record, now_millis};
 use super::items::{self, Judged};
@@ -31,6 +33,10 @@ pub struct Webhook {
     pub log: Log,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What arrived lately.
+    pub arrivals: Arc<Arrivals>,
+    /// How quickly Graph was answered lately.
+    pub answers: Arc<Answers>,
     /// Limits of requests.
     pub limits: Limits,
     /// Bytes that may still be taken in.
@@ -51,7 +57,9 @@ async fn handle(State(webhook): State<Arc<Webhook>>, request: Request) -> Respon
         Some(Channel::Notification) => "notification",
         Some(Channel::Lifecycle) => "lifecycle",
     };
-    let answering = Answering::begin(&webhook.metrics, channel);
+    // Graph knows no other addresses, so it judges by the answers of these.
+    let answers = addressee.is_some().then(|| Arc::clone(&webhook.answers));
+    let answering = Answering::begin(&webhook.metrics, channel, answers);
     let until = answering.since() + webhook.limits.answer_time;
     let response = match addressee {
         None => unknown(),
@@ -158,8 +166,11 @@ impl Webhook {
             return StatusCode::ACCEPTED.into_response();
         }
         let items = Items::new(&self.metrics, judged.good.len() as u64);
+        let (marks, received_millis) = (marks(&addressee.uid, &judged.good), now_millis());
         let timer = self.metrics.append_duration.start_timer();
-        let append = self.log.append(records(&addressee, judged), Some(share));
+        let append = self
+            .log
+            .append(records(&addressee, judged, received_millis), Some(share));
         let Ok(stored) = tokio::time::timeout_at(until.into(), append).await else {
             items.rejected("timed_out");
             return problem::unavailable("the storage is slow");
@@ -168,6 +179,7 @@ impl Webhook {
             Ok(()) => {
                 timer.observe_duration();
                 items.stored();
+                self.arrivals.note(&marks, received_millis);
                 StatusCode::ACCEPTED.into_response()
             }
             Err(error) => {
@@ -188,8 +200,12 @@ fn reason(error: &StoreError) -> &'static str {
     }
 }
 
-fn records(addressee: &Addressee, judged: Judged) -> Vec<(Kind, Record)> {
-    let received_millis = now_millis();
+fn marks(uid: &str, items: &[items::Item]) -> Vec<Mark> {
+    let ids = items.iter().filter_map(|item| item.resource_id.as_deref());
+    ids.map(|id| Mark::new(uid, id)).collect()
+}
+
+fn records(addressee: &Addressee, judged: Judged, received_millis: i64) -> Vec<(Kind, Record)> {
     let record = |item: items::Item| {
         let record = Record {
             received_millis,

@@ -2,6 +2,7 @@
 
 mod directory;
 mod help;
+mod objects;
 mod sink;
 mod world;
 
@@ -29,15 +30,19 @@ pub fn routes() -> Router<Shared> {
         .route("/_simulator/clock", get(clock).put(set_clock))
         .route("/_simulator/clock/advance", post(advance))
         .route("/_simulator/subscriptions", get(subscriptions))
+        .route("/_simulator/subscriptions/summary", get(subscription_summary))
         .route("/_simulator/subscriptions/{id}", delete(remove_subscription))
         .route("/_simulator/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/_simulator/requests", get(requests))
+        .route("/_simulator/requests/summary", get(request_summary))
         .route("/_simulator/violations", get(violations).delete(clear_violations))
         .route("/_simulator/reset", post(reset))
         .route("/_simulator/events", post(world::event))
         .route("/_simulator/lifecycle", post(world::lifecycle))
-        .route("/_simulator/users", post(world::put_user))
-        .route("/_simulator/callRecords", post(world::put_call_record))
+        .route("/_simulator/users", post(objects::put_user))
+        .route("/_simulator/callRecords", post(objects::put_call_record))
+        .route("/_simulator/objects", post(objects::put).put(objects::put))
+        .route("/_simulator/deltas/forget", post(objects::forget))
         .route("/_simulator/messages", post(world::message))
         .route("/_simulator/notifications", get(world::notifications))
         .route("/_simulator/notifications/summary", get(world::summary))
@@ -108,6 +113,10 @@ async fn subscriptions(State(shared): State<Shared>, Query(which): Query<Which>)
     Json(found.into_iter().map(Subscription::admin_view).collect())
 }
 
+async fn subscription_summary(State(shared): State<Shared>) -> Json<Value> {
+    Json(shared.state().subscriptions.summary())
+}
+
 async fn remove_subscription(State(shared): State<Shared>, Path(id): Path<String>) -> AdminResult<StatusCode> {
     let now = shared.clock.now();
     if shared.state().subscriptions.end(&id, End::Removed, now) {
@@ -140,6 +149,10 @@ struct Since {
 
 async fn requests(State(shared): State<Shared>, Query(from): Query<Since>) -> Json<Value> {
     Json(json!(shared.state().requests.since(from.since)))
+}
+
+async fn request_summary(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!(shared.state().requests.totals()))
 }
 
 async fn violations(State(shared): State<Shared>) -> Json<Value> {

@@ -11,7 +11,7 @@ pub const DEFAULT_APP: &str = "22222222-2222-2222-2222-222222222222";
 /// The secret of [`DEFAULT_APP`].
 pub const DEFAULT_SECRET: &str = "simulator-secret";
 
-const DEFAULT_ROLES: [&str; 11] = [
+const DEFAULT_ROLES: [&str; 15] = [
     "CallRecords.Read.All",
     "User.Read.All",
     "Group.Read.All",
@@ -23,6 +23,10 @@ const DEFAULT_ROLES: [&str; 11] = [
     "Contacts.Read",
     "Files.Read.All",
     "Sites.Read.All",
+    "Team.ReadBasic.All",
+    "Channel.ReadBasic.All",
+    "Presence.Read.All",
+    "SecurityAlert.Read.All",
 ];
 
 /// Everything a simulator starts with. `--config` reads the same as JSON.
@@ -196,6 +200,8 @@ pub struct Settings {
     pub identity_header: String,
     /// How notifications are delivered.
     pub delivery: DeliverySettings,
+    /// How delta queries behave.
+    pub delta: DeltaSettings,
 }
 
 impl Default for Settings {
@@ -211,6 +217,32 @@ impl Default for Settings {
             validation_issuer: "https://login.microsoftonline.com".into(),
             identity_header: "simulator-identity-header".into(),
             delivery: DeliverySettings::default(),
+            delta: DeltaSettings::default(),
+        }
+    }
+}
+
+/// How delta queries behave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DeltaSettings {
+    /// Life of a token for users and groups, in simulated seconds. Microsoft states seven days.
+    pub directory_token_seconds: i64,
+    /// Life of all other tokens, in simulated seconds; without end if left out. Microsoft states none.
+    pub token_seconds: Option<i64>,
+    /// Objects per page unless the request says so; what is usual for the collection if left out.
+    pub page_size: Option<usize>,
+    /// Give the last object of a page or round once more with the next.
+    pub repeats: bool,
+}
+
+impl Default for DeltaSettings {
+    fn default() -> Self {
+        Self {
+            directory_token_seconds: 7 * 24 * 3600,
+            token_seconds: None,
+            page_size: None,
+            repeats: false,
         }
     }
 }

@@ -14,6 +14,7 @@ pub struct GraphError {
     code: String,
     message: String,
     retry_after: Option<String>,
+    location: Option<String>,
 }
 
 /// The result of a Graph operation.
@@ -27,6 +28,7 @@ impl GraphError {
             code: code.into(),
             message: message.into(),
             retry_after: None,
+            location: None,
         }
     }
 
@@ -65,6 +67,12 @@ impl GraphError {
         self
     }
 
+    /// Adds `Location`.
+    pub fn location(mut self, url: impl Into<String>) -> Self {
+        self.location = Some(url.into());
+        self
+    }
+
     /// The answer, with date and ids.
     pub fn response(&self, now: Timestamp, client_request_id: Option<&str>) -> Response {
         let request_id = Uuid::new_v4().to_string();
@@ -78,8 +86,13 @@ impl GraphError {
             },
         }});
         let mut headers = HeaderMap::new();
-        if let Some(value) = self.retry_after.as_deref().and_then(|v| HeaderValue::from_str(v).ok()) {
-            headers.insert(header::RETRY_AFTER, value);
+        for (name, value) in [
+            (header::RETRY_AFTER, &self.retry_after),
+            (header::LOCATION, &self.location),
+        ] {
+            if let Some(value) = value.as_deref().and_then(|v| HeaderValue::from_str(v).ok()) {
+                headers.insert(name, value);
+            }
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"\""));

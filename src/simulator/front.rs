@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -37,6 +37,12 @@ async fn handle(shared: Shared, request: Request, next: Next) -> Response {
     let client_id = client_id(&parts.headers, &body);
     let client_request_id = text(&parts.headers, "client-request-id");
     let method = parts.method.clone();
+    // What is not served may be called anything, so it is counted together.
+    let route = parts
+        .extensions
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str)
+        .to_string();
     let action = shared.state().faults.take(&method, &path, client_id.as_deref());
     let fault = action.is_some();
 
@@ -56,7 +62,7 @@ async fn handle(shared: Shared, request: Request, next: Next) -> Response {
         status,
         fault,
     };
-    shared.state().requests.add(line);
+    shared.state().requests.add(line, &route);
     response.unwrap_or_else(closed_connection)
 }
 

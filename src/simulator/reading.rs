@@ -1,179 +1,194 @@
-//! What can be read from Graph besides subscriptions: users and call records. Just enough for backfill.
+//! What can be read from Graph besides subscriptions: objects, lists and what changed. Just enough for backfill.
 
-use axum::extract::{Path, RawQuery, State};
+mod delta;
+mod list;
+mod presence;
+mod query;
+mod token;
+
+use axum::extract::{RawPathParams, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use jiff::Timestamp;
-use serde_json::{Value, json};
-use url::form_urlencoded;
+use serde_json::{Map, Value, json};
 
-use super::clock::parse_internet_date_time;
-use super::config::Tenant;
-use super::entra::own_url;
 use super::errors::{GraphError, GraphResult};
+use super::families::{Family, Served, TABLE};
+use super::objects::{self, View};
 use super::state::Shared;
-use super::subscriptions::bearer;
-use super::throttle::Kind;
+use super::subscriptions::bearer::{self, Caller};
+use super::throttle::{Kind, Size};
 
-const CALL_RECORDS_PER_PAGE: usize = 60;
-const USERS_PER_PAGE: usize = 100;
-
-/// The routes.
+/// The routes: each row of the table has up to three, and presence has its own.
 pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/v1.0/users", get(users))
-        .route("/v1.0/users/{id}", get(user))
-        .route("/v1.0/communications/callRecords", get(call_records))
-        .route("/v1.0/communications/callRecords/{id}", get(call_record))
+    let rows = TABLE.iter().fold(Router::new(), with_row);
+    rows.route("/v1.0/users/{a}/presence", get(presence::of_one))
+        .route("/v1.0/communications/presences/{a}", get(presence::of_one))
+        .route("/v1.0/communications/getPresencesByUserId", post(presence::of_many))
 }
 
-#[derive(Debug, Default)]
-struct Options {
-    filter: Option<String>,
-    skip: usize,
-}
-
-async fn users(
-    State(shared): State<Shared>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> GraphResult<Json<Value>> {
-    let tenant = tenant_of(&shared, &headers, &["User.Read.All", "Directory.Read.All"])?;
-    let options = options(query.as_deref().unwrap_or_default())?;
-    if options.filter.is_some() {
-        return Err(bad_option("$filter"));
-    }
-    let url = format!("{}/v1.0/users", own_url(&shared, &headers));
-    Ok(page(&tenant.users, options.skip, USERS_PER_PAGE, &url, ""))
-}
-
-async fn user(State(shared): State<Shared>, Path(id): Path<String>, headers: HeaderMap) -> GraphResult<Json<Value>> {
-    let tenant = tenant_of(&shared, &headers, &["User.Read.All", "Directory.Read.All"])?;
-    let found = tenant
-        .users
-        .iter()
-        .find(|user| user["id"] == id.as_str() || user["userPrincipalName"] == id.as_str());
-    found.cloned().map(Json).ok_or_else(|| {
-        let text =
-            format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present.");
-        GraphError::new(StatusCode::NOT_FOUND, "Request_ResourceNotFound", text)
-    })
-}
-
-async fn call_records(
-    State(shared): State<Shared>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> GraphResult<Json<Value>> {
-    let caller = bearer::caller(&shared, &headers)?;
-    shared.throttle(&caller, Kind::CallRecords)?;
-    let tenant = tenant_of(&shared, &headers, &["CallRecords.Read.All"])?;
-    let query = query.unwrap_or_default();
-    let options = options(&query)?;
-    let bounds = options.filter.as_deref().map_or(Ok(Vec::new()), bounds)?;
-    let start = |record: &Value| record["startDateTime"].as_str().and_then(parse_internet_date_time);
-    let mut records: Vec<Value> = tenant
-        .call_records
-        .into_iter()
-        .filter(|record| {
-            bounds
-                .iter()
-                .all(|(op, bound)| start(record).is_some_and(|at| compare(op, at, *bound)))
+fn with_row(router: Router<Shared>, served: &'static Served) -> Router<Shared> {
+    let mut names = ["{a}", "{b}", "{c}"].into_iter();
+    let segments = served.path.split('/');
+    let path: Vec<&str> = segments
+        .map(|segment| {
+            if segment == "*" {
+                names.next().unwrap_or(segment)
+            } else {
+                segment
+            }
         })
         .collect();
-    records.sort_by_key(start);
-    let url = format!("{}/v1.0/communications/callRecords", own_url(&shared, &headers));
-    let filter = options.filter.map_or_else(String::new, |filter| {
-        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
-        format!("$filter={filter}&")
-    });
-    Ok(page(&records, options.skip, CALL_RECORDS_PER_PAGE, &url, &filter))
-}
-
-async fn call_record(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> GraphResult<Json<Value>> {
-    let tenant = tenant_of(&shared, &headers, &["CallRecords.Read.All"])?;
-    let found = tenant.call_records.iter().find(|record| record["id"] == id.as_str());
-    found.cloned().map(Json).ok_or_else(|| {
-        let text = format!("call record {id} not found");
-        GraphError::new(StatusCode::NOT_FOUND, "NotFound", text)
-    })
-}
-
-/// The caller's tenant, if the token carries one of the permissions.
-fn tenant_of(shared: &Shared, headers: &HeaderMap, roles: &[&str]) -> GraphResult<Tenant> {
-    let caller = bearer::caller(shared, headers)?;
-    if !caller.may(roles) {
-        let text = "Insufficient privileges to complete the operation.";
-        return Err(GraphError::new(
-            StatusCode::FORBIDDEN,
-            "Authorization_RequestDenied",
-            text,
-        ));
+    let path = format!("/v1.0/{}", path.join("/"));
+    let mut router = router;
+    if served.list.is_some() {
+        let answer = async move |state: State<Shared>, place: RawPathParams, query: RawQuery, headers: HeaderMap| {
+            list::answer(&state, &Asked::new(served, &place, query, headers))
+        };
+        router = router.route(&path, get(answer));
     }
-    shared
-        .state()
-        .tenant(&caller.tenant)
-        .cloned()
-        .ok_or_else(GraphError::not_found)
+    if served.delta.is_some() {
+        let answer = async move |state: State<Shared>, place: RawPathParams, query: RawQuery, headers: HeaderMap| {
+            delta::answer(&state, &Asked::new(served, &place, query, headers))
+        };
+        router = router.route(&format!("{path}/delta"), get(answer));
+    }
+    if served.item {
+        let answer = async move |state: State<Shared>, place: RawPathParams, query: RawQuery, headers: HeaderMap| {
+            item(&state, &Asked::new(served, &place, query, headers))
+        };
+        router = router.route(&format!("{path}/{{id}}"), get(answer));
+    }
+    router
 }
 
-fn options(query: &str) -> GraphResult<Options> {
-    let mut options = Options::default();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match name.as_ref() {
-            "$filter" => options.filter = Some(value.into_owned()),
-            "$skiptoken" => options.skip = value.parse().map_err(|_| bad_option("$skiptoken"))?,
-            "$select" | "$expand" => {}
-            other => return Err(bad_option(other)),
+/// A request for a collection, or for something in it.
+struct Asked {
+    served: &'static Served,
+    /// Path below `/v1.0`, with ids.
+    path: String,
+    view: View,
+    /// Of one object, if that is what is wanted.
+    id: Option<String>,
+    query: String,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    fn new(served: &'static Served, place: &RawPathParams, query: RawQuery, headers: HeaderMap) -> Self {
+        let mut ids = place.iter();
+        let segments = served.path.split('/');
+        let path: Vec<&str> = segments
+            .map(|segment| {
+                if segment == "*" {
+                    ids.next().map_or("", |(_, id)| id)
+                } else {
+                    segment
+                }
+            })
+            .collect();
+        let path = path.join("/");
+        Self {
+            served,
+            view: objects::view(&path),
+            path,
+            id: ids.next().map(|(_, id)| id.to_string()),
+            query: query.0.unwrap_or_default(),
+            headers,
         }
     }
-    Ok(options)
-}
 
-fn bad_option(name: &str) -> GraphError {
-    GraphError::new(
-        StatusCode::BAD_REQUEST,
-        "BadRequest",
-        format!("The query option '{name}' is not allowed."),
-    )
-}
+    /// Token, limits and permission.
+    fn admit(&self, shared: &Shared) -> GraphResult<Caller> {
+        let caller = bearer::caller(shared, &self.headers)?;
+        self.count(shared, &caller)?;
+        permitted(&caller, self.served.roles)?;
+        if shared.state().tenant(&caller.tenant).is_none() {
+            return Err(GraphError::not_found());
+        }
+        Ok(caller)
+    }
 
-/// `startDateTime ge X and startDateTime lt Y`
-fn bounds(filter: &str) -> GraphResult<Vec<(String, Timestamp)>> {
-    filter
-        .split(" and ")
-        .map(|term| {
-            let words: Vec<&str> = term.split_whitespace().collect();
-            match words[..] {
-                ["startDateTime", op @ ("lt" | "le" | "gt" | "ge"), date] => {
-                    parse_internet_date_time(date).map(|date| (op.to_string(), date))
+    fn count(&self, shared: &Shared, caller: &Caller) -> GraphResult<()> {
+        match self.served.family {
+            Family::CallRecords => {
+                shared.throttle(caller, Kind::AnyCallRecord)?;
+                match &self.id {
+                    Some(id) => shared.throttle_on(caller, Kind::OneCallRecord, id),
+                    None => shared.throttle(caller, Kind::CallRecords),
                 }
-                _ => None,
             }
-            .ok_or_else(|| bad_option("$filter"))
-        })
-        .collect()
-}
+            Family::Directory => {
+                let users = shared.state().objects.size(&caller.tenant, "users");
+                shared.throttle(caller, Kind::Directory(Size::of(users)))
+            }
+            Family::Outlook => {
+                let mailbox = self.path.split('/').nth(1).unwrap_or_default().to_ascii_lowercase();
+                shared.throttle_on(caller, Kind::Mailbox, &mailbox)
+            }
+            // No limits are known for these.
+            Family::ChatMessages | Family::Teams | Family::Drive | Family::List | Family::Alerts => Ok(()),
+            Family::Presence => shared.throttle(caller, Kind::Presence),
+        }
+    }
 
-fn compare(op: &str, at: Timestamp, bound: Timestamp) -> bool {
-    match op {
-        "lt" => at < bound,
-        "le" => at <= bound,
-        "gt" => at > bound,
-        _ => at >= bound,
+    /// The object as it is printed: with its type, and what `$select` leaves of it.
+    fn print(&self, object: &Value, select: &[String]) -> Value {
+        let mut printed: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
+        if !select.is_empty() {
+            printed.retain(|name, _| name == "id" || name.starts_with('@') || select.iter().any(|one| one == name));
+        }
+        if !self.served.type_name.is_empty() {
+            printed
+                .entry("@odata.type")
+                .or_insert_with(|| json!(self.served.type_name));
+        }
+        Value::Object(printed)
     }
 }
 
-fn page(all: &[Value], skip: usize, size: usize, url: &str, filter: &str) -> Json<Value> {
-    let items: Vec<&Value> = all.iter().skip(skip).take(size).collect();
-    let mut body = json!({"value": items});
-    if skip + size < all.len() {
-        body["@odata.nextLink"] = json!(format!("{url}?{filter}$skiptoken={}", skip + size));
+fn permitted(caller: &Caller, roles: &[&str]) -> GraphResult<()> {
+    if caller.may(roles) {
+        return Ok(());
     }
-    Json(body)
+    let text = "Insufficient privileges to complete the operation.";
+    Err(GraphError::new(
+        StatusCode::FORBIDDEN,
+        "Authorization_RequestDenied",
+        text,
+    ))
+}
+
+/// `GET {collection}/{id}`
+fn item(shared: &Shared, asked: &Asked) -> GraphResult<Json<Value>> {
+    let caller = asked.admit(shared)?;
+    let options = query::read_item(&asked.query)?;
+    let id = asked.id.as_deref().unwrap_or_default();
+    let state = shared.state();
+    let known = state.objects.get(&caller.tenant, &asked.view, id);
+    let found = known.or_else(|| {
+        // Users go by their principal name as well.
+        let is_named = |user: &&Value| user["userPrincipalName"].as_str().is_some_and(|name| name == id);
+        let users = (asked.served.path == "users").then(|| state.objects.live(&caller.tenant, &asked.view));
+        users?.into_iter().find(is_named)
+    });
+    found
+        .map(|object| Json(asked.print(object, &options.select)))
+        .ok_or_else(|| missing(asked.served.family, id))
+}
+
+fn missing(family: Family, id: &str) -> GraphError {
+    let (code, text) = match family {
+        Family::Directory => (
+            "Request_ResourceNotFound",
+            format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present."),
+        ),
+        Family::CallRecords => ("NotFound", format!("call record {id} not found")),
+        Family::Outlook => (
+            "ErrorItemNotFound",
+            "The specified object was not found in the store.".into(),
+        ),
+        _ => ("NotFound", format!("'{id}' was not found.")),
+    };
+    GraphError::new(StatusCode::NOT_FOUND, code, text)
 }

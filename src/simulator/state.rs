@@ -1,6 +1,6 @@
 //! What one simulator knows. Everything sits behind one lock that is never held across an await.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -14,13 +14,17 @@ use super::delivery::endpoint::Endpoints;
 use super::delivery::record::Notifications;
 use super::errors::GraphResult;
 use super::faults::Faults;
+use super::objects::{Objects, View};
 use super::outbound::Outbound;
 use super::sink::Sink;
+use super::stamps::Stamping;
 use super::subscriptions::bearer::Caller;
 use super::subscriptions::store::Subscriptions;
 use super::throttle::{Kind, Throttle};
 
 const LOGGED_REQUESTS: usize = 10_000;
+const USERS: &str = "users";
+const CALL_RECORDS: &str = "communications/callrecords";
 
 /// The simulator, as every handler sees it.
 pub type Shared = Arc<Simulation>;
@@ -41,8 +45,10 @@ pub struct Simulation {
 
 /// Everything that changes.
 pub struct State {
-    /// Tenants with apps, users and call records.
+    /// Tenants with apps. Their users and call records are among the objects.
     pub tenants: Vec<Tenant>,
+    /// What is in the tenants.
+    pub objects: Objects,
     /// How it behaves.
     pub settings: Settings,
     /// Live and past subscriptions.
@@ -56,7 +62,7 @@ pub struct State {
     /// Requests counted against Graph's limits.
     pub throttle: Throttle,
     /// Assertions that were used, so that none works twice.
-    pub used_assertions: Vec<String>,
+    pub used_assertions: HashSet<String>,
     /// The latest requests.
     pub requests: RequestLog,
     /// Breaches of the rules that Graph states but does not enforce.
@@ -104,11 +110,14 @@ pub struct LoggedRequest {
 pub struct RequestLog {
     last: u64,
     lines: VecDeque<LoggedRequest>,
+    totals: BTreeMap<String, BTreeMap<u16, u64>>,
 }
 
 impl RequestLog {
     /// Adds a line; its number is set here.
-    pub fn add(&mut self, mut line: LoggedRequest) {
+    pub fn add(&mut self, mut line: LoggedRequest, route: &str) {
+        let total = self.totals.entry(format!("{} {route}", line.method)).or_default();
+        *total.entry(line.status).or_default() += 1;
         self.last += 1;
         line.seq = self.last;
         if self.lines.len() == LOGGED_REQUESTS {
@@ -117,21 +126,31 @@ impl RequestLog {
         self.lines.push_back(line);
     }
 
+    /// How many requests each route had since the start, by status.
+    pub fn totals(&self) -> &BTreeMap<String, BTreeMap<u16, u64>> {
+        &self.totals
+    }
+
     /// The lines after `seq`.
     pub fn since(&self, seq: u64) -> Vec<LoggedRequest> {
-        self.lines.iter().filter(|line| line.seq > seq).cloned().collect()
+        // Numbers are without gaps, so it is known where to begin.
+        let first = self.lines.front().map_or(0, |line| line.seq);
+        let known = usize::try_from((seq + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        self.lines.iter().skip(known).cloned().collect()
     }
 }
 
 impl Simulation {
     /// A fresh one.
     pub fn new(config: Config, outbound: Outbound) -> Self {
+        let clock = Clock::default();
+        let state = State::new(&config, clock.now());
         Self {
-            clock: Clock::default(),
+            clock,
             outbound,
             stop: CancellationToken::new(),
             scheme: if config.tls.is_some() { "https" } else { "http" },
-            state: Mutex::new(State::new(&config)),
+            state: Mutex::new(state),
             initial: config,
         }
     }
@@ -145,9 +164,14 @@ impl Simulation {
 
     /// Counts a request against Graph's limits, if they are switched on.
     pub fn throttle(&self, caller: &Caller, kind: Kind) -> GraphResult<()> {
+        self.throttle_on(caller, kind, "")
+    }
+
+    /// The same for a limit that each mailbox or record has for itself.
+    pub fn throttle_on(&self, caller: &Caller, kind: Kind, subject: &str) -> GraphResult<()> {
         let mut state = self.state();
         if state.settings.throttling {
-            state.throttle.count(&caller.tenant, &caller.app, kind)
+            state.throttle.count(&caller.tenant, &caller.app, kind, subject)
         } else {
             Ok(())
         }
@@ -156,25 +180,62 @@ impl Simulation {
     /// Back to how it started.
     pub fn reset(&self) {
         self.clock.reset();
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::new(&self.initial);
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::new(&self.initial, self.clock.now());
     }
 }
 
 impl State {
-    fn new(config: &Config) -> Self {
-        Self {
-            tenants: config.tenants.clone(),
+    fn new(config: &Config, now: Timestamp) -> Self {
+        let mut state = Self {
+            tenants: Vec::new(),
+            objects: Objects::default(),
             settings: config.settings.clone(),
             subscriptions: Subscriptions::default(),
             notifications: Notifications::default(),
             endpoints: Endpoints::default(),
             faults: Faults::default(),
             throttle: Throttle::default(),
-            used_assertions: Vec::new(),
+            used_assertions: HashSet::new(),
             requests: RequestLog::default(),
             violations: Vec::new(),
             sink: Sink::default(),
+        };
+        state.set_tenants(config.tenants.clone(), now);
+        state
+    }
+
+    /// Takes tenants in place of those that were there; their users and call records go to the objects.
+    pub fn set_tenants(&mut self, mut tenants: Vec<Tenant>, now: Timestamp) {
+        for tenant in &mut tenants {
+            let users = std::mem::take(&mut tenant.users);
+            let mut records = std::mem::take(&mut tenant.call_records);
+            let stamping = Stamping {
+                collection: CALL_RECORDS,
+                before: None,
+                version: 0,
+                now,
+            };
+            for record in records.iter_mut().filter_map(Value::as_object_mut) {
+                stamping.apply(record);
+            }
+            self.objects.replace(&tenant.id, USERS, users, now);
+            self.objects.replace(&tenant.id, CALL_RECORDS, records, now);
         }
+        self.tenants = tenants;
+    }
+
+    /// The tenants with their users and call records, as they can be given back.
+    pub fn full_tenants(&self) -> Vec<Tenant> {
+        let all = |tenant: &Tenant, key: &str| {
+            let live = self.objects.live(&tenant.id, &View::One(key.into()));
+            live.into_iter().cloned().collect()
+        };
+        let full = |tenant: &Tenant| Tenant {
+            users: all(tenant, USERS),
+            call_records: all(tenant, CALL_RECORDS),
+            ..tenant.clone()
+        };
+        self.tenants.iter().map(full).collect()
     }
 
     /// A tenant by id or domain.
@@ -182,13 +243,6 @@ impl State {
         self.tenants
             .iter()
             .find(|t| t.id.eq_ignore_ascii_case(name) || t.domain.eq_ignore_ascii_case(name))
-    }
-
-    /// A tenant by id or domain; the first one if no name is given.
-    pub fn tenant_mut(&mut self, name: Option<&str>) -> Option<&mut Tenant> {
-        self.tenants
-            .iter_mut()
-            .find(|t| name.is_none_or(|n| t.id.eq_ignore_ascii_case(n) || t.domain.eq_ignore_ascii_case(n)))
     }
 
     /// An app in every tenant that has it.
@@ -217,13 +271,5 @@ impl Tenant {
         self.apps
             .iter()
             .find(|app| app.client_id.eq_ignore_ascii_case(client_id))
-    }
-
-    /// Adds an object, or replaces the one with the same id.
-    pub fn put(list: &mut Vec<Value>, object: Value) {
-        match list.iter_mut().find(|known| known["id"] == object["id"]) {
-            Some(known) => *known = object,
-            None => list.push(object),
-        }
     }
 }

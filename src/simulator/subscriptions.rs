@@ -9,6 +9,7 @@ pub mod paths;
 pub mod payload;
 pub mod read;
 pub mod store;
+mod subscription;
 
 use axum::Router;
 use axum::routing::{get, post};

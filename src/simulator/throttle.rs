@@ -1,4 +1,4 @@
-//! Graph's request limits for subscriptions, in real time.
+//! Graph's request limits, in real time.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 
 use super::errors::{GraphError, GraphResult};
-
-const WINDOW: Duration = Duration::from_secs(20);
 
 /// A kind of request with its own limit per app and tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +20,42 @@ pub enum Kind {
     List,
     /// GET of the call record collection.
     CallRecords,
+    /// GET of one call record; counted for each record.
+    OneCallRecord,
+    /// Anything about call records.
+    AnyCallRecord,
+    /// Reading presence. Microsoft states 10,000 on one page and this on others.
+    Presence,
+    /// Users and groups in a tenant with so many users.
+    Directory(Size),
+    /// Outlook; counted for each mailbox.
+    Mailbox,
 }
+
+/// How large a directory is: the limit grows with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// Below 50 users.
+    Small,
+    /// Up to 500 users.
+    Middle,
+    /// More.
+    Large,
+}
+
+impl Size {
+    /// The size of a directory with so many users.
+    pub fn of(users: usize) -> Self {
+        match users {
+            0..50 => Self::Small,
+            50..=500 => Self::Middle,
+            _ => Self::Large,
+        }
+    }
+}
+
+/// What a list of users costs in the units of the directory. All its reads are charged this.
+const DIRECTORY_COST: usize = 2;
 
 impl Kind {
     fn limit(self) -> usize {
@@ -30,21 +63,41 @@ impl Kind {
             Self::Write | Self::Get => 500,
             Self::Reauthorize => 1_000,
             Self::List => 25,
-            Self::CallRecords => 40,
+            Self::CallRecords | Self::OneCallRecord => 40,
+            Self::AnyCallRecord | Self::Presence => 1_500,
+            Self::Directory(Size::Small) => 3_500 / DIRECTORY_COST,
+            Self::Directory(Size::Middle) => 5_000 / DIRECTORY_COST,
+            Self::Directory(Size::Large) => 8_000 / DIRECTORY_COST,
+            Self::Mailbox => 10_000,
         }
+    }
+
+    fn window(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Directory(_) => 10,
+            Self::Presence => 30,
+            Self::Mailbox => 600,
+            _ => 20,
+        })
     }
 }
 
-/// The latest requests per app, tenant and kind.
+/// The latest requests per app, tenant, kind and what they are about.
 #[derive(Debug, Default)]
-pub struct Throttle(HashMap<(String, String, Kind), VecDeque<Instant>>);
+pub struct Throttle(HashMap<(String, String, Kind, String), VecDeque<Instant>>);
 
 impl Throttle {
     /// Counts a request. A refused one counts too: hammering keeps the limit shut.
-    pub fn count(&mut self, tenant: &str, app: &str, kind: Kind) -> GraphResult<()> {
+    pub fn count(&mut self, tenant: &str, app: &str, kind: Kind, subject: &str) -> GraphResult<()> {
         let now = Instant::now();
-        let seen = self.0.entry((tenant.into(), app.into(), kind)).or_default();
-        while seen.front().is_some_and(|first| now.duration_since(*first) >= WINDOW) {
+        let seen = self
+            .0
+            .entry((tenant.into(), app.into(), kind, subject.into()))
+            .or_default();
+        while seen
+            .front()
+            .is_some_and(|first| now.duration_since(*first) >= kind.window())
+        {
             seen.pop_front();
         }
         let refused = seen.len() >= kind.limit();
@@ -56,10 +109,49 @@ impl Throttle {
             return Ok(());
         }
         let oldest = seen.front().map_or(Duration::ZERO, |first| now.duration_since(*first));
-        let wait = WINDOW.saturating_sub(oldest).as_secs() + 1;
+        let wait = kind.window().saturating_sub(oldest).as_secs() + 1;
         Err(
             GraphError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "Too many requests.")
                 .retry_after(wait.to_string()),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many requests pass before the first refusal.
+    fn room(kind: Kind) -> usize {
+        let mut throttle = Throttle::default();
+        (0..20_000)
+            .take_while(|_| throttle.count("t", "a", kind, "one").is_ok())
+            .count()
+    }
+
+    #[test]
+    fn each_kind_has_its_own_room() {
+        for (kind, expected) in [
+            (Kind::List, 25),
+            (Kind::OneCallRecord, 40),
+            (Kind::AnyCallRecord, 1_500),
+            (Kind::Presence, 1_500),
+            (Kind::Mailbox, 10_000),
+            (Kind::Directory(Size::of(49)), 1_750),
+            (Kind::Directory(Size::of(50)), 2_500),
+            (Kind::Directory(Size::of(500)), 2_500),
+            (Kind::Directory(Size::of(501)), 4_000),
+        ] {
+            assert_eq!(room(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_mailbox_leaves_room_for_others() {
+        let mut throttle = Throttle::default();
+        let mut ask = |subject: &str| throttle.count("t", "a", Kind::OneCallRecord, subject).is_ok();
+        assert!((0..40).all(|_| ask("one")));
+        assert!(!ask("one"));
+        assert!(ask("two"));
     }
 }

@@ -110,6 +110,7 @@ fn tenant() -> impl Strategy<Value = GraphTenantSpec> {
                     login: address.clone(),
                     graph: address,
                 }),
+                backfill_calls_per_minute: 60,
                 allowed_namespaces,
             },
         )
@@ -256,6 +257,13 @@ fn subscription() -> impl Strategy<Value = GraphSubscriptionSpec> {
                     notification_query_options,
                     deletion_policy,
                     suspend,
+                    backfill: if suspend {
+                        Backfill::Disabled
+                    } else {
+                        Backfill::Automatic
+                    },
+                    sweep_interval: Some("5m".into()),
+                    max_silence: Some("10m".into()),
                 }
             },
         )
@@ -274,12 +282,22 @@ fn subscription_status() -> impl Strategy<Value = GraphSubscriptionStatus> {
         message,
         last_transition_time,
     });
-    let gap = (name(), time(), of(time()), name()).prop_map(|(cause, start, end, outcome)| Gap {
-        cause,
-        start,
-        end,
-        outcome,
-    });
+    let state = prop_oneof![
+        Just(GapState::Pending),
+        Just(GapState::Backfilled),
+        Just(GapState::CannotBackfill)
+    ];
+    let gap = (name(), time(), of(time()), state, of(0..99_i64), name()).prop_map(
+        |(cause, start, end, state, backfilled, outcome)| Gap {
+            cause,
+            start,
+            checked_time: end.clone(),
+            end,
+            state,
+            backfilled,
+            outcome,
+        },
+    );
     let failure =
         (0..1000, time(), time(), name(), of(name())).prop_map(|(count, time, not_before, reason, basis)| Failure {
             count,

@@ -107,6 +107,13 @@ impl World {
 
     /// A world with a control plane of its own, whose controller watches all namespaces.
     pub async fn with_own_control_plane(name: &str) -> Self {
+        let mut world = Self::own_control_plane_alone(name).await;
+        world.start_controller(&[]).await;
+        world
+    }
+
+    /// The same, without a controller.
+    pub async fn own_control_plane_alone(name: &str) -> Self {
         let plane = ControlPlane::start();
         let kubeconfig = kube::config::Kubeconfig::read_from(plane.kubeconfig()).unwrap();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
@@ -114,9 +121,7 @@ impl World {
             .unwrap();
         let client = Client::try_from(config).unwrap();
         crate::support::install_crds(&client).await;
-        let mut world = Self::on(client, Some(plane), name).await;
-        world.start_controller(&[]).await;
-        world
+        Self::on(client, Some(plane), name).await
     }
 
     async fn on(client: Client, plane: Option<ControlPlane>, name: &str) -> Self {
@@ -481,16 +486,19 @@ impl World {
 
     /// Waits until an event with this reason was written for an object.
     pub async fn event(&self, kind: &str, name: &str, reason: &str) {
-        let events = self.api("Event");
         self.until(&format!("there is an event {reason} for {kind} {name}"), async || {
-            let list = events.list(&kube::api::ListParams::default()).await.unwrap();
-            list.items.iter().any(|event| {
-                event.data["reason"] == reason
-                    && event.data["regarding"]["name"] == name
-                    && event.data["regarding"]["kind"] == kind
-            })
+            self.events(kind, name).await.iter().any(|written| written == reason)
         })
         .await;
+    }
+
+    /// Reasons of the events that were written for an object.
+    pub async fn events(&self, kind: &str, name: &str) -> Vec<String> {
+        let list = self.api("Event").list(&kube::api::ListParams::default()).await.unwrap();
+        let about =
+            |event: &&DynamicObject| event.data["regarding"]["name"] == name && event.data["regarding"]["kind"] == kind;
+        let reason = |event: &DynamicObject| event.data["reason"].as_str().unwrap_or_default().to_owned();
+        list.items.iter().filter(about).map(reason).collect()
     }
 
     /// Waits until something is so.

@@ -1,4 +1,5 @@
-//! Carrying a plan out at Graph. No create can leak or double: finalizer, pending mark, create, record, in this order.
+//! Carrying a plan out at Graph. No create can leak or double: finalizer, pending mark, create, record, in this order. Of an
+//! object that has no status yet, the finalizer is the mark.
 
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::controller::context::Context;
 use crate::controller::reconcile::Error;
 use crate::graph::{Failure, Graph, Kind, NewSubscription, Subscription};
 use crate::policy::backoff::Class;
+use crate::policy::quota;
 use crate::policy::renewal::{MINIMUM_SPACING, lifetime_minutes};
+use crate::policy::subscription::pending::needs_mark;
 use crate::policy::subscription::{Cause, Plan, Refusal, Release};
 
 /// Urgency of a create among other calls: behind renewals that are about to be late.
@@ -78,7 +81,13 @@ impl From<Failure> for Failed {
 
 impl Failed {
     /// A create that failed.
-    fn create(failure: Failure) -> Self {
+    fn create(view: &View, mut failure: Failure) -> Self {
+        let explained = (failure.kind == Kind::QuotaExceeded)
+            .then(|| quota::explain(&view.object.spec.resource))
+            .flatten();
+        if let Some(explained) = explained {
+            failure.message = format!("{} {explained}", failure.message);
+        }
         Self {
             uncertain: matches!(failure.kind, Kind::Unavailable | Kind::Protocol),
             ..failure.into()
@@ -118,7 +127,7 @@ pub fn reason(kind: &Kind) -> Reason {
         Kind::EndpointValidation => Reason::EndpointValidationFailed,
         Kind::QuotaExceeded => Reason::QuotaExceeded,
         Kind::Throttled => Reason::Throttled,
-        Kind::Unavailable | Kind::Protocol => Reason::GraphUnavailable,
+        Kind::Unavailable | Kind::Protocol | Kind::ResyncRequired => Reason::GraphUnavailable,
     }
 }
 
@@ -147,15 +156,15 @@ pub async fn act(context: &Context, view: &mut View, plan: &Plan) -> Result<Outc
             } else {
                 Reason::Recreated
             };
-            hold(context, view).await?;
+            let held_just_now = hold(context, view).await?;
             forget_current(&mut view.status);
-            mark_pending(context, view, plan).await?;
+            mark_pending(context, view, plan, held_just_now).await?;
             Ok(create(view, &graph, *minutes, how).await)
         }
         Plan::Replace { id, minutes, .. } => {
-            hold(context, view).await?;
+            let held_just_now = hold(context, view).await?;
             // Before the delete too: what happens in between is found again by a look at Graph's list.
-            mark_pending(context, view, plan).await?;
+            mark_pending(context, view, plan, held_just_now).await?;
             match graph.delete(id, view.now + CREATE_URGENCY).await {
                 Ok(()) => {
                     forget_current(&mut view.status);
@@ -184,13 +193,14 @@ pub async fn act(context: &Context, view: &mut View, plan: &Plan) -> Result<Outc
     }
 }
 
-/// From here on a deletion of the object waits for the remote subscription to be settled.
-async fn hold(context: &Context, view: &mut View) -> Result<(), Error> {
-    if let Some(held) = apply::add_finalizer(&context.client, &*view.object, FINALIZER).await? {
-        view.object = Arc::new(held);
-        context.written.put(view.object.clone());
-    }
-    Ok(())
+/// From here on a deletion of the object waits for the remote subscription to be settled. `true` when it did not before.
+async fn hold(context: &Context, view: &mut View) -> Result<bool, Error> {
+    let Some(held) = apply::add_finalizer(&context.client, &*view.object, FINALIZER).await? else {
+        return Ok(false);
+    };
+    view.object = Arc::new(held);
+    context.written.put(view.object.clone());
+    Ok(true)
 }
 
 async fn create(view: &mut View, graph: &Graph, minutes: i64, how: Reason) -> Outcome {
@@ -214,10 +224,10 @@ async fn create(view: &mut View, graph: &Graph, minutes: i64, how: Reason) -> Ou
             }
             Err(failure) => Outcome::Failed(Failed {
                 learned: Some(maximum),
-                ..Failed::create(failure)
+                ..Failed::create(view, failure)
             }),
         },
-        Err(failure) => Outcome::Failed(Failed::create(failure)),
+        Err(failure) => Outcome::Failed(Failed::create(view, failure)),
     }
 }
 
@@ -231,12 +241,15 @@ fn obtained(made: Subscription, how: Reason) -> Outcome {
 
 /// Written before anything is sent, and only if nobody wrote the object since it was read. After a crash, the mark says that
 /// the list is to be searched first; what is missed meanwhile is on record.
-async fn mark_pending(context: &Context, view: &mut View, plan: &Plan) -> Result<(), Error> {
+async fn mark_pending(context: &Context, view: &mut View, plan: &Plan, held_just_now: bool) -> Result<(), Error> {
     let old = view.object.status.clone();
     if let Some(gap) = gaps::opened_by(plan, view.now) {
         gaps::open(&mut view.status, gap);
     }
     view.status.create_pending_since = Some(time(view.now));
+    if !needs_mark(held_just_now, old.as_ref()) {
+        return Ok(());
+    }
     if let Some(marked) = apply::status(&context.client, &*view.object, old.as_ref(), &view.status, true).await? {
         view.object = Arc::new(marked);
         context.written.put(view.object.clone());
@@ -320,7 +333,7 @@ async fn adopt_duplicate(
     match graph.delete(&ours.id, view.now + CREATE_URGENCY).await {
         Ok(()) => match send_create(view, graph, minutes).await {
             Ok(made) => obtained(made, Reason::Recreated),
-            Err(failure) => Outcome::Failed(Failed::create(failure)),
+            Err(failure) => Outcome::Failed(Failed::create(view, failure)),
         },
         Err(failure) => Outcome::Failed(failure.into()),
     }

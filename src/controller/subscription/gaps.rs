@@ -1,14 +1,35 @@
-//! Windows in which notifications may be missing: how they are opened, closed and struck off.
+//! Windows in which notifications may be missing: how they are opened, closed, filled and struck off.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::observe::{Delivery, View};
 use crate::api::GAPS_ACKNOWLEDGED_ANNOTATION;
-use crate::api::condition::{Reason, time};
-use crate::api::subscription::{Gap, GraphSubscription, GraphSubscriptionStatus};
+use crate::api::condition::{ConditionType, Reason, Truth, Verdict, time};
+use crate::api::subscription::{Gap, GapState, GraphSubscription, GraphSubscriptionStatus};
+use crate::policy::backfill::{self, events_in_words};
+use crate::policy::backoff::Class;
+use crate::policy::resource::rule_for;
 use crate::policy::subscription::{Cause, LifecycleEvent, Plan, Situation};
 
 /// Gaps that a status keeps.
 pub const KEPT_GAPS: usize = 16;
+/// Graph repeats what is not answered; a shorter outage of a receiver costs nothing.
+/// <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>
+pub const OUTAGE: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a gap comes from. Of each only one can be open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Subscription,
+    Receiver,
+}
+
+fn source(gap: &Gap) -> Source {
+    match Reason::from_name(&gap.cause) {
+        Some(Reason::ReceiverUnavailable | Reason::EndpointDropping) => Source::Receiver,
+        _ => Source::Subscription,
+    }
+}
 
 /// The gap that begins where a plan puts a new subscription in the place of an old one: its cause and its start.
 pub fn opened_by(plan: &Plan, now: Timestamp) -> Option<(Reason, Timestamp)> {
@@ -28,16 +49,26 @@ pub fn of(cause: Cause) -> Option<(Reason, Timestamp)> {
     }
 }
 
-/// Opens a gap, unless one is open: there is no second beginning.
+/// Opens a gap, unless one of its source is open: there is no second beginning.
 pub fn open(status: &mut GraphSubscriptionStatus, (cause, start): (Reason, Timestamp)) {
-    if status.gaps.iter().all(|gap| gap.end.is_some()) {
-        add(status, cause, start, None);
+    let gap = new(cause, start, None);
+    if !status
+        .gaps
+        .iter()
+        .any(|known| known.end.is_none() && source(known) == source(&gap))
+    {
+        add(status, gap);
     }
 }
 
-/// Notifications flow again.
+/// There is a subscription again.
 pub fn close(status: &mut GraphSubscriptionStatus, now: Timestamp) {
-    for gap in status.gaps.iter_mut().filter(|gap| gap.end.is_none()) {
+    close_of(status, Source::Subscription, now);
+}
+
+fn close_of(status: &mut GraphSubscriptionStatus, from: Source, now: Timestamp) {
+    let open = |gap: &&mut Gap| gap.end.is_none() && source(gap) == from;
+    for gap in status.gaps.iter_mut().filter(open) {
         gap.end = Some(time(now.max(gap.start.0)));
     }
 }
@@ -54,24 +85,155 @@ pub fn record_missed(status: &mut GraphSubscriptionStatus, situation: &Situation
             .as_ref()
             .or(status.last_renewal_time.as_ref())
             .map_or(item.received, |at| at.0);
-        add(status, Reason::Missed, start.min(item.received), Some(item.received));
+        add(
+            status,
+            new(Reason::Missed, start.min(item.received), Some(item.received)),
+        );
     }
 }
 
-fn add(status: &mut GraphSubscriptionStatus, cause: Reason, start: Timestamp, end: Option<Timestamp>) {
-    let gap = Gap {
+/// Windows in which the receiver could not take notifications, or so slowly that Graph drops them.
+pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery, now: Timestamp) {
+    let alive = status.subscription_id.is_some();
+    match (leaves_gap(delivery, now), delivery) {
+        (Some(true), Delivery::Unavailable(since)) if alive => open(status, (Reason::ReceiverUnavailable, *since)),
+        (Some(true), _) if alive => open(status, (Reason::EndpointDropping, now - OUTAGE)),
+        (Some(false), _) => close_of(status, Source::Receiver, now),
+        _ => {}
+    }
+}
+
+/// Whether events get lost; none while nobody knows, or it does not last long enough.
+pub fn leaves_gap(delivery: &Delivery, now: Timestamp) -> Option<bool> {
+    match delivery {
+        Delivery::Unavailable(since) => (now >= *since + OUTAGE).then_some(true),
+        Delivery::Dropping => Some(true),
+        Delivery::Fine => Some(false),
+        Delivery::Unknown => None,
+    }
+}
+
+/// Whether a gap is open that the receiver is the cause of.
+pub fn has_open_of_receiver(status: &GraphSubscriptionStatus) -> bool {
+    status
+        .gaps
+        .iter()
+        .any(|gap| gap.end.is_none() && source(gap) == Source::Receiver)
+}
+
+/// When a silence becomes longer than the user believes.
+pub fn silence_due(status: &GraphSubscriptionStatus, view: &View) -> Option<Timestamp> {
+    let longest = view.object.spec.max_silence.as_ref()?.seconds()?;
+    status.subscription_id.as_ref()?;
+    Some(silent_since(status)? + SignedDuration::from_secs(longest))
+}
+
+/// A window without any notification that is longer than the user believes.
+pub fn record_silence(status: &mut GraphSubscriptionStatus, view: &View) {
+    let over = silence_due(status, view).is_some_and(|due| due <= view.now);
+    let Some(since) = silent_since(status).filter(|_| over) else {
+        return;
+    };
+    let gap = new(Reason::Silent, since, Some(view.now));
+    // One long silence is one window, as far as nothing was done about it.
+    let known = status.gaps.iter_mut().find(|known| {
+        known.cause == gap.cause
+            && known.state != GapState::Backfilled
+            && known.end.as_ref().is_some_and(|end| end.0 >= since)
+    });
+    match known {
+        Some(known) => known.end.clone_from(&gap.end),
+        None => add(status, gap),
+    }
+}
+
+/// Since when nothing came that was not looked into: the last notification, the last silence, or the making of the subscription.
+pub fn silent_since(status: &GraphSubscriptionStatus) -> Option<Timestamp> {
+    let silences = status.gaps.iter().filter(|gap| gap.cause == Reason::Silent.to_string());
+    let looked_into = silences.filter_map(|gap| gap.end.as_ref()).max();
+    let made = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Subscribed.to_string());
+    let made = made.map(|condition| &condition.last_transition_time);
+    let last = status.last_event_time.as_ref().or(made);
+    last.into_iter().chain(looked_into).max().map(|at| at.0)
+}
+
+/// What the last question to Graph gave.
+pub fn record_backfill(status: &mut GraphSubscriptionStatus, view: &View) {
+    let rule = rule_for(&view.object.spec.resource);
+    if let Some(why) = backfill::obstacle(&view.object.spec) {
+        for gap in status.gaps.iter_mut().filter(|gap| gap.state == GapState::Pending) {
+            give_up(gap, why);
+        }
+        return;
+    }
+    let Some(report) = &view.backfill else { return };
+    match &report.result {
+        Ok(found) => {
+            backfill::record(&mut status.gaps, found, rule);
+            if let Some((window, events)) = found.lost {
+                let mut gap = new(Reason::ListingDisagrees, window.start, Some(window.end));
+                gap.state = GapState::Backfilled;
+                gap.backfilled = Some(events);
+                gap.checked_time = Some(time(found.begun));
+                gap.outcome = format!(
+                    "Found by asking Graph what changed: {} handed to the receiver that no notification had told of.",
+                    events_in_words(events)
+                );
+                add(status, gap);
+            }
+        }
+        Err(trouble) => {
+            for gap in status.gaps.iter_mut().filter(|gap| is_waiting(gap)) {
+                if trouble.class == Class::Invalid {
+                    give_up(gap, &trouble.message);
+                } else {
+                    gap.outcome = format!(
+                        "Waits to be filled from Graph; the last try failed: {}",
+                        trouble.message
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn is_waiting(gap: &Gap) -> bool {
+    gap.state == GapState::Pending && gap.end.is_some()
+}
+
+fn give_up(gap: &mut Gap, why: &str) {
+    gap.state = GapState::CannotBackfill;
+    gap.outcome =
+        format!("Cannot be filled: {why}. Look at what changed in this window yourself, then acknowledge it.");
+}
+
+fn new(cause: Reason, start: Timestamp, end: Option<Timestamp>) -> Gap {
+    Gap {
         cause: cause.to_string(),
         start: time(start),
         end: end.map(time),
-        outcome: "Not filled: look at what changed in this window yourself, then acknowledge it.".to_owned(),
-    };
-    if !status
-        .gaps
-        .iter()
-        .any(|known| known.cause == gap.cause && known.end == gap.end && gap.end.is_some())
-    {
-        status.gaps.insert(0, gap);
-        status.gaps.truncate(KEPT_GAPS);
+        state: GapState::Pending,
+        backfilled: None,
+        checked_time: None,
+        outcome: "Waits to be filled from Graph.".to_owned(),
+    }
+}
+
+fn add(status: &mut GraphSubscriptionStatus, gap: Gap) {
+    let known = |known: &Gap| known.cause == gap.cause && known.end == gap.end && gap.end.is_some();
+    if status.gaps.iter().any(known) {
+        return;
+    }
+    status.gaps.insert(0, gap);
+    while status.gaps.len() > KEPT_GAPS {
+        // What is settled goes first, then the oldest.
+        let settled = status.gaps.iter().rposition(|gap| gap.state == GapState::Backfilled);
+        status
+            .gaps
+            .remove(settled.filter(|index| *index > 0).unwrap_or(KEPT_GAPS));
     }
 }
 
@@ -85,4 +247,45 @@ pub fn strike_acknowledged(status: &mut GraphSubscriptionStatus, object: &GraphS
             .gaps
             .retain(|gap| gap.end.as_ref().is_none_or(|end| end.0 > until));
     }
+}
+
+/// Whether anything may be missing that was not fetched since.
+pub fn gap_free(next: &GraphSubscriptionStatus) -> Verdict {
+    let verdict =
+        |truth: bool, reason, message: &str| Verdict::new(ConditionType::GapFree, Truth::from(truth), reason, message);
+    let unsettled = next.gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
+    let worst = unsettled.clone().find(|gap| gap.state == GapState::CannotBackfill);
+    let Some(gap) = worst.or_else(|| unsettled.clone().next()) else {
+        return if next.gaps.is_empty() {
+            verdict(
+                true,
+                Reason::NoGap,
+                "no window is known in which notifications are missing",
+            )
+        } else {
+            verdict(
+                true,
+                Reason::Backfilled,
+                "what was missing was fetched from Graph; see status.gaps",
+            )
+        };
+    };
+    let end = gap
+        .end
+        .as_ref()
+        .map_or_else(|| "now".to_owned(), |end| end.0.to_string());
+    let remedy = if gap.state == GapState::CannotBackfill {
+        format!("{} The annotation is {GAPS_ACKNOWLEDGED_ANNOTATION}", gap.outcome)
+    } else if gap.end.is_none() {
+        "it is filled from Graph once it has ended".to_owned()
+    } else {
+        gap.outcome.clone()
+    };
+    let message = format!(
+        "notifications between {} and {end} may be missing ({} such windows): {remedy}",
+        gap.start.0,
+        unsettled.count()
+    );
+    let reason = Reason::from_name(&gap.cause).unwrap_or(Reason::Missed);
+    verdict(false, reason, &message)
 }

@@ -1,5 +1,6 @@
 //! Finding an object's subscription at Graph.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,19 +10,30 @@ use super::act::Failed;
 use super::endpoint::Endpoint;
 use super::observe::View;
 use crate::graph::{Graph, Kind, Subscription};
+use crate::policy::quota::{self, Full};
+use crate::policy::subscription::pending::all_is_on_record;
 use crate::policy::subscription::{Remote, RemoteView};
 
 /// A list that is no older than this serves for finding out that nothing is there yet.
 const LIST_AGE: Duration = Duration::from_secs(20);
 
+/// What Graph has at this object's address, and the quota that leaves no room for it where there is nothing.
+pub type Found = (Remote, Option<Full>);
+
 /// Asks Graph's list for a subscription at this object's address. The list is known to lack some at times and to show some that
-/// are gone, so what it shows and what should be there is asked for by id, that which lives longest first. Without an address nothing can be told: that is a failure, never an absence.
-pub async fn look_up(view: &View) -> Result<Remote, Failed> {
+/// are gone, so what it shows and what should be there is asked for by id, that which lives longest first. Where all is on record
+/// anyway, the list is not asked for. Without an address nothing can be told: that is a failure, never an absence.
+pub async fn look_up(view: &View) -> Result<Found, Failed> {
     let (graph, _) = view.app.as_ref().map_err(Failed::from)?;
     let endpoint = view.endpoint.as_ref().map_err(Failed::from)?;
-    let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
     let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
-    let list = graph.list(max_age, deadline).await?;
+    let on_record = all_is_on_record(&view.situation());
+    let list = if on_record {
+        Arc::default()
+    } else {
+        let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
+        graph.list(max_age, deadline).await?
+    };
     let mut own: Vec<_> = list.iter().filter(|remote| is_ours(view, endpoint, remote)).collect();
     own.sort_by_key(|remote| std::cmp::Reverse(remote.expiration));
     let listed = own.iter().map(|remote| &remote.id);
@@ -36,10 +48,38 @@ pub async fn look_up(view: &View) -> Result<Remote, Failed> {
             .await?
             .filter(|found| is_known(view, found) || is_ours(view, endpoint, found))
         {
-            return Ok(Remote::Present(remote_view(view, endpoint, &found)));
+            return Ok((Remote::Present(remote_view(view, endpoint, &found)), None));
         }
     }
-    Ok(Remote::Absent)
+    let full = if on_record {
+        full_as_told_before(view, graph, endpoint).await?
+    } else {
+        full(view, endpoint, &list)
+    };
+    Ok((Remote::Absent, full))
+}
+
+/// No list is asked for to find that there is room; only that there is none has to be sure.
+async fn full_as_told_before(view: &View, graph: &Graph, endpoint: &Endpoint) -> Result<Option<Full>, Failed> {
+    let before = graph.last_list().await?;
+    if before.is_none_or(|list| full(view, endpoint, &list).is_none()) {
+        return Ok(None);
+    }
+    Ok(full(view, endpoint, &graph.list(LIST_AGE, view.now).await?))
+}
+
+/// The quota that what the app has besides this object's own uses up. Own ones that the list still shows are gone: Graph was
+/// asked.
+fn full(view: &View, endpoint: &Endpoint, list: &[Subscription]) -> Option<Full> {
+    let resource = &view.object.spec.resource;
+    // Most lists are shorter, and then nothing has to be counted.
+    quota::matters_from(resource).filter(|limit| list.len() >= *limit)?;
+    let others = list.iter().filter(|remote| {
+        let earlier = view.status.subscription_id.iter().chain(&view.status.previous_ids);
+        let own = earlier.into_iter().any(|id| *id == remote.id) || is_ours(view, endpoint, remote);
+        remote.expiration > view.now && !own
+    });
+    quota::full(resource, &others.map(|remote| remote.resource.as_str()))
 }
 
 /// Removed subscriptions are known to linger in the list.

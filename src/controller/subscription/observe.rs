@@ -9,16 +9,21 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoint::Endpoint;
 use super::rival::rival;
-use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::FINALIZER;
+use crate::api::condition::{self, ConditionType, Reason, time};
 use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::{AllowedNamespaces, ObjectRef};
 use crate::api::subscription::{ExternalEndpoint, GraphSubscription, GraphSubscriptionStatus};
+use crate::controller::apply;
 use crate::controller::apps::Entry;
+use crate::controller::backfill::Report;
 use crate::controller::context::{Context, asked, find};
 use crate::controller::inbox::Origin;
 use crate::controller::reconcile::Error;
 use crate::graph::Graph;
 use crate::policy::identity::Keyring;
+use crate::policy::quota::Full;
+use crate::policy::subscription::pending::create_is_pending;
 use crate::policy::subscription::{AppView, Lifecycle, Refusal, Remote, Situation};
 
 /// How long a new address may fail our own handshake before Graph's is believed instead.
@@ -42,6 +47,8 @@ pub struct View {
     pub rival: Option<String>,
     /// What Graph's list says.
     pub remote: Remote,
+    /// The quota that leaves no room for a new one, as far as that list tells.
+    pub full: Option<Full>,
     /// Lifecycle events and where they came from.
     pub lifecycle: Vec<Lifecycle>,
     /// Where they came from.
@@ -56,6 +63,23 @@ pub struct View {
     pub endpoint_recovered: bool,
     /// Graph's clock minus this cluster's.
     pub skew: SignedDuration,
+    /// Whether the receiver takes notifications.
+    pub delivery: Delivery,
+    /// What the last question to Graph about changes gave.
+    pub backfill: Option<Report>,
+}
+
+/// Whether a receiver takes notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It does.
+    Fine,
+    /// Not since this time, by Graph's clock.
+    Unavailable(Timestamp),
+    /// So slowly that Graph drops some.
+    Dropping,
+    /// Nobody can tell.
+    Unknown,
 }
 
 impl View {
@@ -74,6 +98,7 @@ impl View {
             endpoint_recovered: self.endpoint_recovered,
             rival: self.rival.clone(),
             remote: self.remote.clone(),
+            full: self.full,
             lifecycle: &self.lifecycle,
             forced: self.asked.is_some(),
         }
@@ -100,11 +125,15 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     let (origins, mut lifecycle): (_, Vec<Lifecycle>) = context.inbox.peek(&uid).into_iter().unzip();
     let local = Timestamp::now();
     let now = app.as_ref().map_or(local, |(graph, _)| graph.now());
+    presume_pending(&mut status, &object, now);
     // Statuses are kept in Graph's time; what this cluster's clocks say is brought to it before the two are compared.
     let skew = now.duration_since(local);
     for item in &mut lifecycle {
         item.received = shifted(item.received, skew);
     }
+    let delivery = receiver
+        .as_ref()
+        .map_or(Delivery::Unknown, |receiver| delivery(context, receiver, skew));
     let deletion = object.metadata.deletion_timestamp.as_ref();
     let deleted_at = deletion.map(|at| shifted(at.0, skew));
     Ok(View {
@@ -117,6 +146,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
             .is_some_and(|receiver| recovered(context, receiver, &status, skew)),
         asked: asked(&*object, status.last_handled_reconcile_at.as_deref()),
         remote: Remote::NotAsked,
+        full: None,
         object,
         status,
         app,
@@ -125,7 +155,38 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         lifecycle,
         origins,
         skew,
+        delivery,
+        backfill: context.backfills.take(&uid),
     })
+}
+
+/// Whether a receiver takes notifications, as its status and its pods say.
+pub fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
+    let receiver = find(&context.stores.receivers, reference);
+    let Some(status) = receiver.as_ref().and_then(|receiver| receiver.status.as_ref()) else {
+        return Delivery::Unknown;
+    };
+    let available = condition::find(&status.conditions, ConditionType::Available);
+    let reachable = condition::find(&status.conditions, ConditionType::Reachable);
+    let (Some(available), Some(reachable)) = (available, reachable) else {
+        return Delivery::Unknown;
+    };
+    let down = [available, reachable]
+        .into_iter()
+        .filter(|condition| condition.status == "False");
+    let down = down.map(|condition| condition.last_transition_time.0);
+    // Pods that are there may refuse for want of storage.
+    if let Some(since) = down.chain(context.observed.refuses_since(reference)).min() {
+        return Delivery::Unavailable(shifted(since, skew));
+    }
+    if context.observed.drops(reference) {
+        return Delivery::Dropping;
+    }
+    if reachable.status == "True" {
+        Delivery::Fine
+    } else {
+        Delivery::Unknown
+    }
 }
 
 /// A time of this cluster's clocks, by Graph's.
@@ -141,6 +202,14 @@ fn unlearn(status: &mut GraphSubscriptionStatus, object: &GraphSubscription) {
     };
     if other {
         status.learned_maximum_minutes = None;
+    }
+}
+
+/// Before there is a status, the finalizer is the mark.
+pub fn presume_pending(status: &mut GraphSubscriptionStatus, object: &GraphSubscription, now: Timestamp) {
+    let held = apply::has_finalizer(object, FINALIZER);
+    if create_is_pending(held, object.status.as_ref()) {
+        status.create_pending_since.get_or_insert_with(|| time(now));
     }
 }
 

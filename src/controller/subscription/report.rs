@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 
 use self::notes::{Level, notes};
 use super::act::{Failed, KEPT_IDS, Outcome, forget_current};
 use super::gaps;
 use super::observe::{View, shifted};
+use crate::api::FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
-use crate::api::subscription::{Failure, GraphSubscription, GraphSubscriptionStatus};
-use crate::api::{FINALIZER, GAPS_ACKNOWLEDGED_ANNOTATION};
+use crate::api::subscription::{Failure, GraphSubscriptionStatus};
 use crate::controller::apply;
-use crate::controller::context::{Context, find, wait};
-use crate::controller::reconcile::Error;
+use crate::controller::context::{Context, wait};
+use crate::controller::reconcile::{Action, Error};
 use crate::policy::backoff;
 use crate::policy::renewal::renewal_time;
 use crate::policy::subscription::{
@@ -45,6 +43,9 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     if let Outcome::Released(release) = &outcome {
         return let_go(context, view, release).await;
     }
+    if let Outcome::Obtained { id, expiration, how } = &outcome {
+        tracing::debug!(subscription = id, %expiration, "{how}");
+    }
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     let last_event = view
         .receiver
@@ -65,19 +66,8 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         };
         context.event(&*view.object, type_, note.reason, &note.text);
     }
-    Ok(again(view, plan, &outcome, &next))
-}
-
-/// The client of a tenant that is gone was kept for its subscriptions; with the last of them it may go.
-fn forget_tenant_of_last(context: &Context, object: &GraphSubscription) {
-    let tenant = object.tenant();
-    let subscriptions = context.stores.subscriptions.state();
-    let others = subscriptions
-        .iter()
-        .any(|other| other.metadata.uid != object.metadata.uid && other.tenant() == tenant);
-    if !others && find(&context.stores.tenants, &tenant).is_none() {
-        context.apps.forget(&tenant);
-    }
+    let question = context.backfills.advance(context, view, &next, &outcome);
+    Ok(again(view, plan, &outcome, &next, question))
 }
 
 async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Action, Error> {
@@ -111,15 +101,24 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
         context.metrics.failures.with_label_values(&labels).inc();
     }
     context.event(&*view.object, type_, reason, &text);
-    forget_tenant_of_last(context, &view.object);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.inbox.done(uid, &view.origins);
+    context.backfills.forget(uid);
     context.written.forget(uid);
     Ok(Action::await_change())
 }
 
-fn again(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscriptionStatus) -> Action {
-    next_look(view, plan, outcome, next)
+fn again(
+    view: &View,
+    plan: &Plan,
+    outcome: &Outcome,
+    next: &GraphSubscriptionStatus,
+    question: Option<Timestamp>,
+) -> Action {
+    let look = next_look(view, plan, outcome, next);
+    look.into_iter()
+        .chain(question)
+        .min()
         .map_or_else(Action::await_change, |until| Action::requeue(wait(view.now, until)))
 }
 
@@ -135,7 +134,8 @@ fn next_look(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscripti
         _ => None,
     };
     let expiry = expiration.filter(|at| *at > view.now);
-    let look = at.into_iter().chain(expiry).min();
+    let silence = gaps::silence_due(next, view);
+    let look = at.into_iter().chain(expiry).chain(silence).min();
     let final_ = matches!(plan, Plan::Suspend | Plan::Refuse(_));
     look.or_else(|| (!final_).then(|| view.now + SAFETY_NET))
 }
@@ -171,6 +171,9 @@ fn next_status(
     if !matches!(outcome, Outcome::Obtained { .. }) {
         record_undone(&mut next, &situation, outcome);
     }
+    gaps::record_delivery(&mut next, &view.delivery, view.now);
+    gaps::record_silence(&mut next, view);
+    gaps::record_backfill(&mut next, view);
     gaps::strike_acknowledged(&mut next, &view.object);
     set_conditions(&mut next, &situation, plan, outcome);
     next
@@ -244,7 +247,7 @@ fn set_conditions(next: &mut GraphSubscriptionStatus, situation: &Situation, pla
     for verdict in [
         subscribed(next, now, plan, outcome),
         delivering(next, situation),
-        gap_free(next),
+        gaps::gap_free(next),
     ] {
         condition::set(&mut next.conditions, &verdict, generation, now);
     }
@@ -255,7 +258,8 @@ fn standing(plan: &Plan) -> (Standing, Reason, String) {
     match plan {
         Plan::Refuse(refusal) if refusal.stalled => (Standing::Stalled, refusal.reason, refusal.message.clone()),
         Plan::Refuse(Refusal {
-            reason: Reason::PermissionMissing | Reason::ReceiverNotReady | Reason::TenantNotReady,
+            reason:
+                Reason::PermissionMissing | Reason::QuotaExceeded | Reason::ReceiverNotReady | Reason::TenantNotReady,
             ..
         }) => (Standing::Working, Reason::Accepted, "the spec is accepted".to_owned()),
         Plan::Refuse(refusal) => (Standing::Waiting, refusal.reason, refusal.message.clone()),
@@ -325,26 +329,4 @@ fn delivering(next: &GraphSubscriptionStatus, situation: &Situation) -> Verdict 
         ),
     };
     Verdict::new(ConditionType::Delivering, truth, reason, message)
-}
-
-fn gap_free(next: &GraphSubscriptionStatus) -> Verdict {
-    let Some(gap) = next.gaps.first() else {
-        return Verdict::new(
-            ConditionType::GapFree,
-            true,
-            Reason::NoGap,
-            "no window is known in which notifications are missing",
-        );
-    };
-    let end = gap
-        .end
-        .as_ref()
-        .map_or_else(|| "now".to_owned(), |Time(end)| end.to_string());
-    let message = format!(
-        "notifications between {} and {end} may be missing ({} recorded); acknowledge with the annotation {GAPS_ACKNOWLEDGED_ANNOTATION}",
-        gap.start.0,
-        next.gaps.len()
-    );
-    let reason = Reason::from_name(&gap.cause).unwrap_or(Reason::Missed);
-    Verdict::new(ConditionType::GapFree, false, reason, message)
 }

@@ -3,27 +3,26 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use crate::api::FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::reference::ObjectRef;
 use crate::api::subscription::GraphSubscription;
+use crate::controller::apply;
 use crate::controller::context::{Context, find, reference_to};
+use crate::controller::index::Group;
 use crate::policy::subscription::AppView;
+use crate::policy::subscription::pending::create_is_pending;
 
 /// Another object for the same app, resource and change types that has better right: one that holds a subscription before one
 /// that does not, then the older, then by name.
 pub fn rival(context: &Context, object: &GraphSubscription, app: &AppView, now: Timestamp) -> Option<String> {
-    let change_type = object.spec.graph_change_type();
     context
         .stores
-        .subscriptions
-        .state()
+        .index
+        .of(&Group::watched_by(object))
         .iter()
-        .filter(|other| other.spec.resource == object.spec.resource && other.uid() != object.uid())
-        .filter(|other| other.spec.graph_change_type() == change_type)
-        .filter(|other| {
-            let entry = context.apps.get(&other.tenant());
-            entry.is_some_and(|entry| entry.fingerprint == app.fingerprint)
-        })
+        .filter(|other| other.metadata.uid != object.metadata.uid)
+        .filter(|other| context.apps.is(&other.tenant(), &app.fingerprint))
         .filter(|other| holds(other, now) || signs_in(context, &other.tenant()))
         .filter(|other| goes_before(other, object, now))
         .map(|other| reference_to(&**other).to_string())
@@ -54,13 +53,15 @@ fn rank(object: &GraphSubscription, now: Timestamp) -> (bool, Option<Timestamp>,
 /// Whether it has the subscription that its spec asks for, or a create under way that may have made it. One for another
 /// resource, held until the spec was changed, gives no right to this one.
 fn holds(object: &GraphSubscription, now: Timestamp) -> bool {
-    object.status.as_ref().is_some_and(|status| {
+    let held = apply::has_finalizer(object, FINALIZER);
+    let has_it = object.status.as_ref().is_some_and(|status| {
         let alive = status.subscription_id.is_some() && status.expiration_time.as_ref().is_none_or(|at| at.0 > now);
         let same = status.applied.as_ref().is_none_or(|applied| {
             applied.resource == object.spec.resource && applied.change_type == object.spec.graph_change_type()
         });
-        status.create_pending_since.is_some() || alive && same
-    })
+        alive && same
+    });
+    has_it || create_is_pending(held, object.status.as_ref())
 }
 
 /// Whether it will make a subscription once it can. One that does not must not stand in the way of one that would.
@@ -141,6 +142,15 @@ mod tests {
             assert_eq!(goes_before(&older, &younger, now()), older_first, "{name}");
             assert_eq!(goes_before(&younger, &older, now()), younger_first, "{name}");
         }
+    }
+
+    #[test]
+    fn one_that_is_held_and_has_no_status_may_have_made_it() {
+        let older = object("a", "2026-01-01T00:00:00Z", &Value::Null);
+        let mut younger = object("b", "2026-02-01T00:00:00Z", &Value::Null);
+        assert!(!goes_before(&younger, &older, now()));
+        younger.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        assert!(goes_before(&younger, &older, now()));
     }
 
     #[test]

@@ -10,14 +10,17 @@ use kube::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::endpoint::Endpoint;
 use super::*;
 use crate::api::FINALIZER;
+use crate::api::condition::{self, ConditionType};
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::GraphTenant;
 use crate::controller::context::Context;
 use crate::controller::inbox::Origin;
 use crate::controller::testing::{Asked, Writers, context, recording, refusal};
 use crate::graph::{App, Credential};
+use crate::policy::identity::Keyring;
 use crate::policy::subscription::{Lifecycle, LifecycleEvent};
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -185,10 +188,10 @@ fn lines(log: &Log) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn finalizer_and_mark_come_before_the_create() {
+async fn the_finalizer_comes_before_the_first_create() {
     let log = Log::default();
     let remote = Remote::start(Vec::new(), &log).await;
-    let object = object(&json!({}), &json!({}));
+    let object = object(&json!({}), &Value::Null);
     let client = api_server(&log, keeps(object.clone()));
     let (context, _writers) = prepare(&client, &remote, &object);
     run(Arc::new(object), &context).await.unwrap();
@@ -197,11 +200,59 @@ async fn finalizer_and_mark_come_before_the_create() {
         [
             "graph GET /v1.0/subscriptions",
             "api PATCH people",
-            "api PATCH status",
             "graph POST /v1.0/subscriptions",
             "api PATCH status",
-        ]
+        ],
+        "of an object without a status the finalizer says that a create may have been sent"
     );
+}
+
+#[tokio::test]
+async fn with_a_status_or_an_older_finalizer_the_mark_comes_before_the_create() {
+    let seen = json!({ "observedGeneration": 1 });
+    for (metadata, status, writes) in [
+        (json!({}), &seen, &["api PATCH people", "api PATCH status"][..]),
+        (json!({ "finalizers": [FINALIZER] }), &seen, &["api PATCH status"]),
+        (
+            json!({ "finalizers": [FINALIZER] }),
+            &Value::Null,
+            &["api PATCH status"],
+        ),
+    ] {
+        let log = Log::default();
+        let remote = Remote::start(Vec::new(), &log).await;
+        let object = object(&metadata, status);
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        run(Arc::new(object), &context).await.unwrap();
+        let create = ["graph POST /v1.0/subscriptions", "api PATCH status"];
+        let expected: Vec<_> = ["graph GET /v1.0/subscriptions"]
+            .iter()
+            .chain(writes)
+            .chain(&create)
+            .copied()
+            .collect();
+        assert_eq!(lines(&log), expected);
+    }
+}
+
+/// The process ended between the create and its record.
+#[tokio::test]
+async fn one_that_is_held_and_has_no_status_is_looked_for_and_not_made_twice() {
+    for deleted in [false, true] {
+        let log = Log::default();
+        let remote = Remote::start(vec![remote_subscription("s1", "users", WEBHOOK, 2)], &log).await;
+        let mut metadata = json!({ "finalizers": [FINALIZER] });
+        if deleted {
+            metadata["deletionTimestamp"] = json!(Timestamp::now().to_string());
+        }
+        let object = object(&metadata, &Value::Null);
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        run(Arc::new(object), &context).await.unwrap();
+        assert_eq!(remote.held.lock().unwrap().len(), usize::from(!deleted));
+        assert!(!lines(&log).iter().any(|line| line.contains("POST")));
+    }
 }
 
 #[tokio::test]
@@ -384,4 +435,78 @@ async fn lifecycle_events_are_struck_off_only_after_the_status_is_written() {
     context.inbox.put("u", origin, lifecycle);
     run(Arc::new(object), &context).await.unwrap_err();
     assert_eq!(context.inbox.peek("u").len(), 1);
+}
+
+/// Graph counts 100 subscriptions to users and groups for an app in a tenant.
+#[tokio::test]
+async fn a_create_that_graph_would_refuse_for_its_quota_is_not_sent() {
+    let other = |n: usize| remote_subscription(&n.to_string(), &format!("users/{n}"), "https://other.example", 2);
+    let mut expired = other(100);
+    expired["expirationDateTime"] = json!("2026-01-01T00:00:00Z");
+    // Its own one is gone, and the list does not know it yet.
+    let mut ghost = remote_subscription("ghost", "users", WEBHOOK, 2);
+    ghost["gone"] = json!(true);
+    for (held, created) in [(100, false), (99, true)] {
+        let log = Log::default();
+        let mut list: Vec<_> = (0..held).map(other).collect();
+        list.extend([expired.clone(), ghost.clone()]);
+        let remote = Remote::start(list, &log).await;
+        let object = object(
+            &json!({ "finalizers": [FINALIZER] }),
+            &json!({ "previousIds": ["ghost"] }),
+        );
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        let object = Arc::new(object);
+        run(object.clone(), &context).await.unwrap();
+        assert_eq!(lines(&log).iter().any(|line| line.contains("POST")), created, "{held}");
+        if !created {
+            let status = context.written.newest(object).status.clone().unwrap();
+            let condition = |type_| condition::find(&status.conditions, type_).unwrap();
+            let subscribed = condition(ConditionType::Subscribed);
+            assert_eq!(
+                (subscribed.status.as_str(), subscribed.reason.as_str()),
+                ("False", "QuotaExceeded")
+            );
+            assert!(
+                subscribed.message.contains("holds 100 already"),
+                "{}",
+                subscribed.message
+            );
+            assert_eq!(condition(ConditionType::Ready).status, "True", "the spec is fine");
+        }
+    }
+}
+
+/// A new object needs no list; one that was read before tells all the same that there is no room.
+#[tokio::test]
+async fn for_a_new_object_the_last_list_is_enough_to_suspect_a_used_up_quota() {
+    let log = Log::default();
+    let other = |n: usize| remote_subscription(&n.to_string(), &format!("users/{n}"), "https://other.example", 2);
+    let remote = Remote::start((0..100).map(other).collect(), &log).await;
+    let mut object = object(&json!({}), &Value::Null);
+    object.spec.external_endpoint = None;
+    object.spec.receiver_ref = Some(ObjectRef {
+        name: "r".to_owned(),
+        namespace: None,
+    });
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    let mut view = observe::observe(&context, Arc::new(object)).await.unwrap();
+    let keyring = Keyring::from_base64([("k1", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")]).0;
+    view.endpoint = Ok(Endpoint::derived("https://hooks.example", &keyring, "u").unwrap());
+    let (graph, _) = view.app.clone().unwrap();
+
+    let (_, full) = look_up::look_up(&view).await.unwrap();
+    assert_eq!(
+        (full, lines(&log).len()),
+        (None, 0),
+        "nothing is known, and nothing asked"
+    );
+    graph.list(std::time::Duration::ZERO, view.now).await.unwrap();
+    let (found, full) = look_up::look_up(&view).await.unwrap();
+    assert_eq!(
+        (found, full.map(|full| full.held)),
+        (crate::policy::subscription::Remote::Absent, Some(100))
+    );
 }

@@ -264,6 +264,7 @@ async fn the_client_of_a_tenant_that_is_gone_goes_with_the_last_that_names_it() 
     );
     let gone = kube::runtime::watcher::Event::Delete(subscription);
     world.writers.subscriptions.apply_watcher_event(&gone);
+    world.writers.index.replace(Vec::new());
     forget_gone(&world.context);
     assert!(world.context.apps.get(&world.reference()).is_none());
 }

@@ -115,6 +115,7 @@ impl Fixture {
                     tenants: store().0,
                     receivers: store().0,
                     subscriptions,
+                    index: crate::controller::index::Index::default(),
                 },
                 checks: IntCounterVec::new(opts, &["kind", "result"]).unwrap(),
                 period: Duration::from_secs(600),

@@ -120,6 +120,13 @@ fn by_text(status: u16, body: &Body) -> Option<Kind> {
     if body.says(&["subscriptioncountreached"]) || body.has_code("SubscriptionCountReached") {
         return Some(Kind::QuotaExceeded);
     }
+    // With 410 from the directory and drives, with other codes from Outlook.
+    if ["syncStateNotFound", "syncStateInvalid", "resyncRequired"]
+        .iter()
+        .any(|code| body.has_code(code))
+    {
+        return Some(Kind::ResyncRequired);
+    }
     if body.says(&["subscription expiration can only be"]) {
         let maximum_minutes = body.after("can only be").and_then(|minutes| minutes.parse().ok());
         return Some(Kind::ExpiryTooFar { maximum_minutes });

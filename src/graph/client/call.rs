@@ -55,7 +55,11 @@ impl Operation {
                 _ => LIMIT,
             },
             // Graph does not say how many subscriptions a page of the list may have.
-            mebibytes: if self == Self::List { 16 } else { 1 },
+            mebibytes: if matches!(self, Self::List | Self::Changes) {
+                16
+            } else {
+                1
+            },
         }
     }
 
@@ -99,11 +103,16 @@ impl Graph {
             Ok(_) => self.shared.limiter.passed(),
             Err(failure) => {
                 if let Class::Throttled(after) = failure.class {
-                    let pause = self.shared.limiter.pause(after);
+                    let limiter = &self.shared.limiter;
+                    // Users, files and messages are throttled by themselves; renewals must not wait for them.
+                    let pause = match call.lane {
+                        Lane::Changes => limiter.rest(call.lane, after),
+                        _ => limiter.pause(after),
+                    };
                     tracing::warn!(
                         ?pause,
                         operation = call.operation.label(),
-                        "Graph throttles: all calls of this app pause"
+                        "Graph throttles: calls of this app pause"
                     );
                 }
             }

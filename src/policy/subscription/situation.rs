@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::condition::Reason;
 use crate::api::subscription::{GraphSubscriptionSpec, GraphSubscriptionStatus};
+use crate::policy::quota::Full;
 
 /// Why nothing can be done at Graph for now, in the product's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +144,8 @@ pub struct Situation<'a> {
     pub rival: Option<String>,
     /// What Graph's list says, once it was asked for.
     pub remote: Remote,
+    /// The quota that leaves no room for a new one, as far as Graph's list tells.
+    pub full: Option<Full>,
     /// Lifecycle events not yet acted on.
     pub lifecycle: &'a [Lifecycle],
     /// Whether a person asked for a look right now.

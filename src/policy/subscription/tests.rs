@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::api::condition::time;
 use crate::api::subscription::{ChangeType, DeletionPolicy, Failure};
+use crate::policy::quota::{self, Full};
 
 mod properties;
 
@@ -95,6 +96,7 @@ struct Case {
     endpoint_recovered: bool,
     rival: Option<String>,
     remote: Remote,
+    full: Option<Full>,
     lifecycle: Vec<Lifecycle>,
     forced: bool,
 }
@@ -110,6 +112,7 @@ fn case(status: GraphSubscriptionStatus) -> Case {
         endpoint_recovered: false,
         rival: None,
         remote: Remote::NotAsked,
+        full: None,
         lifecycle: Vec::new(),
         forced: false,
     }
@@ -129,6 +132,7 @@ fn situation(case: &Case) -> Situation<'_> {
         endpoint_recovered: case.endpoint_recovered,
         rival: case.rival.clone(),
         remote: case.remote.clone(),
+        full: case.full,
         lifecycle: &case.lifecycle,
         forced: case.forced,
     }
@@ -729,4 +733,86 @@ fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
         matches!(decide(&other_resource), Plan::Replace { .. }),
         "the address stays the same"
     );
+}
+
+#[test]
+fn a_list_is_searched_only_where_something_may_be_there_that_is_not_on_record() {
+    type Change = fn(&mut Case);
+    let cases: [(&str, bool, Change); 9] = [
+        ("subscribed", true, |_| {}),
+        ("never made", true, |case| {
+            case.status = GraphSubscriptionStatus::default();
+        }),
+        ("lapsed", true, |case| case.status.expiration_time = at_time(-1)),
+        ("removed", true, |case| {
+            case.status.subscription_id = None;
+            case.status.applied = None;
+            case.status.previous_ids = vec!["s1".to_owned()];
+        }),
+        ("a create is pending", false, |case| {
+            case.status.create_pending_since = at_time(-1);
+        }),
+        ("made by another app", false, |case| {
+            case.app = Ok(AppView {
+                fingerprint: "other".to_owned(),
+                ..app()
+            });
+        }),
+        ("a person asks", false, |case| case.forced = true),
+        ("Graph has another", false, |case| {
+            case.status.failure = failed(-1);
+            case.status.failure.as_mut().unwrap().reason = Reason::Conflict.to_string();
+        }),
+        // It takes what others made at the same address.
+        ("a webhook run elsewhere", false, |case| case.spec.receiver_ref = None),
+    ];
+    for (name, on_record, change) in cases {
+        let mut case = case(subscribed());
+        change(&mut case);
+        assert_eq!(pending::all_is_on_record(&situation(&case)), on_record, "{name}");
+    }
+}
+
+#[test]
+fn a_used_up_quota_is_told_before_a_create_and_hinders_nothing_else() {
+    let users: Vec<String> = (0..100).map(|n| format!("users/{n}")).collect();
+    let full = quota::full("users", &users.iter().map(String::as_str));
+    assert!(full.is_some());
+    let with = |remote, status| {
+        let mut case = Case {
+            remote,
+            full,
+            ..case(status)
+        };
+        case.spec.resource = "users".to_owned();
+        case.spec.change_types = vec![ChangeType::Updated];
+        case.app.as_mut().unwrap().permissions = None;
+        case
+    };
+    let fresh = GraphSubscriptionStatus::default;
+    let expired = || GraphSubscriptionStatus {
+        expiration_time: at_time(-1),
+        ..subscribed()
+    };
+    for status in [fresh(), expired()] {
+        assert_eq!(
+            refused(&decide(&with(Remote::Absent, status))),
+            (Reason::QuotaExceeded, false)
+        );
+    }
+    assert_eq!(
+        decide(&with(Remote::Present(remote(true)), fresh())),
+        Plan::Adopt(remote(true))
+    );
+    let replaced = decide(&with(Remote::Present(remote(false)), fresh()));
+    assert!(
+        matches!(replaced, Plan::Replace { .. }),
+        "it makes room for itself: {replaced:?}"
+    );
+    let mut lives = with(Remote::NotAsked, subscribed());
+    lives.status.applied.as_mut().unwrap().resource = "users".to_owned();
+    lives.status.applied.as_mut().unwrap().change_type = "updated".to_owned();
+    lives.status.renewal_time = at_time(0);
+    let renewed = decide(&lives);
+    assert!(matches!(renewed, Plan::Renew { .. }), "{renewed:?}");
 }

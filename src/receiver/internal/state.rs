@@ -1,6 +1,7 @@
 //! What the controller wants to know for its statuses.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::super::answers::Counts;
 use super::super::event::rfc3339;
 use super::super::log::{Reader, Rules, Status};
 use super::{Internal, auth};
@@ -23,6 +25,7 @@ struct Answer<'a> {
     subscriptions: Vec<SubscriptionView<'a>>,
     sinks: Vec<SinkView>,
     storage: StorageView,
+    webhook: Counts,
 }
 
 #[derive(Serialize)]
@@ -82,6 +85,7 @@ pub async fn state(State(internal): State<Arc<Internal>>, headers: HeaderMap) ->
         subscriptions: subscriptions(&status),
         sinks,
         storage: storage(&status, internal.log.problem(), rules.limit_bytes),
+        webhook: internal.answers.counts(Instant::now()),
     };
     Json(answer).into_response()
 }

@@ -19,6 +19,8 @@ pub struct Changes {
     pub cursors: BTreeMap<String, u64>,
     /// Subscriptions that received something.
     pub subscriptions: BTreeMap<String, Received>,
+    /// Bookmarks that were stored, and when.
+    pub bookmarks: BTreeMap<String, i64>,
     /// Dead letters of the sinks that gained or lost some.
     pub dead_letters: BTreeMap<String, u64>,
     /// The oldest dead letter's time.
@@ -27,6 +29,8 @@ pub struct Changes {
     pub oldest: BTreeMap<Kind, Option<Oldest>>,
     /// Subscriptions that were forgotten.
     pub forgotten: Vec<String>,
+    /// Bookmarks that were forgotten.
+    pub forgotten_bookmarks: Vec<String>,
     /// For the metrics: what was stored.
     pub stored: BTreeMap<(Kind, Origin), u64>,
     /// For the metrics: what expired before a reader had it.
@@ -48,10 +52,12 @@ impl Changes {
             used_bytes: status.used_bytes,
             cursors: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            bookmarks: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             oldest_dead_letter: status.oldest_dead_letter,
             oldest: BTreeMap::new(),
             forgotten: Vec::new(),
+            forgotten_bookmarks: Vec::new(),
             stored: BTreeMap::new(),
             expired: BTreeMap::new(),
             dropped: BTreeMap::new(),
@@ -113,6 +119,12 @@ impl Changes {
         }
         for uid in &self.forgotten {
             status.subscriptions.remove(uid);
+        }
+        for (uid, stored_millis) in &self.bookmarks {
+            status.bookmarks.insert(uid.clone(), *stored_millis);
+        }
+        for uid in &self.forgotten_bookmarks {
+            status.bookmarks.remove(uid);
         }
         for (sink, count) in &self.dead_letters {
             status.dead_letters.insert(sink.clone(), *count);

@@ -3,7 +3,7 @@
 use redb::{Database, ReadableDatabase};
 
 use super::super::event::{Event, Kind, Record, received_millis};
-use super::{DeadLetter, tables};
+use super::{Bookmark, DeadLetter, tables};
 
 /// Bytes of a page for whoever does not want less.
 pub const PAGE_BYTES: usize = 4 << 20;
@@ -129,4 +129,19 @@ pub fn dead_letters(database: &Database, sink: &str, after: u64, limit: usize) -
         }
     }
     Ok(letters)
+}
+
+/// The bookmark of a `GraphSubscription`.
+pub fn bookmark(database: &Database, uid: &str) -> Result<Option<Bookmark>, redb::Error> {
+    let Some(table) = tables::bookmarks(&database.begin_read()?)? else {
+        return Ok(None);
+    };
+    Ok(table.get(uid)?.map(|bookmark| {
+        let (_, value, time) = bookmark.value();
+        Bookmark {
+            uid: uid.to_owned(),
+            value: value.to_owned(),
+            time: time.to_owned(),
+        }
+    }))
 }

@@ -75,6 +75,8 @@ pub struct Status {
     pub cursors: BTreeMap<String, u64>,
     /// What was received, by UID.
     pub subscriptions: BTreeMap<String, Received>,
+    /// When each bookmark was stored, in milliseconds since 1970, by UID.
+    pub bookmarks: BTreeMap<String, i64>,
     /// How many dead letters each sink has.
     pub dead_letters: BTreeMap<String, u64>,
     /// The oldest dead letter's time.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, RepairSession, TableDefinition,
-    TableError,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, RepairSession,
+    TableDefinition, TableError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,10 @@ const LIFECYCLE: Events = TableDefinition::new("lifecycle");
 pub const CURSORS: TableDefinition<'static, &str, u64> = TableDefinition::new("cursors");
 /// UID to the time of its last item, and how many there were.
 pub const SUBSCRIPTIONS: TableDefinition<'static, &str, (i64, u64)> = TableDefinition::new("subscriptions");
+/// When it was stored, its value, and its time.
+pub type StoredBookmark = (i64, &'static str, &'static str);
+/// UID to a bookmark.
+pub const BOOKMARKS: TableDefinition<'static, &str, StoredBookmark> = TableDefinition::new("bookmarks");
 /// Sink and sequence number to a dead letter.
 pub const DEAD: TableDefinition<'static, (&str, u64), &[u8]> = TableDefinition::new("dead");
 /// Numbers about the log.
@@ -101,11 +105,22 @@ fn found(database: &Database) -> Result<String, redb::Error> {
     }
     transaction.open_table(CURSORS)?;
     transaction.open_table(SUBSCRIPTIONS)?;
+    transaction.open_table(BOOKMARKS)?;
     transaction.open_table(DEAD)?;
     transaction.open_table(NUMBERS)?;
     transaction.open_table(TEXTS)?.insert(ID, id.as_str())?;
     transaction.commit()?;
     Ok(id)
+}
+
+/// The bookmarks; `None` in the file of an older version to which none was written yet.
+pub fn bookmarks(
+    transaction: &ReadTransaction,
+) -> Result<Option<ReadOnlyTable<&'static str, StoredBookmark>>, redb::Error> {
+    match transaction.open_table(BOOKMARKS) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(Some(table?)),
+    }
 }
 
 fn load(transaction: &ReadTransaction, id: String) -> Result<Status, redb::Error> {
@@ -133,6 +148,12 @@ fn load(transaction: &ReadTransaction, id: String) -> Result<Status, redb::Error
         let (last_millis, count) = received.value();
         let received = Received { last_millis, count };
         status.subscriptions.insert(uid.value().to_owned(), received);
+    }
+    if let Some(bookmarks) = bookmarks(transaction)? {
+        for entry in bookmarks.iter()? {
+            let (uid, bookmark) = entry?;
+            status.bookmarks.insert(uid.value().to_owned(), bookmark.value().0);
+        }
     }
     for entry in transaction.open_table(DEAD)?.iter()? {
         let (key, letter) = entry?;

@@ -1,3 +1,4 @@
+mod bookmarks;
 mod crash;
 mod model;
 

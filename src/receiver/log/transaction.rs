@@ -6,11 +6,11 @@ use super::super::event::{Kind, received_millis};
 use super::changes::Changes;
 use super::status::Status;
 use super::writer::{Encoded, Op};
-use super::{CursorError, Rules, StoreError, tables};
+use super::{Bookmark, CursorError, Rules, StoreError, tables};
 
 /// How many events one transaction trims, so that appends do not wait long behind it.
 pub const TRIM_BATCH: usize = 1024;
-/// How long a subscription that receives nothing is remembered.
+/// How long a subscription that receives nothing is remembered, and a bookmark that is not moved.
 const SUBSCRIPTION_MILLIS: i64 = 30 * 24 * 3600 * 1000;
 
 /// What became of an operation that reached the storage.
@@ -61,6 +61,8 @@ pub fn is_trimmable(status: &Status, rules: &Rules, now: i64) -> bool {
 }
 
 struct Work<'a> {
+    // For what is seldom written: opening a table costs each commit.
+    transaction: &'a WriteTransaction,
     notifications: Table<'a, u64, &'static [u8]>,
     lifecycle: Table<'a, u64, &'static [u8]>,
     cursors: Table<'a, &'static str, u64>,
@@ -81,6 +83,7 @@ impl<'a> Work<'a> {
         now: i64,
     ) -> Result<Self, redb::Error> {
         Ok(Self {
+            transaction,
             notifications: transaction.open_table(tables::events(Kind::Notification))?,
             lifecycle: transaction.open_table(tables::events(Kind::Lifecycle))?,
             cursors: transaction.open_table(tables::CURSORS)?,
@@ -96,7 +99,7 @@ impl<'a> Work<'a> {
 
     fn apply(&mut self, op: &Op) -> Result<Outcome, redb::Error> {
         match op {
-            Op::Append { records, .. } => self.append(records),
+            Op::Append { records, bookmark, .. } => self.append(records, bookmark.as_ref()),
             Op::Acknowledge { reader, to, .. } => self.acknowledge(reader, *to),
             Op::Bury { sink, seq, bytes, .. } => self.bury(sink, *seq, bytes),
             Op::Forget { sink, seqs, .. } => self.forget(sink, seqs).map(Ok),
@@ -112,10 +115,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn append(&mut self, records: &[Encoded]) -> Result<Outcome, redb::Error> {
+    fn append(&mut self, records: &[Encoded], bookmark: Option<&Bookmark>) -> Result<Outcome, redb::Error> {
         let needed: u64 = records.iter().map(|record| tables::cost(record.bytes.len())).sum();
-        if !self.make_room(needed)? {
+        if !records.is_empty() && !self.make_room(needed)? {
             return Ok(Err(StoreError::Full.into()));
+        }
+        if let Some(bookmark) = bookmark {
+            self.set_bookmark(bookmark)?;
         }
         for record in records {
             let seq = self.changes.ends.last + 1;
@@ -125,6 +131,14 @@ impl<'a> Work<'a> {
         self.changes.used_bytes += needed;
         self.changes.dirty = true;
         Ok(Ok(()))
+    }
+
+    fn set_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), redb::Error> {
+        let Bookmark { uid, value, time } = bookmark;
+        let mut bookmarks = self.transaction.open_table(tables::BOOKMARKS)?;
+        bookmarks.insert(uid.as_str(), (self.now, value.as_str(), time.as_str()))?;
+        self.changes.bookmarks.insert(uid.clone(), self.now);
+        Ok(())
     }
 
     fn count(&mut self, seq: u64, record: &Encoded) {
@@ -205,7 +219,8 @@ impl<'a> Work<'a> {
     fn tick(&mut self) -> Result<(), redb::Error> {
         self.trim(0)?;
         self.trim_dead_letters()?;
-        self.trim_subscriptions()
+        self.trim_subscriptions()?;
+        self.trim_bookmarks()
     }
 
     // Drops what everybody has, what is too old, and, only when room is needed, what is kept for nobody.
@@ -274,6 +289,18 @@ impl<'a> Work<'a> {
             if received.last_millis < oldest_kept && !self.changes.subscriptions.contains_key(uid) {
                 self.subscriptions.remove(uid.as_str())?;
                 self.changes.forgotten.push(uid.clone());
+                self.changes.dirty = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn trim_bookmarks(&mut self) -> Result<(), redb::Error> {
+        let oldest_kept = self.now - SUBSCRIPTION_MILLIS;
+        for (uid, stored_millis) in &self.status.bookmarks {
+            if *stored_millis < oldest_kept && !self.changes.bookmarks.contains_key(uid) {
+                self.transaction.open_table(tables::BOOKMARKS)?.remove(uid.as_str())?;
+                self.changes.forgotten_bookmarks.push(uid.clone());
                 self.changes.dirty = true;
             }
         }

@@ -13,7 +13,7 @@ use super::super::event::{Kind, Origin, now_millis};
 use super::super::metrics::Metrics;
 use super::clock::SteadyClock;
 use super::transaction::{self, Outcome};
-use super::{CursorError, OPENING, Rules, Shared, Status, StoreError, file, lock, tables};
+use super::{Bookmark, CursorError, OPENING, Rules, Shared, Status, StoreError, file, lock, tables};
 
 /// How many operations one commit takes.
 const BATCH: usize = 1024;
@@ -34,9 +34,10 @@ type Reply<E> = oneshot::Sender<Result<(), E>>;
 
 /// Something to be written.
 pub enum Op {
-    /// Store records.
+    /// Store records and a bookmark.
     Append {
         records: Vec<Encoded>,
+        bookmark: Option<Bookmark>,
         reply: Reply<StoreError>,
         share: Option<OwnedSemaphorePermit>,
     },
@@ -305,6 +306,7 @@ impl Writer {
         let before = problem.clone().filter(|problem| problem != OPENING);
         let checking = move |session: &mut RepairSession| checking(&shared, before.as_deref(), session);
         let (database, mut status) = tables::open(&self.dir, checking)?;
+        self.shared.opened.get_or_init(now_millis);
         let (database, ends) = (Arc::new(database), status.ends);
         self.status = status.clone();
         status.problem = problem;

@@ -26,11 +26,12 @@ pub enum GivenSecret {
 }
 
 pub async fn show(State(shared): State<Shared>) -> Json<Value> {
-    Json(json!({"tenants": shared.state().tenants}))
+    Json(json!({"tenants": shared.state().full_tenants()}))
 }
 
 pub async fn replace(State(shared): State<Shared>, Json(directory): Json<Directory>) -> StatusCode {
-    shared.state().tenants = directory.tenants;
+    let now = shared.clock.now();
+    shared.state().set_tenants(directory.tenants, now);
     StatusCode::NO_CONTENT
 }
 

@@ -9,20 +9,24 @@ Stands in for
   GET  /{tenant}/discovery/v2.0/keys
   GET  /metadata/identity/oauth2/token, /msi/token       managed identity
   /v1.0/subscriptions, /v1.0/subscriptions/{id}, /v1.0/subscriptions/{id}/reauthorize
-  /v1.0/users, /v1.0/communications/callRecords          read only
+  GET  what docs/simulator.md lists: objects, lists, delta queries, presence
 
 Admin (JSON)
   GET  /_simulator/healthz
   GET|PUT /_simulator/clock                {offsetSeconds?, rate?}
   POST /_simulator/clock/advance           {seconds}
   GET  /_simulator/subscriptions?all=true  with clientState and history
+  GET  /_simulator/subscriptions/summary   how many; cheap, however many there are
   DELETE /_simulator/subscriptions/{id}    gone, and nobody is told
   POST /_simulator/events                  {resource, changeType, tenantId?, resourceData?, count?, batch?, badItem?,
                                             spelling?: standard|odd|oddWithoutClientState,
                                             flaw?: noToken|wrongAudience|wrongCaller|expiredToken|forgedToken|
                                             badSignature (rich only)} -> ids of notifications
-  POST /_simulator/users                   {object, changeType?, tenantId?, silent?}: stored, and an event
-  POST /_simulator/callRecords             the same
+  POST|PUT /_simulator/objects             {collection, object, changeType?, tenantId?, silent?}: kept, and an event;
+                                           deleted, or object with \"@removed\": {reason}: gone
+  POST /_simulator/users                   the same for users, without collection
+  POST /_simulator/callRecords             the same for call records
+  POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event
   POST /_simulator/lifecycle               {subscriptionId, event: reauthorizationRequired|subscriptionRemoved|missed}
   GET  /_simulator/notifications           every notification with its attempts
@@ -35,6 +39,7 @@ Admin (JSON)
   PUT  /_simulator/apps/{clientId}/roles|secrets|certificates|disabled
   GET|PUT /_simulator/settings             what is left out stays
   GET  /_simulator/requests?since=N        log of the latest 10000 requests
+  GET  /_simulator/requests/summary        how many since the start: {\"METHOD route\": {status: count}}
   GET|DELETE /_simulator/violations        rules broken that Graph does not enforce
   GET|POST|PUT|DELETE /_simulator/sink     demo sink; PUT {status, delayMs}
   POST /_simulator/reset                   back to how it started

@@ -40,9 +40,19 @@ pub struct View {
 
 #[derive(Debug, Default)]
 struct Host {
-    answers: VecDeque<(Timestamp, Duration)>,
+    answers: VecDeque<Answer>,
+    /// How many of them were slow, and how many hopeless.
+    slow: usize,
+    hopeless: usize,
     dropped_until: Option<Timestamp>,
     probing: Option<Probing>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    at: Timestamp,
+    is_slow: bool,
+    is_hopeless: bool,
 }
 
 /// A dropped host is tried again: a few notifications go out, the others are dropped until these were answered.
@@ -70,24 +80,28 @@ impl Probing {
 pub struct Endpoints(HashMap<String, Host>);
 
 impl Host {
-    fn slower_than(&self, limit_ms: u64) -> usize {
-        self.answers
-            .iter()
-            .filter(|(_, took)| *took >= Duration::from_millis(limit_ms))
-            .count()
+    fn note(&mut self, answer: Answer) {
+        self.slow += usize::from(answer.is_slow);
+        self.hopeless += usize::from(answer.is_hopeless);
+        self.answers.push_back(answer);
+    }
+
+    fn forget(&mut self, answer: &Answer) {
+        self.slow -= usize::from(answer.is_slow);
+        self.hopeless -= usize::from(answer.is_hopeless);
     }
 
     fn forget_old(&mut self, now: Timestamp) {
-        while self
+        while let Some(old) = self
             .answers
-            .front()
-            .is_some_and(|(at, _)| now.duration_since(*at) > WINDOW)
+            .pop_front_if(|answer| now.duration_since(answer.at) > WINDOW)
         {
-            self.answers.pop_front();
+            self.forget(&old);
         }
         if self.dropped_until.is_some_and(|until| until <= now) {
             self.dropped_until = None;
             self.answers.clear();
+            (self.slow, self.hopeless) = (0, 0);
             self.probing = Some(Probing::new(now));
         }
         // Probes that found nobody there tell nothing.
@@ -141,7 +155,7 @@ impl Host {
             return Standing::Drop;
         }
         let enough = self.answers.len() >= rules.endpoint_min_samples.max(1);
-        if enough && self.slower_than(rules.slow_after_ms) * 100 > self.answers.len() * SLOW_SHARE {
+        if enough && self.slow * 100 > self.answers.len() * SLOW_SHARE {
             return Standing::Slow;
         }
         Standing::Good
@@ -153,12 +167,17 @@ impl Endpoints {
     pub fn answered(&mut self, host: &str, now: Timestamp, took: Duration, rules: &DeliverySettings) {
         let host = self.0.entry(host.into()).or_default();
         host.forget_old(now);
-        if host.probed(now, took >= Duration::from_millis(rules.hopeless_after_ms)) {
+        let is_hopeless = took >= Duration::from_millis(rules.hopeless_after_ms);
+        if host.probed(now, is_hopeless) {
             return;
         }
-        host.answers.push_back((now, took));
+        host.note(Answer {
+            at: now,
+            is_slow: took >= Duration::from_millis(rules.slow_after_ms),
+            is_hopeless,
+        });
         let enough = host.answers.len() >= rules.endpoint_min_samples.max(1);
-        if enough && host.slower_than(rules.hopeless_after_ms) * 100 > host.answers.len() * HOPELESS_SHARE {
+        if enough && host.hopeless * 100 > host.answers.len() * HOPELESS_SHARE {
             host.drop_for_a_while(now);
         }
     }
@@ -176,8 +195,8 @@ impl Endpoints {
             state: host.standing(now, rules),
             host: name.clone(),
             answers: host.answers.len(),
-            slow: host.slower_than(rules.slow_after_ms),
-            over_ten_seconds: host.slower_than(rules.hopeless_after_ms),
+            slow: host.slow,
+            over_ten_seconds: host.hopeless,
         };
         self.0.iter_mut().map(view).collect()
     }

@@ -13,7 +13,6 @@ use super::rich::{self, Flaw};
 use super::send::{self, Parcel};
 use crate::simulator::clock;
 use crate::simulator::state::{Shared, State};
-use crate::simulator::subscriptions::paths;
 use crate::simulator::subscriptions::store::Subscription;
 
 /// What `POST /_simulator/events` takes.
@@ -45,6 +44,42 @@ pub struct Event {
     /// What is wrong with rich notifications.
     #[serde(default)]
     pub flaw: Flaw,
+    /// The object itself, for rich notifications; `resource_data` if left out.
+    #[serde(skip)]
+    pub object: Option<Map<String, Value>>,
+}
+
+impl Event {
+    /// Something that happens once, with nothing odd about it.
+    pub fn once(resource: String, change_type: String, tenant_id: Option<String>) -> Self {
+        Self {
+            resource,
+            change_type,
+            tenant_id,
+            resource_data: Map::new(),
+            count: 1,
+            batch: 1,
+            spelling: Spelling::Standard,
+            bad_item: false,
+            flaw: Flaw::None,
+            object: None,
+        }
+    }
+
+    /// The change of an object that is kept. Only its tag stands in the clear, as with Outlook.
+    pub fn of_object(
+        resource: String,
+        change_type: String,
+        tenant_id: Option<String>,
+        object: &Map<String, Value>,
+    ) -> Self {
+        let tag = object.get_key_value("@odata.etag").into_iter();
+        Self {
+            resource_data: tag.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            object: Some(object.clone()),
+            ..Self::once(resource, change_type, tenant_id)
+        }
+    }
 }
 
 /// One notification that is ready to go.
@@ -97,12 +132,9 @@ fn takers(state: &State, event: &Event) -> Vec<Subscription> {
         Some(name) => state.tenant(name),
         None => state.tenants.first(),
     };
-    let wanted = |s: &&Subscription| {
-        tenant.is_some_and(|tenant| s.tenant == tenant.id)
-            && s.wants_change(&event.change_type)
-            && paths::concerns(&s.wanted.resource, &event.resource)
-    };
-    state.subscriptions.live().iter().filter(wanted).cloned().collect()
+    let concerned = tenant.map(|tenant| state.subscriptions.concerned(&tenant.id, &event.resource));
+    let wanted = concerned.unwrap_or_default().into_iter();
+    wanted.filter(|s| s.wants_change(&event.change_type)).cloned().collect()
 }
 
 fn change<'a>(id: &'a str, event: &'a Event) -> Change<'a> {
@@ -111,6 +143,7 @@ fn change<'a>(id: &'a str, event: &'a Event) -> Change<'a> {
         resource: &event.resource,
         what: &event.change_type,
         data: &event.resource_data,
+        object: event.object.as_ref().unwrap_or(&event.resource_data),
         spelling: event.spelling,
         flaw: event.flaw,
     }

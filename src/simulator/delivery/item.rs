@@ -36,6 +36,8 @@ pub struct Change<'a> {
     pub what: &'a str,
     /// Fields to add to `resourceData`.
     pub data: &'a Map<String, Value>,
+    /// What to encrypt.
+    pub object: &'a Map<String, Value>,
     /// How to spell it.
     pub spelling: Spelling,
     /// What is wrong with its encrypted content.
@@ -56,7 +58,7 @@ pub fn item_path(change: &Change<'_>) -> String {
 /// `users/{id}` is one thing, `users` is many: paths alternate between collections and ids.
 fn is_single(path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').collect();
-    let ids_start = usize::from(segments.first() == Some(&"communications"));
+    let ids_start = usize::from(["communications", "security"].contains(segments.first().unwrap_or(&"")));
     segments.last() == Some(&"root") || (segments.len() - ids_start).is_multiple_of(2)
 }
 
@@ -79,7 +81,7 @@ pub fn change_item(subscription: &Subscription, change: &Change<'_>) -> Value {
     item["changeType"] = json!(change.what);
     item["resource"] = json!(path);
     if subscription.wanted.include_resource_data == Some(true) {
-        let mut content = change.data.clone();
+        let mut content = change.object.clone();
         content.insert("id".into(), data["id"].clone());
         item["encryptedContent"] = json!(rich::encrypt(subscription, &Value::Object(content), change.flaw));
         // What is encrypted does not stand beside it in the clear.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -12,12 +12,10 @@ use super::send::{self, Parcel};
 use crate::simulator::clock;
 use crate::simulator::state::Shared;
 use crate::simulator::subscriptions::catalogue;
-use crate::simulator::subscriptions::store::{CHALLENGED_AHEAD, End, Subscription};
+use crate::simulator::subscriptions::store::End;
 
 const REAUTHORIZE: &str = "reauthorizationRequired";
 const REMOVED: &str = "subscriptionRemoved";
-/// How long before the end of token or subscription the challenge goes out, and how often it is repeated.
-const AHEAD: SignedDuration = CHALLENGED_AHEAD;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Sends one event. `subscriptionRemoved` takes the subscription away as well.
@@ -26,7 +24,7 @@ pub fn emit(shared: &Shared, subscription_id: &str, event: &str) -> Result<Strin
     let mut state = shared.state();
     let subscription = state
         .subscriptions
-        .get_mut(subscription_id)
+        .get(subscription_id)
         .cloned()
         .ok_or("no such live subscription")?;
     let losses = catalogue::rules(&subscription.wanted.resource).map_or(&[][..], |rules| rules.losses);
@@ -53,10 +51,10 @@ pub fn emit(shared: &Shared, subscription_id: &str, event: &str) -> Result<Strin
         state: Fate::Pending,
         reason: None,
     });
-    if event == REAUTHORIZE
-        && let Some(challenged) = state.subscriptions.get_mut(subscription_id)
-    {
-        challenged.challenged = Some(now);
+    if event == REAUTHORIZE {
+        state
+            .subscriptions
+            .change(subscription_id, |s| s.challenged = Some(now));
     }
     let mut content = item::lifecycle_item(&subscription, event);
     content["id"] = json!(id);
@@ -96,10 +94,5 @@ fn due(shared: &Shared, now: Timestamp) -> Vec<String> {
     if !state.settings.challenges {
         return Vec::new();
     }
-    let near = |end: Timestamp| end.duration_since(now) <= AHEAD;
-    let is_due = |s: &Subscription| {
-        (near(s.token_ends) || near(s.expires)) && s.challenged.is_none_or(|at| now.duration_since(at) >= AHEAD)
-    };
-    let live = state.subscriptions.live().iter();
-    live.filter(|s| is_due(s)).map(|s| s.id.clone()).collect()
+    state.subscriptions.due(now).map(|s| s.id.clone()).collect()
 }

@@ -55,7 +55,7 @@ pub struct Notification {
 }
 
 /// Counts of notifications.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
     sent: usize,
     acknowledged: usize,
@@ -68,11 +68,24 @@ pub struct Summary {
 pub struct Notifications {
     list: Vec<Notification>,
     index: HashMap<String, usize>,
+    summary: Summary,
+}
+
+impl Summary {
+    fn of(&mut self, fate: Fate) -> &mut usize {
+        match fate {
+            Fate::Pending => &mut self.pending,
+            Fate::Acknowledged => &mut self.acknowledged,
+            Fate::Dropped => &mut self.dropped,
+        }
+    }
 }
 
 impl Notifications {
     /// Adds one.
     pub fn add(&mut self, notification: Notification) {
+        self.summary.sent += 1;
+        *self.summary.of(notification.state) += 1;
         self.index.insert(notification.id.clone(), self.list.len());
         self.list.push(notification);
     }
@@ -89,12 +102,14 @@ impl Notifications {
 
     /// Notes a try for each of these.
     pub fn tried(&mut self, ids: &[String], attempt: &Attempt) {
-        self.change(ids, |n| n.attempts.push(attempt.clone()));
+        self.change(ids, |n, _| n.attempts.push(attempt.clone()));
     }
 
     /// Notes how these ended.
     pub fn ended(&mut self, ids: &[String], fate: Fate, reason: Option<&str>) {
-        self.change(ids, |n| {
+        self.change(ids, |n, summary| {
+            *summary.of(n.state) -= 1;
+            *summary.of(fate) += 1;
             n.state = fate;
             n.reason = reason.map(String::from);
         });
@@ -102,19 +117,13 @@ impl Notifications {
 
     /// The counts.
     pub fn summary(&self) -> Summary {
-        let count = |fate| self.list.iter().filter(|n| n.state == fate).count();
-        Summary {
-            sent: self.list.len(),
-            acknowledged: count(Fate::Acknowledged),
-            pending: count(Fate::Pending),
-            dropped: count(Fate::Dropped),
-        }
+        self.summary.clone()
     }
 
-    fn change(&mut self, ids: &[String], mut change: impl FnMut(&mut Notification)) {
+    fn change(&mut self, ids: &[String], mut change: impl FnMut(&mut Notification, &mut Summary)) {
         for id in ids {
             if let Some(notification) = self.index.get(id).and_then(|i| self.list.get_mut(*i)) {
-                change(notification);
+                change(notification, &mut self.summary);
             }
         }
     }

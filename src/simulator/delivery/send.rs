@@ -136,12 +136,12 @@ async fn hold_for_tokens(shared: &Shared, parcel: &Parcel, deadline: Timestamp) 
     loop {
         let now = shared.clock.now();
         let held = {
-            let mut state = shared.state();
+            let state = shared.state();
             state.settings.challenges
                 && parcel
                     .subscriptions
                     .iter()
-                    .any(|id| state.subscriptions.get_mut(id).is_some_and(|s| s.token_ends <= now))
+                    .any(|id| state.subscriptions.get(id).is_some_and(|s| s.token_ends <= now))
         };
         if !held {
             return true;

@@ -138,10 +138,9 @@ fn check_replay(state: &mut State, parts: &Parts) -> Result<(), EntraError> {
     let Some(id) = parts.claim("jti").filter(|id| !id.is_empty()) else {
         return Err(EntraError::client(700_021, "Client assertion has no 'jti'."));
     };
-    if state.used_assertions.iter().any(|used| used == id) {
+    if !state.used_assertions.insert(id.to_string()) {
         return Err(EntraError::client(700_025, "Client assertion was already used."));
     }
-    state.used_assertions.push(id.to_string());
     Ok(())
 }
 

@@ -101,10 +101,25 @@ fn check(shared: &Shared, caller: &Caller, before: &Subscription, changes: &Chan
 fn apply(shared: &Shared, id: &str, caller: &Caller, changes: Changes) -> GraphResult<Response> {
     let now = shared.clock.now();
     let mut state = shared.state();
-    let subscription = state
+    state
         .subscriptions
         .of_caller(id, caller)
         .ok_or_else(GraphError::not_found)?;
+    let patch = |subscription: &mut Subscription| {
+        write(subscription, changes, now);
+        (subscription.written("PATCH", caller, now), subscription.view(false))
+    };
+    let (breaches, view) = state
+        .subscriptions
+        .change(id, patch)
+        .ok_or_else(GraphError::not_found)?;
+    for (kind, detail) in breaches {
+        state.violation(now, kind, id, detail);
+    }
+    Ok(Json(view).into_response())
+}
+
+fn write(subscription: &mut Subscription, changes: Changes, now: Timestamp) {
     if let Some(expires) = changes.expires {
         subscription.expires = at_least_45_minutes(expires, now);
     }
@@ -118,12 +133,6 @@ fn apply(shared: &Shared, id: &str, caller: &Caller, changes: Changes) -> GraphR
     if changes.certificate_id.is_some() {
         wanted.encryption_certificate_id = changes.certificate_id;
     }
-    let breaches = subscription.written("PATCH", caller, now);
-    let view = subscription.view(false);
-    for (kind, detail) in breaches {
-        state.violation(now, kind, id, detail);
-    }
-    Ok(Json(view).into_response())
 }
 
 /// `POST /v1.0/subscriptions/{id}/reauthorize`
@@ -141,11 +150,11 @@ pub async fn reauthorize(
     }
     let now = shared.clock.now();
     let mut state = shared.state();
-    let subscription = state
+    let breaches = state
         .subscriptions
-        .of_caller(&id, &caller)
+        .change(&id, |subscription| subscription.written("reauthorize", &caller, now))
         .ok_or_else(GraphError::not_found)?;
-    for (kind, detail) in subscription.written("reauthorize", &caller, now) {
+    for (kind, detail) in breaches {
         state.violation(now, kind, &id, detail);
     }
     Ok(StatusCode::NO_CONTENT)

@@ -9,23 +9,38 @@ pub fn path(resource: &str) -> String {
         .to_string()
 }
 
-/// Whether something that happened at `event` concerns a subscription to `resource`.
-pub fn concerns(resource: &str, event: &str) -> bool {
-    let (resource, event) = (path(resource).to_ascii_lowercase(), path(event).to_ascii_lowercase());
-    if event == resource {
-        return true;
-    }
-    let item = format!("{resource}/*");
-    let deep: &[&str] = match resource.as_str() {
-        "chats/getallmessages" => &["chats/*/messages", "chats/*/messages/*"],
-        "chats/getallmembers" => &["chats/*/members", "chats/*/members/*"],
-        "teams/getallmessages" => &["teams/*/channels/*/messages", "teams/*/channels/*/messages/*"],
-        "teams/getallchannels" => &["teams/*/channels", "teams/*/channels/*"],
-        _ => &[],
-    };
+/// Functions that stand for many collections at once, and what belongs to them.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("chats/getallmessages", &["chats/*/messages", "chats/*/messages/*"]),
+    ("chats/getallmembers", &["chats/*/members", "chats/*/members/*"]),
+    (
+        "teams/getallmessages",
+        &["teams/*/channels/*/messages", "teams/*/channels/*/messages/*"],
+    ),
+    ("teams/getallchannels", &["teams/*/channels", "teams/*/channels/*"]),
+];
+
+/// The resources, in lower case, whose subscriptions something that happened at `event` concerns.
+pub fn concerned(event: &str) -> Vec<String> {
+    let event = path(event).to_ascii_lowercase();
+    let mut found = vec![event.clone()];
+    let (parent, last) = event.rsplit_once('/').unwrap_or_default();
     // `chats/getAllMessages` is a function, not a chat of that name.
-    let is_function = event.rsplit('/').next().is_some_and(|last| last.starts_with("getall"));
-    !is_function && (fits(&item, &event) || deep.iter().any(|pattern| fits(pattern, &event)))
+    if last.starts_with("getall") {
+        return found;
+    }
+    if !parent.is_empty() {
+        found.push(parent.into());
+    }
+    let functions = FUNCTIONS
+        .iter()
+        .filter(|(_, patterns)| patterns.iter().any(|pattern| fits(pattern, &event)));
+    found.extend(functions.map(|(name, _)| (*name).into()));
+    // A message in a folder is one in the mailbox.
+    if let ["users", user, "mailfolders", _, "messages", ..] = event.split('/').collect::<Vec<_>>()[..] {
+        found.push(format!("users/{user}/messages"));
+    }
+    found
 }
 
 /// Whether a path has the form of a pattern in which `*` stands for one segment.

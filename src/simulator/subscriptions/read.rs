@@ -37,12 +37,7 @@ pub async fn list(
     let base = own_url(&shared, &headers);
     let state = shared.state();
     let size = state.settings.page_size.max(1);
-    let rest = state
-        .subscriptions
-        .live()
-        .iter()
-        .filter(|s| s.is_of(&caller) && s.seq > after);
-    let mut page: Vec<_> = rest.take(size + 1).collect();
+    let mut page: Vec<_> = state.subscriptions.after(&caller, after).take(size + 1).collect();
     let more = page.len() > size;
     page.truncate(size);
     let mut body = json!({

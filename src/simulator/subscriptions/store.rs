@@ -1,166 +1,65 @@
-//! The subscriptions that exist, and those that did.
+//! The subscriptions that exist, and those that did. Nothing that a request asks for is searched for one by one: tests
+//! keep tens of thousands here.
 
-use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::bearer::Caller;
-use super::catalogue;
+use super::catalogue::{self, Rules};
 use super::paths;
 use super::payload::Wanted;
-use crate::simulator::clock;
-use crate::simulator::entra::token::service_principal_id;
-
-/// How long before the end of token or subscription a challenge goes out.
-pub const CHALLENGED_AHEAD: SignedDuration = SignedDuration::from_mins(15);
-const CLOSE_TOGETHER: SignedDuration = SignedDuration::from_mins(10);
-
-/// Why a subscription is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum End {
-    /// Its app deleted it.
-    Deleted,
-    /// Its time was over.
-    Expired,
-    /// It was taken away: by a test, or with `subscriptionRemoved`.
-    Removed,
-}
-
-/// One subscription.
-#[derive(Debug, Clone)]
-pub struct Subscription {
-    /// GUID.
-    pub id: String,
-    /// Order of creation.
-    pub seq: u64,
-    /// Whose tenant.
-    pub tenant: String,
-    /// Whose app.
-    pub app: String,
-    /// What was asked for.
-    pub wanted: Wanted,
-    /// When it ends.
-    pub expires: Timestamp,
-    /// When the token of its last write ends.
-    pub token_ends: Timestamp,
-    /// When `reauthorizationRequired` went out since the last write.
-    pub challenged: Option<Timestamp>,
-    /// Why it is gone.
-    pub end: Option<(End, Timestamp)>,
-    created: Timestamp,
-    renewals: u32,
-    reauthorizations: u32,
-    last_write: Option<(&'static str, Timestamp)>,
-    last_token_issued: i64,
-}
-
-impl Subscription {
-    /// The object as Graph returns it.
-    pub fn view(&self, with_client_state: bool) -> Value {
-        let w = &self.wanted;
-        // Graph prints fractions most of the time, but not always.
-        let has_fraction = self.expires.subsec_nanosecond() != 0;
-        let expires = if has_fraction || self.seq % 2 == 1 {
-            clock::precise(self.expires)
-        } else {
-            clock::whole(self.expires)
-        };
-        json!({
-            "id": self.id,
-            "resource": w.resource,
-            "applicationId": self.app,
-            "changeType": w.change_type,
-            "clientState": if with_client_state { w.client_state.as_deref() } else { None },
-            "notificationUrl": w.notification_url,
-            "notificationQueryOptions": w.notification_query_options,
-            "lifecycleNotificationUrl": w.lifecycle_notification_url,
-            "expirationDateTime": expires,
-            "creatorId": service_principal_id(&self.app),
-            "includeResourceData": w.include_resource_data,
-            "latestSupportedTlsVersion": w.latest_supported_tls_version.as_deref().unwrap_or("v1_2"),
-            "encryptionCertificate": w.encryption_certificate,
-            "encryptionCertificateId": w.encryption_certificate_id,
-            "notificationUrlAppId": w.notification_url_app_id,
-        })
-    }
-
-    /// The object as the admin API shows it.
-    pub fn admin_view(&self) -> Value {
-        let mut view = self.view(true);
-        view["tenantId"] = json!(self.tenant);
-        view["created"] = json!(clock::precise(self.created));
-        view["renewed"] = json!(self.renewals);
-        view["reauthorized"] = json!(self.reauthorizations);
-        view["live"] = json!(self.end.is_none());
-        view["reason"] = match self.end {
-            Some((end, _)) => json!(end),
-            None if self.renewals > 0 => json!("renewed"),
-            None => json!("created"),
-        };
-        view["ended"] = json!(self.end.map(|(_, at)| clock::precise(at)));
-        view
-    }
-
-    /// Whether it belongs to this caller.
-    pub fn is_of(&self, caller: &Caller) -> bool {
-        self.tenant == caller.tenant && self.app == caller.app
-    }
-
-    /// Whether a change of this type is wanted.
-    pub fn wants_change(&self, change: &str) -> bool {
-        self.wanted.change_type.split(',').any(|one| one.trim() == change)
-    }
-
-    /// Notes a renewal (`PATCH`) or `reauthorize`. The answer names the rules that it breaks.
-    pub fn written(&mut self, what: &'static str, caller: &Caller, now: Timestamp) -> Vec<(&'static str, String)> {
-        let mut breaches = Vec::new();
-        if let Some((before, at)) = self.last_write
-            && now.duration_since(at).abs() < CLOSE_TOGETHER
-        {
-            let same = before == what;
-            let kind = if same {
-                "repeatedWithin10Minutes"
-            } else {
-                "patchAndReauthorizeWithin10Minutes"
-            };
-            breaches.push((kind, format!("{what} at {now}, after {before} at {at}")));
-        }
-        if caller.token_issued < self.last_token_issued {
-            breaches.push((
-                "olderToken",
-                format!("{what} with a token older than the one of the write before"),
-            ));
-        }
-        let dying = caller.token_ends.duration_since(now) <= CHALLENGED_AHEAD;
-        if self.challenged.is_some() && dying && caller.token_issued == self.last_token_issued {
-            let detail = format!("{what} after a challenge, with the very token whose end was the reason");
-            breaches.push(("sameTokenAfterChallenge", detail));
-        }
-        match what {
-            "PATCH" => self.renewals += 1,
-            _ => self.reauthorizations += 1,
-        }
-        self.last_write = Some((what, now));
-        self.last_token_issued = caller.token_issued;
-        self.token_ends = caller.token_ends;
-        self.challenged = None;
-        breaches
-    }
-}
+pub use super::subscription::{End, Subscription};
 
 /// All subscriptions of all tenants.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     last: u64,
-    live: Vec<Subscription>,
+    live: BTreeMap<u64, Subscription>,
     ended: Vec<Subscription>,
+    ends: BTreeMap<End, usize>,
+    index: Index,
+}
+
+/// Ways to the live ones, and how many there are.
+#[derive(Debug, Default)]
+struct Index {
+    ids: HashMap<String, u64>,
+    expiries: BTreeSet<(Timestamp, u64)>,
+    challenges: BTreeSet<(Timestamp, u64)>,
+    owners: HashMap<Owner, BTreeSet<u64>>,
+    /// By tenant and path, without query and case.
+    paths: HashMap<(String, String), BTreeSet<u64>>,
+    counts: HashMap<Counted, usize>,
+}
+
+/// A tenant and an app in it.
+type Owner = (String, String);
+
+/// What there is a quota for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Counted {
+    /// Resources of a class in a tenant.
+    Organisation(String, Class),
+    /// The same, of one app.
+    App(String, String, Class),
+    /// A mailbox, in whichever way it is watched.
+    Mailbox(String, String),
+}
+
+/// Resources that share a quota: all of Teams, or those with the same permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Class {
+    Teams,
+    Roles(&'static [&'static str]),
 }
 
 impl Subscriptions {
     /// Those that exist, in order of creation.
-    pub fn live(&self) -> &[Subscription] {
-        &self.live
+    pub fn live(&self) -> impl Iterator<Item = &Subscription> {
+        self.live.values()
     }
 
     /// Those that are gone.
@@ -168,103 +67,214 @@ impl Subscriptions {
         &self.ended
     }
 
+    /// How many there are, and how many ended in which way.
+    pub fn summary(&self) -> Value {
+        let ended = |end| self.ends.get(&end).copied().unwrap_or_default();
+        json!({
+            "created": self.last,
+            "live": self.live.len(),
+            "deleted": ended(End::Deleted),
+            "expired": ended(End::Expired),
+            "removed": ended(End::Removed),
+        })
+    }
+
     /// A live one.
-    pub fn get_mut(&mut self, id: &str) -> Option<&mut Subscription> {
-        self.live.iter_mut().find(|s| s.id.eq_ignore_ascii_case(id))
+    pub fn get(&self, id: &str) -> Option<&Subscription> {
+        self.live.get(self.index.ids.get(&id.to_ascii_lowercase())?)
     }
 
     /// A live one of this caller.
-    pub fn of_caller(&mut self, id: &str, caller: &Caller) -> Option<&mut Subscription> {
-        self.get_mut(id).filter(|s| s.is_of(caller))
+    pub fn of_caller(&self, id: &str, caller: &Caller) -> Option<&Subscription> {
+        self.get(id).filter(|s| s.is_of(caller))
+    }
+
+    /// The caller's live ones that were made after `seq`, in order of creation.
+    pub fn after(&self, caller: &Caller, seq: u64) -> impl Iterator<Item = &Subscription> {
+        let own = self.index.owners.get(&owner(&caller.tenant, &caller.app));
+        let rest = own.into_iter().flat_map(move |own| own.range(seq + 1..));
+        rest.filter_map(|seq| self.live.get(seq))
+    }
+
+    /// Changes a live one. Its id, tenant, app, resource and lifecycle URL must stay.
+    pub fn change<T>(&mut self, id: &str, change: impl FnOnce(&mut Subscription) -> T) -> Option<T> {
+        let seq = *self.index.ids.get(&id.to_ascii_lowercase())?;
+        let subscription = self.live.get_mut(&seq)?;
+        self.index.forget_times(subscription);
+        let result = change(subscription);
+        self.index.note_times(subscription);
+        Some(result)
     }
 
     /// Live ones of the organisation with the same rules, and how many of them are this caller's.
-    pub fn alike(&self, caller: &Caller, rules: &catalogue::Rules) -> (usize, usize) {
-        let same = |s: &&Subscription| {
-            s.tenant == caller.tenant
-                && catalogue::rules(&s.wanted.resource).is_some_and(|other| {
-                    if rules.teams {
-                        other.teams
-                    } else {
-                        other.roles == rules.roles
-                    }
-                })
-        };
-        let organisation = self.live.iter().filter(same);
-        let own = self.live.iter().filter(same).filter(|s| s.is_of(caller)).count();
-        (organisation.count(), own)
+    pub fn alike(&self, caller: &Caller, rules: &Rules) -> (usize, usize) {
+        let class = Class::of(rules);
+        let count = |key: Counted| self.index.counts.get(&key).copied().unwrap_or_default();
+        (
+            count(Counted::Organisation(caller.tenant.clone(), class)),
+            count(Counted::App(caller.tenant.clone(), caller.app.clone(), class)),
+        )
     }
 
     /// Live ones of any app of the organisation in the mailbox of this resource.
     pub fn in_mailbox(&self, caller: &Caller, resource: &str) -> usize {
-        let owner = |resource: &str| {
-            let path = paths::path(resource).to_ascii_lowercase();
-            path.split('/').nth(1).map(String::from)
-        };
-        let wanted = owner(resource);
-        let same = |s: &&Subscription| {
-            s.tenant == caller.tenant
-                && catalogue::rules(&s.wanted.resource).is_some_and(|rules| rules.per_mailbox.is_some())
-                && owner(&s.wanted.resource) == wanted
-        };
-        self.live.iter().filter(same).count()
+        let key = Counted::Mailbox(caller.tenant.clone(), mailbox(resource));
+        self.index.counts.get(&key).copied().unwrap_or_default()
     }
 
     /// The caller's live subscription to this resource; with the same change types, if `changes` is given.
     pub fn duplicate(&self, caller: &Caller, resource: &str, changes: Option<&str>) -> Option<&Subscription> {
         let key = |text: &str| text.trim_matches('/').to_ascii_lowercase();
-        self.live.iter().filter(|s| s.is_of(caller)).find(|s| {
+        let twins = self.at(&caller.tenant, &paths::path(resource).to_ascii_lowercase());
+        twins.filter(|s| s.is_of(caller)).find(|s| {
             key(&s.wanted.resource) == key(resource)
                 && changes.is_none_or(|changes| change_set(changes) == change_set(&s.wanted.change_type))
         })
     }
 
+    /// Live ones of a tenant that something at this path concerns, in order of creation.
+    pub fn concerned(&self, tenant: &str, event: &str) -> Vec<&Subscription> {
+        let found = paths::concerned(event);
+        let mut found: Vec<&Subscription> = found.iter().flat_map(|path| self.at(tenant, path)).collect();
+        found.sort_by_key(|s| s.seq);
+        found
+    }
+
+    /// Live ones that are to be challenged by now.
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = &Subscription> {
+        let due = self.index.challenges.range(..=(now, u64::MAX));
+        due.filter_map(|(_, seq)| self.live.get(seq))
+    }
+
     /// Adds one.
     pub fn add(&mut self, id: String, caller: &Caller, wanted: Wanted, now: Timestamp) -> &Subscription {
         self.last += 1;
-        let expires = wanted.expires;
-        let index = self.live.len();
-        self.live.push(Subscription {
-            id,
-            seq: self.last,
-            tenant: caller.tenant.clone(),
-            app: caller.app.clone(),
-            wanted,
-            expires,
-            token_ends: caller.token_ends,
-            challenged: None,
-            end: None,
-            created: now,
-            renewals: 0,
-            reauthorizations: 0,
-            last_write: None,
-            last_token_issued: caller.token_issued,
-        });
-        &self.live[index]
+        let new = Subscription::new(id, self.last, caller, wanted, now);
+        self.index.add(&new);
+        self.live.entry(self.last).or_insert(new)
     }
 
     /// Ends one. False if there is none.
     pub fn end(&mut self, id: &str, why: End, now: Timestamp) -> bool {
-        let Some(index) = self.live.iter().position(|s| s.id.eq_ignore_ascii_case(id)) else {
+        let seq = self.index.ids.get(&id.to_ascii_lowercase()).copied();
+        let Some(mut gone) = seq.and_then(|seq| self.live.remove(&seq)) else {
             return false;
         };
-        let mut gone = self.live.remove(index);
+        self.index.remove(&gone);
         gone.end = Some((why, now));
+        *self.ends.entry(why).or_default() += 1;
         self.ended.push(gone);
         true
     }
 
     /// Ends all whose time is over.
     pub fn expire(&mut self, now: Timestamp) {
-        let over: Vec<(String, Timestamp)> = self
-            .live
-            .iter()
-            .filter(|s| s.expires <= now)
-            .map(|s| (s.id.clone(), s.expires))
-            .collect();
-        for (id, at) in over {
-            self.end(&id, End::Expired, at);
+        while let Some((at, seq)) = self.index.expiries.first().copied().filter(|(at, _)| *at <= now) {
+            let id = self.live.get(&seq).map(|s| s.id.clone());
+            // The index knows only live ones; if it did not, this would never end.
+            self.index.expiries.remove(&(at, seq));
+            if let Some(id) = id {
+                self.end(&id, End::Expired, at);
+            }
         }
+    }
+
+    fn at<'a>(&'a self, tenant: &str, path: &str) -> impl Iterator<Item = &'a Subscription> + use<'a> {
+        let found = self.index.paths.get(&(tenant.to_string(), path.to_string()));
+        found.into_iter().flatten().filter_map(|seq| self.live.get(seq))
+    }
+}
+
+impl Index {
+    fn add(&mut self, new: &Subscription) {
+        self.ids.insert(new.id.to_ascii_lowercase(), new.seq);
+        self.note_times(new);
+        self.owners
+            .entry(owner(&new.tenant, &new.app))
+            .or_default()
+            .insert(new.seq);
+        self.paths.entry(place(new)).or_default().insert(new.seq);
+        for key in counted(new) {
+            *self.counts.entry(key).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, gone: &Subscription) {
+        self.ids.remove(&gone.id.to_ascii_lowercase());
+        self.forget_times(gone);
+        take(&mut self.owners, &owner(&gone.tenant, &gone.app), gone.seq);
+        take(&mut self.paths, &place(gone), gone.seq);
+        for key in counted(gone) {
+            let left = self.counts.get_mut(&key);
+            let is_last = left.is_some_and(|left| {
+                *left = left.saturating_sub(1);
+                *left == 0
+            });
+            if is_last {
+                self.counts.remove(&key);
+            }
+        }
+    }
+
+    fn note_times(&mut self, s: &Subscription) {
+        self.expiries.insert((s.expires, s.seq));
+        self.challenges.extend(s.challenge_due().map(|at| (at, s.seq)));
+    }
+
+    fn forget_times(&mut self, s: &Subscription) {
+        self.expiries.remove(&(s.expires, s.seq));
+        if let Some(at) = s.challenge_due() {
+            self.challenges.remove(&(at, s.seq));
+        }
+    }
+}
+
+impl Class {
+    fn of(rules: &Rules) -> Self {
+        if rules.teams {
+            Self::Teams
+        } else {
+            Self::Roles(rules.roles)
+        }
+    }
+}
+
+fn owner(tenant: &str, app: &str) -> Owner {
+    (tenant.into(), app.into())
+}
+
+fn place(s: &Subscription) -> (String, String) {
+    (s.tenant.clone(), paths::path(&s.wanted.resource).to_ascii_lowercase())
+}
+
+fn counted(s: &Subscription) -> Vec<Counted> {
+    let Some(rules) = catalogue::rules(&s.wanted.resource) else {
+        return Vec::new();
+    };
+    let class = Class::of(rules);
+    let mailbox = rules.per_mailbox.map(|_| mailbox(&s.wanted.resource));
+    let mut keys = vec![
+        Counted::Organisation(s.tenant.clone(), class),
+        Counted::App(s.tenant.clone(), s.app.clone(), class),
+    ];
+    keys.extend(mailbox.map(|mailbox| Counted::Mailbox(s.tenant.clone(), mailbox)));
+    keys
+}
+
+/// Whose mailbox it is.
+fn mailbox(resource: &str) -> String {
+    let path = paths::path(resource).to_ascii_lowercase();
+    path.split('/').nth(1).unwrap_or_default().into()
+}
+
+/// Takes a number out of a set that goes when it is empty.
+fn take<K: Hash + Eq>(sets: &mut HashMap<K, BTreeSet<u64>>, key: &K, seq: u64) {
+    let is_empty = sets.get_mut(key).is_some_and(|set| {
+        set.remove(&seq);
+        set.is_empty()
+    });
+    if is_empty {
+        sets.remove(key);
     }
 }
 

@@ -159,6 +159,16 @@ async fn lists_in_pages_without_client_state() {
         .admin("DELETE", &format!("/subscriptions/{}", made[1]), Value::Null)
         .await;
     assert_eq!(reason(&world, &made[1]).await, "removed");
+    world
+        .admin("POST", "/clock/advance", json!({"seconds": 25 * 3600}))
+        .await;
+    let summary = world.admin("GET", "/subscriptions/summary", Value::Null).await;
+    let expected = json!({"created": 5, "live": 0, "deleted": 1, "expired": 3, "removed": 1});
+    assert_eq!(summary, expected);
+    let requests = world.admin("GET", "/requests/summary", Value::Null).await;
+    assert_eq!(requests["POST /v1.0/subscriptions"], json!({"201": 5}));
+    assert_eq!(requests["DELETE /v1.0/subscriptions/{id}"], json!({"204": 1, "404": 1}));
+    assert_eq!(requests["GET /v1.0/subscriptions"], json!({"200": 3}));
 }
 
 #[tokio::test]

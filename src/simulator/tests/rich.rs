@@ -59,6 +59,17 @@ async fn encrypts_for_the_subscriber_and_vouches_for_itself() {
     let content = decrypt(&item["encryptedContent"], &pair.serialize_der());
     assert_eq!(content["body"]["content"], "hello");
 
+    let kept = json!({"collection": "chats/c/messages", "object": {"id": "1", "body": {"content": "kept"}}});
+    world.admin("POST", "/objects", kept).await;
+    world.settled().await;
+    let second = world.seen.lock().unwrap().bodies[1]["value"][0].clone();
+    let content = decrypt(&second["encryptedContent"], &pair.serialize_der());
+    assert_eq!(
+        (&content["body"]["content"], &content["chatId"]),
+        (&json!("kept"), &json!("c"))
+    );
+    assert!(second["resourceData"].get("body").is_none(), "nothing in the clear");
+
     let tokens = body["validationTokens"].as_array().unwrap();
     assert_eq!(tokens.len(), 1);
     let claims = tokens[0].as_str().unwrap().split('.').nth(1).unwrap();

@@ -32,13 +32,16 @@ pub fn notes(view: &View, next: &GraphSubscriptionStatus, outcome: &Outcome) -> 
     let mut say = |type_, reason, text: String| notes.push(Note { type_, reason, text });
     if let Outcome::Obtained { how, .. } = outcome {
         let text = match how {
-            Reason::Adopted => "The existing subscription at this address was taken over.",
-            Reason::Renewed => "The subscription was renewed.",
-            Reason::Recreated => "The subscription was created anew.",
-            _ => "The subscription was created.",
+            Reason::Adopted => Some("The existing subscription at this address was taken over."),
+            // It happens all the time; the status tells when it last did.
+            Reason::Renewed => None,
+            Reason::Recreated => Some("The subscription was created anew."),
+            _ => Some("The subscription was created."),
         };
-        say(Level::Normal, *how, text.to_owned());
-        if let Some((wanted, allowed)) = limited(view, next) {
+        if let Some(text) = text {
+            say(Level::Normal, *how, text.to_owned());
+        }
+        if let Some((wanted, allowed)) = limited(view, next).filter(|_| !is_known(view, next, *how)) {
             say(
                 Level::Warning,
                 Reason::LifetimeLimited,
@@ -65,6 +68,12 @@ pub fn notes(view: &View, next: &GraphSubscriptionStatus, outcome: &Outcome) -> 
     }
     notes.dedup();
     notes
+}
+
+/// Whether a renewal told nothing new about the lifetime.
+fn is_known(view: &View, next: &GraphSubscriptionStatus, how: Reason) -> bool {
+    let seen = Some(view.status.observed_generation) == view.object.metadata.generation;
+    how == Reason::Renewed && seen && view.status.learned_maximum_minutes == next.learned_maximum_minutes
 }
 
 /// The lifetime wanted and the one allowed, in minutes, where the first is beyond the second.

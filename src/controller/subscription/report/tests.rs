@@ -8,12 +8,17 @@ use serde_json::{Value, json};
 use super::notes::limited;
 use super::*;
 use crate::api::reference::ObjectRef;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::GAPS_ACKNOWLEDGED_ANNOTATION;
 use crate::api::subscription::{Applied, Gap, GraphSubscription};
 use crate::controller::subscription::endpoint::Endpoint;
+use crate::controller::subscription::observe::Delivery;
 use crate::graph::{App, Credential, Graph, Metrics, http_client};
 use crate::policy::backoff::Class;
 use crate::policy::subscription::{AppView, Cause, Lifecycle, LifecycleEvent, RemoteView, plan};
 
+mod gaps_tests;
 mod model;
 
 const NOW: i64 = 1_800_000_000;
@@ -77,6 +82,7 @@ fn view(status: GraphSubscriptionStatus) -> View {
         }),
         rival: None,
         remote: Remote::NotAsked,
+        full: None,
         lifecycle: Vec::new(),
         origins: Vec::new(),
         asked: None,
@@ -84,6 +90,8 @@ fn view(status: GraphSubscriptionStatus) -> View {
         namespace_terminating: false,
         endpoint_recovered: false,
         skew: SignedDuration::ZERO,
+        delivery: Delivery::Fine,
+        backfill: None,
     };
     put(&mut view, status);
     view
@@ -216,7 +224,10 @@ fn lint(status: &GraphSubscriptionStatus) {
         lint_one(condition, status);
     }
     assert!(status.gaps.len() <= gaps::KEPT_GAPS && status.previous_ids.len() <= KEPT_IDS);
-    assert!(status.gaps.iter().filter(|gap| gap.end.is_none()).count() <= 1);
+    assert!(
+        status.gaps.iter().filter(|gap| gap.end.is_none()).count() <= 2,
+        "of each source one"
+    );
     for gap in &status.gaps {
         assert!(gap.end.as_ref().is_none_or(|end| end.0 >= gap.start.0), "{gap:?}");
     }
@@ -650,10 +661,15 @@ fn events_tell_what_was_done_and_what_newly_went_wrong() {
         (status, reasons)
     };
     let mut view = view(GraphSubscriptionStatus::default());
-    for how in [Reason::Created, Reason::Recreated, Reason::Renewed, Reason::Adopted] {
+    for how in [Reason::Created, Reason::Recreated, Reason::Adopted] {
         let (_, reasons) = told(&view, &create(Cause::First), &got(ID, how));
         assert_eq!(reasons, [(Level::Normal, how)]);
     }
+    assert_eq!(
+        told(&view, &renew(), &got(ID, Reason::Renewed)).1,
+        [],
+        "it happens all the time"
+    );
     let no_pod = Plan::Refuse(Refusal::waiting(Reason::ReceiverNotReady, "no pod"));
     assert_eq!(told(&view, &no_pod, &Outcome::Idle).1, []);
     let no_tenant = Plan::Refuse(Refusal::waiting(Reason::TenantNotFound, "none"));
@@ -695,6 +711,8 @@ fn a_lifetime_beyond_what_is_allowed_is_told() {
         Arc::make_mut(&mut view.object).spec.lifetime = Some(lifetime.into());
         let mut status = view.status.clone();
         status.learned_maximum_minutes = learned;
+        // The spec is new.
+        status.observed_generation -= 1;
         put(&mut view, status);
         let status = next(&view, &renew(), &got(ID, Reason::Renewed));
         assert_eq!(limited(&view, &status), expected, "{lifetime} {learned:?}");
@@ -702,6 +720,9 @@ fn a_lifetime_beyond_what_is_allowed_is_told() {
             .iter()
             .any(|note| note.reason == Reason::LifetimeLimited && note.type_ == Level::Warning);
         assert_eq!(warned, expected.is_some());
+        put(&mut view, status.clone());
+        let again = next(&view, &renew(), &got(ID, Reason::Renewed));
+        assert_eq!(notes(&view, &again, &got(ID, Reason::Renewed)), [], "once is enough");
     }
 }
 

@@ -3,7 +3,10 @@
 use fastrand::Rng;
 
 use super::*;
-use crate::controller::subscription::observe::forgive;
+use crate::api::FINALIZER;
+use crate::controller::apply::has_finalizer;
+use crate::controller::subscription::observe::{forgive, presume_pending};
+use crate::policy::subscription::pending::{all_is_on_record, needs_mark};
 
 const HISTORIES: u64 = 1200;
 const MAXIMUM: i64 = 4230;
@@ -16,6 +19,9 @@ struct World {
     made: u32,
     down_until: i64,
     calm: bool,
+    crash_percent: u32,
+    /// Creates of what was there: the object had not known.
+    conflicts: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +58,7 @@ impl World {
     }
 
     fn may_crash(&mut self) -> Result<(), Crash> {
-        if !self.calm && self.rng.u32(0..100) < 3 {
+        if !self.calm && self.rng.u32(0..100) < self.crash_percent {
             return Err(Crash);
         }
         Ok(())
@@ -79,6 +85,7 @@ impl World {
     fn create(&mut self, resource: &str, minutes: i64) -> Result<Result<Held, String>, Failed> {
         self.call(|world| {
             if let Some(known) = world.remote.iter().find(|held| held.resource == resource) {
+                world.conflicts += 1;
                 return Err(known.id.clone());
             }
             world.made += 1;
@@ -140,14 +147,14 @@ struct Operator {
 impl Operator {
     /// One reconcile. Returns when the next one is due.
     fn reconcile(&mut self, world: &mut World) -> Result<Option<Timestamp>, Crash> {
-        let stored = self.view.object.status.clone().unwrap_or_default();
-        self.view.status = stored;
-        forgive(&mut self.view.status, &self.view.object);
+        self.view.status = self.status();
         self.view.now = at(world.now);
+        forgive(&mut self.view.status, &self.view.object);
+        presume_pending(&mut self.view.status, &self.view.object, self.view.now);
         self.view.remote = Remote::NotAsked;
         let mut plan_now = plan(&self.view.situation());
         let outcome = if plan_now == Plan::LookUp {
-            match world.list() {
+            match self.look_up(world) {
                 Ok(list) => {
                     self.view.remote = self.found(&list);
                     plan_now = plan(&self.view.situation());
@@ -170,6 +177,19 @@ impl Operator {
         Ok(look)
     }
 
+    /// The list, or only the one that is on record.
+    fn look_up(&self, world: &mut World) -> Result<Vec<Held>, Failed> {
+        if !all_is_on_record(&self.view.situation()) {
+            return world.list();
+        }
+        let Some(id) = &self.view.status.subscription_id else {
+            return Ok(Vec::new());
+        };
+        world
+            .list()
+            .map(|list| list.into_iter().filter(|held| held.id == *id).collect())
+    }
+
     /// As the receiver's derived address tells it: every subscription at Graph is at ours.
     fn found(&self, list: &[Held]) -> Remote {
         let Some(held) = list.iter().max_by_key(|held| held.expires) else {
@@ -184,18 +204,23 @@ impl Operator {
 
     fn act(&mut self, world: &mut World, plan: &Plan) -> Result<Outcome, Crash> {
         match plan {
-            Plan::Adopt(remote) => Ok(Outcome::Obtained {
-                id: remote.id.clone(),
-                expiration: remote.expiration,
-                how: Reason::Adopted,
-            }),
+            Plan::Adopt(remote) => {
+                self.hold(world)?;
+                Ok(Outcome::Obtained {
+                    id: remote.id.clone(),
+                    expiration: remote.expiration,
+                    how: Reason::Adopted,
+                })
+            }
             Plan::Create { minutes, .. } => {
+                let held_just_now = self.hold(world)?;
                 forget_current(&mut self.view.status);
-                self.mark(world, plan)?;
+                self.mark(world, plan, held_just_now)?;
                 Ok(self.create(world, *minutes))
             }
             Plan::Replace { id, minutes, .. } => {
-                self.mark(world, plan)?;
+                let held_just_now = self.hold(world)?;
+                self.mark(world, plan, held_just_now)?;
                 if let Err(failed) = world.delete(id) {
                     return Ok(Outcome::Failed(failed));
                 }
@@ -230,13 +255,29 @@ impl Operator {
         }
     }
 
-    fn mark(&mut self, world: &mut World, plan: &Plan) -> Result<(), Crash> {
+    fn is_held(&self) -> bool {
+        has_finalizer(&*self.view.object, FINALIZER)
+    }
+
+    fn hold(&mut self, world: &mut World) -> Result<bool, Crash> {
+        if self.is_held() || self.view.deleted_at.is_some() {
+            return Ok(false);
+        }
+        world.may_crash()?;
+        Arc::make_mut(&mut self.view.object).metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        world.may_crash().map(|()| true)
+    }
+
+    fn mark(&mut self, world: &mut World, plan: &Plan, held_just_now: bool) -> Result<(), Crash> {
         world.may_crash()?;
         if let Some(gap) = gaps::opened_by(plan, self.view.now) {
             gaps::open(&mut self.view.status, gap);
         }
         self.view.status.create_pending_since = Some(time(self.view.now));
-        Arc::make_mut(&mut self.view.object).status = Some(self.view.status.clone());
+        let object = Arc::make_mut(&mut self.view.object);
+        if needs_mark(held_just_now, object.status.as_ref()) {
+            object.status = Some(self.view.status.clone());
+        }
         world.may_crash()
     }
 
@@ -252,8 +293,13 @@ impl Operator {
         }
     }
 
-    fn status(&self) -> &GraphSubscriptionStatus {
-        self.view.object.status.as_ref().unwrap()
+    fn status(&self) -> GraphSubscriptionStatus {
+        self.view.object.status.clone().unwrap_or_default()
+    }
+
+    /// Whether it ended between the first create and its record.
+    fn left_a_create_unrecorded(&self, world: &World) -> bool {
+        self.is_held() && self.view.object.status.is_none() && !world.remote.is_empty()
     }
 }
 
@@ -268,6 +314,7 @@ struct History {
     look: Option<i64>,
     longest_outage: i64,
     crashes: u32,
+    unrecorded: bool,
     lapses: Vec<i64>,
     removals: Vec<i64>,
     changed: bool,
@@ -286,6 +333,8 @@ impl History {
                 made: 0,
                 down_until: 0,
                 calm: false,
+                crash_percent: 3,
+                conflicts: 0,
             },
             operator: Operator {
                 view: operator,
@@ -294,6 +343,7 @@ impl History {
             look: Some(0),
             longest_outage,
             crashes: 0,
+            unrecorded: false,
             lapses: Vec::new(),
             removals: Vec::new(),
             changed: false,
@@ -308,6 +358,7 @@ impl History {
                 self.look = look.map(|at| at.as_second() - NOW);
             } else {
                 self.crashes += 1;
+                self.unrecorded |= self.operator.left_a_create_unrecorded(&self.world);
                 // The next leader looks at everything at once; what was not acknowledged comes again.
                 let next = self.world.now + self.world.rng.i64(1..60);
                 self.look = Some(next);
@@ -337,8 +388,8 @@ impl History {
 
     /// Whether the status names one that lives. Of one whose create was never answered nobody can tell what it missed.
     fn holds_one(&self) -> bool {
-        let current = self.operator.status().subscription_id.as_ref();
-        self.world.remote.iter().any(|held| current == Some(&held.id))
+        let current = self.operator.status().subscription_id;
+        self.world.remote.iter().any(|held| current.as_ref() == Some(&held.id))
     }
 
     /// What befalls Graph and the object.
@@ -347,7 +398,7 @@ impl History {
             return;
         }
         let (now, fate) = (self.world.now, self.world.rng.u32(0..2000));
-        let current = self.operator.status().subscription_id.clone();
+        let current = self.operator.status().subscription_id;
         let told = |event| Lifecycle {
             event,
             subscription_id: current.clone(),
@@ -391,14 +442,17 @@ impl History {
     }
 }
 
+/// Just applied.
 fn start() -> View {
-    view(GraphSubscriptionStatus::default())
+    let mut start = view(GraphSubscriptionStatus::default());
+    Arc::make_mut(&mut start.object).status = None;
+    start
 }
 
 #[test]
 fn in_the_end_there_is_exactly_one() {
     let template = start();
-    let (mut crashes, mut made, mut with_lapse) = (0, 0, 0);
+    let (mut crashes, mut made, mut with_lapse, mut unrecorded) = (0, 0, 0, 0);
     for seed in 0..HISTORIES {
         let mut history = History::new(seed, clone(&template));
         history.run_until(12 * 24 * HOUR);
@@ -410,6 +464,7 @@ fn in_the_end_there_is_exactly_one() {
         let (held, spec) = (&world.remote[0], &history.operator.view.object.spec);
         assert_eq!(status.subscription_id.as_ref(), Some(&held.id), "history {seed}");
         assert_eq!(held.resource, spec.resource, "history {seed}");
+        assert_eq!(world.conflicts, 0, "history {seed}: made twice");
         assert_eq!(status.expiration_time, at_time(held.expires), "history {seed}");
         assert_eq!(
             (&status.failure, &status.create_pending_since),
@@ -417,7 +472,7 @@ fn in_the_end_there_is_exactly_one() {
             "history {seed}"
         );
         assert_eq!(
-            said(status, ConditionType::Subscribed),
+            said(&status, ConditionType::Subscribed),
             ("True", "Succeeded"),
             "history {seed}"
         );
@@ -441,12 +496,37 @@ fn in_the_end_there_is_exactly_one() {
         crashes += history.crashes;
         made += world.made;
         with_lapse += u32::from(!history.lapses.is_empty());
+        unrecorded += u32::from(history.unrecorded);
     }
     // The histories are worth something.
     assert!(
-        crashes > 1000 && made > 3000 && with_lapse > 20,
-        "{crashes} {made} {with_lapse}"
+        crashes > 1000 && made > 3000 && with_lapse > 20 && unrecorded > 5,
+        "{crashes} {made} {with_lapse} {unrecorded}"
     );
+}
+
+impl History {
+    /// The object is deleted. How long it took until it was gone, if it went within the hour.
+    fn delete(&mut self) -> Option<i64> {
+        let deleted = self.world.now;
+        self.operator.view.deleted_at = Some(at(deleted));
+        let metadata = &mut Arc::make_mut(&mut self.operator.view.object).metadata;
+        metadata.generation = Some(3);
+        metadata.deletion_timestamp = at_time(deleted);
+        self.world.down_until = 0;
+        // What has no finalizer is gone at once.
+        if !self.operator.is_held() {
+            return Some(0);
+        }
+        while self.world.now < deleted + HOUR {
+            match self.operator.reconcile(&mut self.world) {
+                Ok(None) => return Some(self.world.now - deleted),
+                Ok(Some(look)) => self.world.now = (look.as_second() - NOW).max(self.world.now + 1),
+                Err(Crash) => self.world.now += 10,
+            }
+        }
+        None
+    }
 }
 
 #[test]
@@ -455,27 +535,41 @@ fn a_deletion_leaves_nothing_unless_graph_stays_away() {
     for seed in 0..HISTORIES {
         let mut history = History::new(seed, clone(&template));
         history.run_until(24 * HOUR);
-        let deleted = history.world.now;
-        history.operator.view.deleted_at = Some(at(deleted));
-        let metadata = &mut Arc::make_mut(&mut history.operator.view.object).metadata;
-        metadata.generation = Some(3);
-        metadata.deletion_timestamp = at_time(deleted);
-        history.world.down_until = 0;
-        let mut ended = false;
-        while history.world.now < deleted + HOUR && !ended {
-            match history.operator.reconcile(&mut history.world) {
-                Ok(None) => ended = true,
-                Ok(Some(look)) => history.world.now = (look.as_second() - NOW).max(history.world.now + 1),
-                Err(Crash) => history.world.now += 10,
-            }
-        }
-        assert!(ended && history.world.now <= deleted + 660, "history {seed} never ends");
+        let took = history.delete();
+        assert!(took.is_some_and(|took| took <= 660), "history {seed}: {took:?}");
         assert!(
             history.world.remote.is_empty(),
             "history {seed}: {:?}",
             history.world.remote
         );
     }
+}
+
+/// Before there is a status, the finalizer alone says that a create may have been sent.
+#[test]
+fn a_first_create_neither_leaks_nor_doubles_wherever_the_process_ends() {
+    let (template, mut unrecorded) = (start(), 0);
+    for seed in 0..4 * HISTORIES {
+        let mut history = History::new(seed, clone(&template));
+        history.world.crash_percent = 30;
+        history.run_until(1);
+        unrecorded += u32::from(history.unrecorded);
+        if seed % 2 == 0 {
+            history.run_until(HOUR);
+            history.world.calm = true;
+            history.world.down_until = 0;
+            // Past a renewal: only then a removal that nobody told of is found.
+            history.run_until(4 * 24 * HOUR);
+            let (remote, status) = (&history.world.remote, history.operator.status());
+            assert_eq!(remote.len(), 1, "history {seed}: {remote:?}");
+            assert_eq!(status.subscription_id.as_ref(), Some(&remote[0].id), "history {seed}");
+        } else {
+            assert!(history.delete().is_some(), "history {seed} never ends");
+            assert_eq!(history.world.remote.len(), 0, "history {seed}");
+        }
+        assert_eq!(history.world.conflicts, 0, "history {seed}: made twice");
+    }
+    assert!(unrecorded > 300, "{unrecorded}");
 }
 
 fn clone(view: &View) -> View {
@@ -490,6 +584,7 @@ fn clone(view: &View) -> View {
         lifecycle: Vec::new(),
         origins: Vec::new(),
         asked: None,
+        backfill: None,
         ..*view
     }
 }

@@ -1,0 +1,198 @@
+//! Gaps from their cause to what was done about them.
+
+use super::*;
+use crate::api::subscription::{Backfill, GapState};
+use crate::controller::backfill::{Report, Trouble};
+use crate::policy::backfill::{Found, Job, Window};
+
+fn spec(view: &mut View) -> &mut crate::api::subscription::GraphSubscriptionSpec {
+    &mut Arc::make_mut(&mut view.object).spec
+}
+
+fn step(view: &mut View, now: i64) -> GraphSubscriptionStatus {
+    view.now = at(now);
+    let status = next(view, &keep(), &Outcome::Idle);
+    put(view, status.clone());
+    status
+}
+
+fn window(start: i64, end: i64) -> Window {
+    Window {
+        start: at(start),
+        end: at(end),
+    }
+}
+
+#[allow(clippy::unnecessary_wraps)] // it stands in a field that is optional
+fn report(windows: &[(Window, i64)], begun: i64, lost: Option<(Window, i64)>) -> Option<Report> {
+    let found = Found {
+        begun: at(begun),
+        handed: 0,
+        filled: windows.to_vec(),
+        lost,
+    };
+    Some(Report {
+        job: Job {
+            windows: windows.iter().map(|(window, _)| *window).collect(),
+        },
+        result: Ok(found),
+    })
+}
+
+/// One that missed something an hour ago.
+fn missed() -> View {
+    let mut view = view(subscribed_status());
+    view.lifecycle = vec![event(LifecycleEvent::Missed, 0)];
+    step(&mut view, 0);
+    view.lifecycle.clear();
+    view
+}
+
+#[test]
+fn a_filled_gap_is_history() {
+    let mut view = missed();
+    assert_eq!(said(&view.status, ConditionType::GapFree), ("False", "Missed"));
+    assert!(message(&view.status, ConditionType::GapFree).contains("Waits to be filled"));
+    let late = 151 * 60;
+    view.backfill = report(&[(window(-HOUR, 0), 3)], late, None);
+    let status = step(&mut view, late);
+    assert_eq!(
+        (status.gaps[0].state, status.gaps[0].backfilled),
+        (GapState::Backfilled, Some(3))
+    );
+    assert_eq!(said(&status, ConditionType::GapFree), ("True", "Backfilled"));
+}
+
+#[test]
+fn a_failed_try_is_told_and_a_hopeless_one_ends_the_waiting() {
+    for (class, state, words) in [
+        (Class::Retry, GapState::Pending, "the last try failed: no access"),
+        (Class::Invalid, GapState::CannotBackfill, "Cannot be filled: no access"),
+    ] {
+        let mut view = missed();
+        view.backfill = Some(Report {
+            job: Job { windows: Vec::new() },
+            result: Err(Trouble {
+                reason: Reason::Forbidden,
+                message: "no access".to_owned(),
+                class,
+            }),
+        });
+        let status = step(&mut view, 60);
+        assert_eq!(status.gaps[0].state, state);
+        assert!(status.gaps[0].outcome.contains(words), "{}", status.gaps[0].outcome);
+        assert_eq!(said(&status, ConditionType::GapFree), ("False", "Missed"));
+    }
+}
+
+#[test]
+fn what_cannot_be_filled_says_why_at_once() {
+    let mut disabled = missed();
+    spec(&mut disabled).backfill = Backfill::Disabled;
+    let mut filtered = missed();
+    spec(&mut filtered).resource.push_str("?$filter=x");
+    for (mut view, why) in [
+        (disabled, "spec.backfill is Disabled"),
+        (filtered, "the resource has a filter"),
+    ] {
+        let status = step(&mut view, 60);
+        assert_eq!(status.gaps[0].state, GapState::CannotBackfill);
+        assert!(message(&status, ConditionType::GapFree).contains(why));
+        assert!(message(&status, ConditionType::GapFree).contains(GAPS_ACKNOWLEDGED_ANNOTATION));
+    }
+}
+
+#[test]
+fn a_receiver_that_is_away_long_leaves_a_gap_until_it_is_back() {
+    let mut view = view(subscribed_status());
+    view.delivery = Delivery::Unavailable(at(-60));
+    assert!(step(&mut view, 0).gaps.is_empty(), "Graph repeats what is not answered");
+    let status = step(&mut view, 600);
+    assert_eq!(gaps_of(&status), [gap("ReceiverUnavailable", -60, None)]);
+    assert_eq!(said(&status, ConditionType::GapFree), ("False", "ReceiverUnavailable"));
+    view.delivery = Delivery::Unknown;
+    assert_eq!(step(&mut view, 700).gaps[0].end, None, "nobody knows that it is back");
+    view.delivery = Delivery::Fine;
+    assert_eq!(
+        gaps_of(&step(&mut view, 800)),
+        [gap("ReceiverUnavailable", -60, Some(800))]
+    );
+    view.delivery = Delivery::Dropping;
+    assert_eq!(gaps_of(&step(&mut view, 2000))[0], gap("EndpointDropping", 1400, None));
+}
+
+#[test]
+fn a_renewal_does_not_end_the_outage_of_a_receiver() {
+    let mut view = view(subscribed_status());
+    view.delivery = Delivery::Unavailable(at(-600));
+    step(&mut view, 0);
+    let gone = next(&view, &renew(), &Outcome::Gone);
+    put(&mut view, gone);
+    assert_eq!(view.status.gaps.len(), 2, "the subscription went too");
+    view.now = at(60);
+    let status = next(&view, &create(Cause::First), &got("new", Reason::Created));
+    let open: Vec<_> = status
+        .gaps
+        .iter()
+        .filter(|gap| gap.end.is_none())
+        .map(|gap| gap.cause.as_str())
+        .collect();
+    assert_eq!(open, ["ReceiverUnavailable"]);
+}
+
+#[test]
+fn silence_is_believed_so_long_and_then_looked_into() {
+    let mut view = view(subscribed_status());
+    spec(&mut view).max_silence = Some("2h".into());
+    let mut status = view.status.clone();
+    status.last_event_time = at_time(-HOUR);
+    put(&mut view, status);
+    let quiet = step(&mut view, 0);
+    assert!(quiet.gaps.is_empty());
+    assert_eq!(next_look(&view, &keep(), &Outcome::Idle, &quiet), Some(at(HOUR)));
+    let status = step(&mut view, HOUR);
+    assert_eq!(gaps_of(&status), [gap("Silent", -HOUR, Some(HOUR))]);
+    assert_eq!(step(&mut view, HOUR + 60).gaps.len(), 1);
+    view.backfill = report(&[(window(-HOUR, HOUR), 0)], 4 * HOUR - 1, None);
+    let status = step(&mut view, 3 * HOUR - 1);
+    assert_eq!(
+        said(&status, ConditionType::GapFree),
+        ("True", "Backfilled"),
+        "nothing had happened"
+    );
+    view.backfill = None;
+    let status = step(&mut view, 3 * HOUR);
+    assert_eq!(gaps_of(&status)[0], gap("Silent", HOUR, Some(3 * HOUR)));
+    let status = step(&mut view, 5 * HOUR);
+    assert_eq!(
+        gaps_of(&status)[0],
+        gap("Silent", HOUR, Some(5 * HOUR)),
+        "one silence is one window"
+    );
+}
+
+#[test]
+fn what_a_sweep_finds_is_on_record() {
+    let mut view = view(subscribed_status());
+    view.backfill = report(&[], 0, Some((window(-600, 0), 2)));
+    let status = step(&mut view, 1);
+    assert_eq!(gaps_of(&status), [gap("ListingDisagrees", -600, Some(0))]);
+    assert_eq!(
+        (status.gaps[0].state, status.gaps[0].backfilled),
+        (GapState::Backfilled, Some(2))
+    );
+    assert_eq!(said(&status, ConditionType::GapFree), ("True", "Backfilled"));
+}
+
+#[test]
+fn what_is_settled_makes_room_first() {
+    let mut view = missed();
+    let unsettled = view.status.gaps[0].clone();
+    for number in 1..40 {
+        view.backfill = report(&[], number * 100, Some((window(number * 100 - 50, number * 100), 1)));
+        step(&mut view, number * 100);
+    }
+    assert_eq!(view.status.gaps.len(), gaps::KEPT_GAPS);
+    assert!(view.status.gaps.contains(&unsettled));
+    assert_eq!(gaps_of(&view.status)[0], gap("ListingDisagrees", 3850, Some(3900)));
+}
