@@ -34,7 +34,7 @@ fn resources() -> Vec<(String, Value)> {
     let mut resources = vec![
         ("communications/callRecords".to_owned(), json!(["Created", "Updated"])),
         ("users".to_owned(), json!(["Updated", "Deleted"])),
-        ("groups".to_owned(), json!(["Created", "Updated", "Deleted"])),
+        ("groups".to_owned(), json!(["Updated", "Deleted"])),
     ];
     for index in 0..6 {
         resources.push((format!("users/{}/messages", id(index)), json!(["Created"])));
@@ -76,6 +76,11 @@ async fn live_subscriptions_survive_an_upgrade() {
     }
     swap_operators(&mut world).await;
     all_fine(&world, &before, "after the upgrade").await;
+    for index in 0..before.len() {
+        world
+            .condition(SUBSCRIPTION, &name(index), "GapFree", "True", "NoGap")
+            .await;
+    }
     notify(&world).await;
     everything_is_delivered(&world).await;
 
@@ -209,7 +214,7 @@ async fn everything_is_delivered(world: &World) {
 async fn all_fine(world: &World, before: &[Value], when: &str) {
     let ids = |remote: &[Value]| -> Vec<Value> { remote.iter().map(|one| one["id"].clone()).collect() };
     for index in 0..before.len() {
-        for (type_, reason) in [("Ready", "Accepted"), ("Subscribed", "Succeeded"), ("GapFree", "NoGap")] {
+        for (type_, reason) in [("Ready", "Accepted"), ("Subscribed", "Succeeded")] {
             world.condition(SUBSCRIPTION, &name(index), type_, "True", reason).await;
         }
     }
@@ -227,7 +232,7 @@ async fn all_fine(world: &World, before: &[Value], when: &str) {
     for object in &objects {
         let id = &object["status"]["subscriptionId"];
         assert!(ids(before).contains(id), "{when}: {object:#}");
-        assert_eq!(condition(object, "Stalled")["status"], "False", "{when}: {object:#}");
+        assert_ne!(condition(object, "Stalled")["status"], "True", "{when}: {object:#}");
     }
 }
 
