@@ -107,6 +107,8 @@ pub struct Metrics {
     backfills: IntCounterVec,
     backfilled: IntCounterVec,
     lost: IntCounter,
+    /// Remote subscriptions that were deleted because their objects are gone.
+    pub orphans_deleted: IntCounter,
 }
 
 impl Metrics {
@@ -150,6 +152,10 @@ impl Metrics {
                 "teamsgraph_silently_lost_events_total",
                 "Events that sweeps found though no notification of them had arrived and no gap was known.",
             )?,
+            orphans_deleted: IntCounter::new(
+                "teamsgraph_orphans_deleted_total",
+                "Subscriptions at Graph that were deleted because their GraphSubscription does not exist any more.",
+            )?,
         };
         let build = IntGaugeVec::new(
             Opts::new(
@@ -165,6 +171,7 @@ impl Metrics {
         registry.register(Box::new(metrics.backfills.clone()))?;
         registry.register(Box::new(metrics.backfilled.clone()))?;
         registry.register(Box::new(metrics.lost.clone()))?;
+        registry.register(Box::new(metrics.orphans_deleted.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(Objects {
             stores: stores.clone(),
@@ -204,7 +211,7 @@ fn gauge(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec
 impl Objects {
     fn gather(&self) -> prometheus::Result<Vec<MetricFamily>> {
         let mut families = self.subscriptions()?;
-        families.extend([self.credentials()?, self.pods()?, self.conditions()?]);
+        families.extend([self.credentials()?, self.orphans()?, self.pods()?, self.conditions()?]);
         Ok(families.iter().flat_map(Collector::collect).collect())
     }
 
@@ -273,6 +280,21 @@ impl Objects {
             let status = tenant.status.as_ref();
             let expiration = status.and_then(|status| status.credential_expiration_time.as_ref());
             set_time(&family, &[&namespace, &name], expiration);
+        }
+        Ok(family)
+    }
+
+    fn orphans(&self) -> prometheus::Result<GaugeVec> {
+        let family = gauge(
+            "teamsgraph_tenant_orphans",
+            "Subscriptions at Graph that are ours and belong to no GraphSubscription; absent when none is known.",
+            &OBJECT,
+        )?;
+        for tenant in self.stores.tenants.state() {
+            let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
+            if let Some(orphans) = tenant.status.as_ref().and_then(|status| status.orphans) {
+                family.with_label_values(&[&namespace, &name]).set(f64::from(orphans));
+            }
         }
         Ok(family)
     }

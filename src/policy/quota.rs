@@ -210,7 +210,7 @@ pub fn matters_from(resource: &str) -> Option<usize> {
 
 /// The quota that leaves no room for a subscription to `resource` beside those that the app `holds`, which must not be those
 /// that it would replace. What other apps hold is not known here, and Graph decides.
-pub fn full<'a>(resource: &str, holds: impl Iterator<Item = &'a str> + Clone) -> Option<Full> {
+pub fn full<'a>(resource: &str, holds: &(impl Iterator<Item = &'a str> + Clone)) -> Option<Full> {
     of(resource).find_map(|quota| {
         let held = holds.clone().filter(|other| quota.counts(resource, other)).count();
         (held >= quota.limit).then_some(Full { quota, held })
@@ -258,7 +258,7 @@ mod tests {
     use crate::policy::resource::Rule;
 
     fn held(resource: &str, others: &[String]) -> Option<(usize, Scope, usize)> {
-        let full = full(resource, others.iter().map(String::as_str))?;
+        let full = full(resource, &others.iter().map(String::as_str))?;
         Some((full.quota.limit, full.quota.scope, full.held))
     }
 
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_refusal_names_limit_scope_number_and_remedy() {
         let users = many(100, |n| format!("users/{n}"));
-        let refusal = full("users/x", users.iter().map(String::as_str)).unwrap().refusal();
+        let refusal = full("users/x", &users.iter().map(String::as_str)).unwrap().refusal();
         assert_eq!(
             (refusal.reason, refusal.stalled, refusal.message.as_str()),
             (

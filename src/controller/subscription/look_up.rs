@@ -71,7 +71,7 @@ fn full(view: &View, endpoint: &Endpoint, list: &[Subscription]) -> Option<Full>
         let own = earlier.into_iter().any(|id| *id == remote.id) || is_ours(view, endpoint, remote);
         remote.expiration > view.now && !own
     });
-    quota::full(resource, others.map(|remote| remote.resource.as_str()))
+    quota::full(resource, &others.map(|remote| remote.resource.as_str()))
 }
 
 /// Removed subscriptions are known to linger in the list.
