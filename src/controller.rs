@@ -179,6 +179,7 @@ pub async fn run(args: Args) -> RunResult {
         written: written::Written::new(stores.subscriptions.clone()),
         stores,
         refusals: tenant::Refusals::default(),
+        orphans: tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: args.settings(),
         client: client.clone(),

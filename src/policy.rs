@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod backoff;
 pub mod identity;
+pub mod orphan;
 pub mod quota;
 pub mod renewal;
 pub mod resource;

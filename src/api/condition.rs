@@ -79,6 +79,8 @@ pub enum Reason {
     LifetimeLimited,
     Removed,
     DeletionAbandoned,
+    OrphanFound,
+    OrphanDeleted,
     // receiver and delivery
     PodsReady,
     PodsNotReady,

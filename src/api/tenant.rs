@@ -83,6 +83,10 @@ pub struct GraphTenantSpec {
     #[serde(default = "backfill_calls")]
     #[schemars(range(min = 12, max = 3000), default = "backfill_calls")]
     pub backfill_calls_per_minute: i32,
+    /// What becomes of subscriptions at Graph that deliver to an address of one of our receivers and whose `GraphSubscription` does
+    /// not exist any more. `Delete` also removes what `deletionPolicy: Orphan` left, once its object is gone.
+    #[serde(default)]
+    pub orphan_policy: OrphanPolicy,
     /// Which namespaces' objects may use this tenant. Its own namespace always may.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
@@ -90,6 +94,15 @@ pub struct GraphTenantSpec {
 
 fn backfill_calls() -> i32 {
     60
+}
+
+/// What becomes of a subscription whose object does not exist any more.
+#[allow(missing_docs)] // documented variants would lose their order in the schema
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OrphanPolicy {
+    #[default]
+    Report,
+    Delete,
 }
 
 /// A Microsoft cloud with known endpoints, or `Custom`.
@@ -231,6 +244,13 @@ pub struct GraphTenantStatus {
     /// When the certificate credential expires. Absent for credentials that do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential_expiration_time: Option<Time>,
+    /// How many subscriptions at Graph are ours and belong to no `GraphSubscription`. Absent when none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<i32>,
+    /// Ids of up to eight of them, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub orphan_ids: Vec<String>,
     /// Value of the reconcile annotation that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,

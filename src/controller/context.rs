@@ -140,6 +140,8 @@ pub struct Context {
     pub written: Written<GraphSubscription>,
     /// Sign-ins that were refused, by tenant.
     pub refusals: super::tenant::Refusals,
+    /// Remote subscriptions that belong to no object, by tenant.
+    pub orphans: super::tenant::Orphans,
     /// Since when this process leads.
     pub leading_since: OnceLock<Instant>,
     /// Settings.
@@ -167,6 +169,12 @@ impl Keyrings {
         let mut keyrings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let old = keyrings.insert(receiver, keyring);
         old.as_ref().and_then(active) != new
+    }
+
+    /// Those of all receivers.
+    pub fn all(&self) -> Vec<Keyring> {
+        let keyrings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keyrings.values().cloned().collect()
     }
 
     /// Forgets a receiver that is gone.

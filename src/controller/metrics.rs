@@ -101,6 +101,8 @@ pub struct Metrics {
     pub events_left_out: IntCounter,
     /// Comparisons of a store with the API server, by kind and result.
     pub watch_checks: IntCounterVec,
+    /// Remote subscriptions that were deleted because their objects are gone.
+    pub orphans_deleted: IntCounter,
 }
 
 impl Metrics {
@@ -155,6 +157,10 @@ impl Metrics {
                 ),
                 &["kind", "result"],
             )?,
+            orphans_deleted: IntCounter::new(
+                "teamsgraph_orphans_deleted_total",
+                "Subscriptions at Graph that were deleted because their GraphSubscription does not exist any more.",
+            )?,
         };
         let build = IntGaugeVec::new(
             Opts::new(
@@ -171,6 +177,7 @@ impl Metrics {
         registry.register(Box::new(metrics.backfilled.clone()))?;
         registry.register(Box::new(metrics.lost.clone()))?;
         registry.register(Box::new(metrics.watch_checks.clone()))?;
+        registry.register(Box::new(metrics.orphans_deleted.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(metrics.events_left_out.clone()))?;
         Ok(metrics)

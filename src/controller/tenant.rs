@@ -1,11 +1,13 @@
 //! `GraphTenant`: credentials are read, tried, and watched.
 
 mod credential;
+mod orphans;
 mod refusals;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub use orphans::Orphans;
 pub use refusals::Refusals;
 
 use std::sync::Arc;
@@ -44,6 +46,8 @@ struct Findings {
     watched: Vec<&'static Rule>,
     /// Subscriptions that its deletion waits for.
     users: Vec<String>,
+    /// Remote subscriptions that belong to no object.
+    orphans: orphans::Found,
 }
 
 /// Brings what is known about one tenant up to date.
@@ -119,6 +123,10 @@ async fn find_out(
     if context.apps.tried(reference) || news || skew_moved || !had_client || anew {
         wake_users(context, reference);
     }
+    let orphans = match &sign_in {
+        Ok(_) => orphans::look(context, object, reference, &graph, anew).await,
+        Err(_) => orphans::Found::default(),
+    };
     let sign_in = sign_in.map_err(|failure| {
         let reason = super::subscription::act::reason(&failure.kind);
         Refusal::waiting(reason, failure.message)
@@ -129,6 +137,7 @@ async fn find_out(
         skew,
         watched,
         users: Vec::new(),
+        orphans,
     })
 }
 
@@ -190,6 +199,7 @@ pub fn forget_gone(context: &Context) {
     let named = |reference: &ObjectRef| context.stores.index.has_others(&Group::Tenant(reference.clone()), None);
     context.apps.retain(|reference| exists(reference) || named(reference));
     context.refusals.retain(exists);
+    context.orphans.retain(exists);
 }
 
 /// Without a usable credential there is no client, and the tenant's subscriptions say why.
@@ -203,6 +213,7 @@ fn refused(context: &Context, reference: &ObjectRef, refusal: Refusal, watched: 
         skew: None,
         watched,
         users: Vec::new(),
+        orphans: orphans::Found::default(),
     }
 }
 
@@ -260,7 +271,10 @@ fn warn(context: &Context, object: &GraphTenant, old: &GraphTenantStatus, next: 
 
 fn again(context: &Context, findings: &Findings) -> Action {
     let period = match &findings.sign_in {
-        Ok(_) => context.settings.interval,
+        Ok(_) => findings
+            .orphans
+            .again
+            .map_or(context.settings.interval, |again| again.min(context.settings.interval)),
         Err(refusal) if refusal.stalled => return Action::await_change(),
         Err(refusal) => {
             let reason = refusal.reason.to_string();

@@ -135,6 +135,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         written: super::written::Written::new(stores.subscriptions.clone()),
         stores,
         refusals: super::tenant::Refusals::default(),
+        orphans: super::tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: settings(receiver_address),
         client: client.clone(),

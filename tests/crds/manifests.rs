@@ -99,6 +99,21 @@ fn tenants() -> Vec<Case> {
             json!({ "tenantId": "00000000-0000-0000-0000-000000000002" }),
             Stored(json!({})),
         ),
+        (
+            "orphans are told of",
+            json!({}),
+            Stored(json!({ "orphanPolicy": "Report" })),
+        ),
+        (
+            "orphans are deleted",
+            json!({ "orphanPolicy": "Delete" }),
+            Stored(json!({ "orphanPolicy": "Delete" })),
+        ),
+        (
+            "another policy for orphans",
+            json!({ "orphanPolicy": "Keep" }),
+            Refused("spec.orphanPolicy: Unsupported value"),
+        ),
         ("null is absence", json!({ "endpoints": null }), Absent(&["endpoints"])),
         (
             "null takes the default",

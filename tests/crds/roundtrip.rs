@@ -111,6 +111,7 @@ fn tenant() -> impl Strategy<Value = GraphTenantSpec> {
                     graph: address,
                 }),
                 backfill_calls_per_minute: 60,
+                orphan_policy: OrphanPolicy::Delete,
                 allowed_namespaces,
             },
         )

@@ -7,6 +7,7 @@ mod bad_input;
 mod faults;
 mod identity;
 mod lifecycle;
+mod orphans;
 mod outage;
 mod road;
 #[path = "../support/mod.rs"]

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Findings;
+use super::orphans::SHOWN;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
 use crate::api::tenant::{GraphTenant, GraphTenantStatus};
 use crate::controller::news::in_use;
@@ -20,6 +21,10 @@ pub fn next_status(tenant: &GraphTenant, findings: &Findings, now: Timestamp) ->
     next.credential_expiration_time = findings.credential_expires.map(time);
     if let Ok(grant) = &findings.sign_in {
         next.granted_permissions = grant.roles.clone().unwrap_or_default();
+    }
+    if let Some(ids) = &findings.orphans.ids {
+        next.orphans = i32::try_from(ids.len()).ok().filter(|count| *count > 0);
+        next.orphan_ids = ids.iter().take(SHOWN).cloned().collect();
     }
     let (standing, reason, message) = standing(findings);
     condition::set_standing(&mut next.conditions, standing, reason, &message, generation, now);

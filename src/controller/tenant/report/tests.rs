@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::orphans::Found;
 use super::*;
 use crate::graph::Grant;
 use crate::policy::resource::rule_for;
@@ -34,6 +35,7 @@ fn granted(roles: Option<&[&str]>) -> Findings {
             rule_for("users"),
         ],
         users: Vec::new(),
+        orphans: Found::default(),
     }
 }
 
@@ -199,6 +201,26 @@ fn permissions_are_those_that_the_subscriptions_need() {
     known.status = Some(report(&granted(Some(&all))));
     let status = next_status(&known, &refused(Reason::GraphUnavailable, false), now());
     assert_eq!(status.granted_permissions, all);
+}
+
+#[test]
+fn orphans_are_counted_once_they_are_decided() {
+    let found = |count: Option<usize>| Findings {
+        orphans: Found {
+            ids: count.map(|count| (0..count).map(|n| format!("{n:02}")).collect()),
+            again: None,
+        },
+        ..granted(None)
+    };
+    let many = report(&found(Some(12)));
+    assert_eq!((many.orphans, many.orphan_ids.len()), (Some(12), SHOWN));
+    let none = report(&found(Some(0)));
+    assert_eq!((none.orphans, none.orphan_ids.len()), (None, 0));
+    let mut known = tenant();
+    known.status = Some(many.clone());
+    let undecided = next_status(&known, &found(None), now());
+    assert_eq!(undecided, many, "what was known stays");
+    assert_eq!(next_status(&known, &found(Some(0)), now()), none);
 }
 
 #[test]
