@@ -4,6 +4,7 @@ mod apply;
 mod apps;
 mod backfill;
 mod context;
+mod doubts;
 mod driver;
 mod ensure;
 mod events;
@@ -174,6 +175,7 @@ pub async fn run(args: Args) -> RunResult {
         handshakes: receiver::Handshakes::default(),
         inbox: inbox::Inbox::default(),
         backfills: backfill::Backfills::default(),
+        doubts: doubts::Doubts::default(),
         observed,
         attempts: reconcile::Attempts::default(),
         written: written::Written::new(stores.subscriptions.clone()),

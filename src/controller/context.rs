@@ -124,6 +124,8 @@ pub struct Context {
     pub handshakes: super::receiver::Handshakes,
     /// Lifecycle events not yet acted on.
     pub inbox: Inbox,
+    /// Subscriptions that Graph's list lacks.
+    pub doubts: super::doubts::Doubts,
     /// Questions to Graph about what changed.
     pub backfills: super::backfill::Backfills,
     /// What the receiver pods say.

@@ -130,6 +130,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         handshakes: super::receiver::Handshakes::default(),
         inbox: super::inbox::Inbox::default(),
         backfills: super::backfill::Backfills::default(),
+        doubts: super::doubts::Doubts::default(),
         observed,
         attempts: super::reconcile::Attempts::default(),
         written: super::written::Written::new(stores.subscriptions.clone()),

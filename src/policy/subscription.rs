@@ -284,10 +284,11 @@ pub fn cause(situation: &Situation) -> Cause {
 
 fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted, id: &str) -> Plan {
     let status = situation.status;
-    if situation.forced && situation.remote == Remote::NotAsked {
+    let asked = situation.forced || situation.doubted;
+    if asked && situation.remote == Remote::NotAsked {
         return Plan::LookUp;
     }
-    if situation.forced && situation.remote == Remote::Absent {
+    if asked && situation.remote == Remote::Absent {
         return Plan::Create {
             minutes: wanted.minutes,
             cause: cause(situation),

@@ -55,6 +55,8 @@ pub struct View {
     pub origins: Vec<Origin>,
     /// Value of the annotation that asks for a look.
     pub asked: Option<String>,
+    /// Whether Graph's list lacks what should live.
+    pub doubted: bool,
     /// When deletion was asked for, by Graph's clock too.
     pub deleted_at: Option<Timestamp>,
     /// Whether the namespace is going away.
@@ -101,6 +103,7 @@ impl View {
             full: self.full,
             lifecycle: &self.lifecycle,
             forced: self.asked.is_some(),
+            doubted: self.doubted,
         }
     }
 }
@@ -157,6 +160,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         skew,
         delivery,
         backfill: context.backfills.take(&uid),
+        doubted: context.doubts.holds(&uid),
     })
 }
 

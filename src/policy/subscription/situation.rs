@@ -150,6 +150,8 @@ pub struct Situation<'a> {
     pub lifecycle: &'a [Lifecycle],
     /// Whether a person asked for a look right now.
     pub forced: bool,
+    /// Whether Graph's list lacks what should live.
+    pub doubted: bool,
 }
 
 /// What is to be done.

@@ -99,6 +99,7 @@ struct Case {
     full: Option<Full>,
     lifecycle: Vec<Lifecycle>,
     forced: bool,
+    doubted: bool,
 }
 
 fn case(status: GraphSubscriptionStatus) -> Case {
@@ -115,6 +116,7 @@ fn case(status: GraphSubscriptionStatus) -> Case {
         full: None,
         lifecycle: Vec::new(),
         forced: false,
+        doubted: false,
     }
 }
 
@@ -135,6 +137,7 @@ fn situation(case: &Case) -> Situation<'_> {
         full: case.full,
         lifecycle: &case.lifecycle,
         forced: case.forced,
+        doubted: case.doubted,
     }
 }
 
@@ -328,6 +331,24 @@ fn lifecycle_events_are_acted_on_once() {
         Plan::Keep { until: at(540) },
         "never twice within ten minutes"
     );
+}
+
+#[test]
+fn one_that_the_list_lacks_is_asked_for_and_made_anew_if_it_is_gone() {
+    let doubted = |remote| {
+        decide(&Case {
+            doubted: true,
+            remote,
+            ..case(subscribed())
+        })
+    };
+    assert_eq!(doubted(Remote::NotAsked), Plan::LookUp);
+    assert_eq!(doubted(Remote::Absent), create(Cause::Removed(at(-HOUR))));
+    let alive = RemoteView {
+        id: "s1".to_owned(),
+        ..remote(true)
+    };
+    assert_eq!(doubted(Remote::Present(alive)), Plan::Keep { until: at(24 * HOUR) });
 }
 
 #[test]
