@@ -12,7 +12,7 @@ use crate::trap::Death;
 /// Lives at a time.
 const AT_A_TIME: usize = 4;
 /// Crash points that are tried unless told otherwise, chosen at random.
-const POINTS: usize = 90;
+const POINTS: usize = 60;
 /// Lives that may go by without coming to the point.
 const TRIES: usize = 3;
 /// A random death is at one of the first so many requests; no scenario has more.

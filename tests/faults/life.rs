@@ -45,8 +45,16 @@ pub async fn live(scenario: Scenario, deaths: &[Death]) -> Lived {
         // The same identity: it leads at once.
         replica.start(world, &settings).await;
     }
-    done(scenario, &stand, &trap, &replica).await;
+    if deaths.is_empty() {
+        done(scenario, &stand, &trap, &replica).await;
+    }
     trap.disarm();
+    if replica.process.has_ended().await {
+        // Just when all was done.
+        died += 1;
+        replica.start(world, &settings).await;
+    }
+    done(scenario, &stand, &trap, &replica).await;
     if seen.is_empty() {
         seen = trap.seen();
     }
@@ -75,8 +83,8 @@ async fn done(scenario: Scenario, stand: &Stand, trap: &Trap, replica: &Replica)
     let world = &stand.world;
     world
         .until(&format!("{scenario:?} is done"), async || {
-            scenario.is_done(stand).await
-                && trap.quiet_for() > QUIET
+            trap.quiet_for() > QUIET
+                && scenario.is_done(stand).await
                 && replica.leads(world).await
                 && (scenario == Scenario::Delete || has_looked(stand, replica).await)
         })

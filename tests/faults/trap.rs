@@ -79,12 +79,12 @@ impl Trap {
             return Verdict::Pass;
         }
         let mut state = self.0.lock().unwrap();
+        state.last = Instant::now();
         if !state.armed {
             return Verdict::Pass;
         }
         let sort = format!("{peer} {} {}", call.method, plain(&call.path));
         state.seen.push(sort.clone());
-        state.last = Instant::now();
         let of_sort = state.seen.iter().filter(|seen| **seen == sort).count();
         let deadly = match &state.death {
             Some(Death::At {
