@@ -16,7 +16,8 @@ mod tests;
 
 pub use release::DELETION_PATIENCE;
 pub use situation::{
-    AppView, Cause, EndpointView, Lifecycle, LifecycleEvent, Plan, Refusal, Release, Remote, RemoteView, Situation,
+    AppView, Cause, EndpointView, Lifecycle, LifecycleEvent, Look, Plan, Refusal, Release, Remote, RemoteView,
+    Situation,
 };
 
 /// Decides. Called again with [`Situation::remote`] filled after [`Plan::LookUp`].
@@ -144,7 +145,7 @@ fn backing_off(situation: &Situation) -> Option<Timestamp> {
     let failure = situation.status.failure.as_ref()?;
     let until = failure.not_before.0;
     let news = situation.generation != situation.status.observed_generation
-        || situation.forced
+        || situation.look == Look::Forced
         || situation.endpoint_recovered
         || !situation.lifecycle.is_empty()
         || failure.basis.is_some() && failure.basis != basis(situation);
@@ -284,7 +285,7 @@ pub fn cause(situation: &Situation) -> Cause {
 
 fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted, id: &str) -> Plan {
     let status = situation.status;
-    let asked = situation.forced || situation.doubted;
+    let asked = situation.look != Look::Usual;
     if asked && situation.remote == Remote::NotAsked {
         return Plan::LookUp;
     }

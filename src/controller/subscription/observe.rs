@@ -24,7 +24,7 @@ use crate::graph::Graph;
 use crate::policy::identity::Keyring;
 use crate::policy::quota::Full;
 use crate::policy::subscription::pending::create_is_pending;
-use crate::policy::subscription::{AppView, Lifecycle, Refusal, Remote, Situation};
+use crate::policy::subscription::{AppView, Lifecycle, Look, Refusal, Remote, Situation};
 
 /// How long a new address may fail our own handshake before Graph's is believed instead.
 const PROBE_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -102,8 +102,11 @@ impl View {
             remote: self.remote.clone(),
             full: self.full,
             lifecycle: &self.lifecycle,
-            forced: self.asked.is_some(),
-            doubted: self.doubted,
+            look: match self.asked {
+                Some(_) => Look::Forced,
+                None if self.doubted => Look::Doubted,
+                None => Look::Usual,
+            },
         }
     }
 }

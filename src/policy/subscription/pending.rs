@@ -1,6 +1,6 @@
 //! What tells that a create was begun whose outcome is not on record.
 
-use super::Situation;
+use super::{Look, Situation};
 use crate::api::condition::Reason;
 use crate::api::subscription::GraphSubscriptionStatus;
 
@@ -32,7 +32,7 @@ pub fn all_is_on_record(situation: &Situation) -> bool {
         .as_ref()
         .is_some_and(|failure| failure.reason == conflict);
     let pending = status.create_pending_since.is_some();
-    situation.spec.receiver_ref.is_some() && same_app && !refused && !pending && !situation.forced
+    situation.spec.receiver_ref.is_some() && same_app && !refused && !pending && situation.look != Look::Forced
 }
 
 #[cfg(test)]

@@ -98,8 +98,7 @@ struct Case {
     remote: Remote,
     full: Option<Full>,
     lifecycle: Vec<Lifecycle>,
-    forced: bool,
-    doubted: bool,
+    look: Look,
 }
 
 fn case(status: GraphSubscriptionStatus) -> Case {
@@ -115,8 +114,7 @@ fn case(status: GraphSubscriptionStatus) -> Case {
         remote: Remote::NotAsked,
         full: None,
         lifecycle: Vec::new(),
-        forced: false,
-        doubted: false,
+        look: Look::Usual,
     }
 }
 
@@ -136,8 +134,7 @@ fn situation(case: &Case) -> Situation<'_> {
         remote: case.remote.clone(),
         full: case.full,
         lifecycle: &case.lifecycle,
-        forced: case.forced,
-        doubted: case.doubted,
+        look: case.look,
     }
 }
 
@@ -337,7 +334,7 @@ fn lifecycle_events_are_acted_on_once() {
 fn one_that_the_list_lacks_is_asked_for_and_made_anew_if_it_is_gone() {
     let doubted = |remote| {
         decide(&Case {
-            doubted: true,
+            look: Look::Doubted,
             remote,
             ..case(subscribed())
         })
@@ -363,7 +360,7 @@ fn failures_are_waited_out_unless_there_is_news() {
     assert_eq!(decide(&case(failing())), Plan::BackOff { until: at(30) });
     assert_eq!(
         decide(&Case {
-            forced: true,
+            look: Look::Forced,
             ..case(failing())
         }),
         Plan::LookUp
@@ -535,7 +532,7 @@ fn a_suspended_object_is_left_alone() {
 fn a_persons_wish_looks_at_graph() {
     let forced = |remote| {
         decide(&Case {
-            forced: true,
+            look: Look::Forced,
             remote,
             ..case(subscribed())
         })
@@ -779,7 +776,7 @@ fn a_list_is_searched_only_where_something_may_be_there_that_is_not_on_record() 
                 ..app()
             });
         }),
-        ("a person asks", false, |case| case.forced = true),
+        ("a person asks", false, |case| case.look = Look::Forced),
         ("Graph has another", false, |case| {
             case.status.failure = failed(-1);
             case.status.failure.as_mut().unwrap().reason = Reason::Conflict.to_string();
