@@ -23,6 +23,8 @@ mod subscription;
 mod tenant;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod watchdog;
 mod watching;
 mod written;
@@ -205,7 +207,7 @@ pub async fn run(args: Args) -> RunResult {
             let _ = is_leading.wait_for(|leading| *leading).await;
             tracing::info!("leading");
             context.metrics.leader.set(1);
-            let _ = context.leading_since.set(std::time::Instant::now());
+            let _ = context.leading_since.set(tokio::time::Instant::now());
             lead(context, unlisted, stop).await;
         }
     });

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
+use tokio::time::Instant;
 
 use super::apply::Object;
 use super::apps::Apps;
@@ -26,6 +27,7 @@ use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
+use crate::local_clock;
 use crate::policy::identity::Keyring;
 use crate::policy::urgency;
 
@@ -58,7 +60,7 @@ impl Queues {
     pub fn new(stores: &Stores, apps: Arc<Apps>) -> Self {
         let store = stores.subscriptions.clone();
         let deadline = move |reference: &ObjectRef<GraphSubscription>| {
-            let (object, now) = (store.get(reference), Timestamp::now());
+            let (object, now) = (store.get(reference), local_clock::now());
             let skew = object
                 .as_ref()
                 .map(|object| apps.skew(&object.tenant()))

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::EventType;
@@ -204,7 +204,7 @@ async fn report(
 ) -> Result<Action, Error> {
     let old = object.status.clone().unwrap_or_default();
     let pods = context.observed.of(reference);
-    let mut next = report::next_status(object, findings, &pods, Timestamp::now());
+    let mut next = report::next_status(object, findings, &pods, crate::local_clock::now());
     next.last_handled_reconcile_at =
         asked(object, old.last_handled_reconcile_at.as_deref()).or(next.last_handled_reconcile_at);
     apply::status(&context.client, object, object.status.as_ref(), &next, false).await?;
@@ -268,7 +268,7 @@ fn wake_users(context: &Context, reference: &ObjectRef) {
 /// Subscriptions whose record of gaps does not fit how the receiver fares.
 fn wake_about_gaps(context: &Context, reference: &ObjectRef) {
     let delivery = delivery(context, reference, SignedDuration::ZERO);
-    let Some(gap) = gaps::leaves_gap(&delivery, Timestamp::now()) else {
+    let Some(gap) = gaps::leaves_gap(&delivery, crate::local_clock::now()) else {
         return;
     };
     context.wake(&Group::Receiver(reference.clone()), |subscription| {

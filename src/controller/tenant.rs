@@ -83,7 +83,7 @@ async fn run(object: Arc<GraphTenant>, context: &Context) -> Result<Action, Erro
         users,
         ..find_out(context, &object, &reference, request.is_some()).await?
     };
-    let mut next = report::next_status(&object, &findings, Timestamp::now());
+    let mut next = report::next_status(&object, &findings, crate::local_clock::now());
     if request.is_some() {
         next.last_handled_reconcile_at = request;
     }

@@ -80,6 +80,7 @@ pub fn refusal(code: u16, reason: &str) -> (u16, Value) {
 pub struct Writers {
     pub tenants: Writer<GraphTenant>,
     pub subscriptions: Writer<GraphSubscription>,
+    pub receivers: Writer<NotificationReceiver>,
     pub index: Index,
 }
 
@@ -97,9 +98,14 @@ impl Writers {
 
 /// A context with empty stores. Receiver pods are looked for at `receiver_address`.
 pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writers) {
+    context_with(client, receiver_address, &crate::graph::http_client_inside().unwrap())
+}
+
+/// The same with an HTTP client that there is: making one reads many certificates.
+pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Client) -> (Arc<Context>, Writers) {
     let registry = Registry::new();
     let ((tenants, tenant_writer), (subscriptions, subscription_writer)) = (store(), store());
-    let (receivers, _) = store::<NotificationReceiver>();
+    let (receivers, receiver_writer) = store::<NotificationReceiver>();
     let stores = Stores {
         tenants,
         receivers,
@@ -110,6 +116,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         index: stores.index.clone(),
         tenants: tenant_writer,
         subscriptions: subscription_writer,
+        receivers: receiver_writer,
     };
     let observed = super::observed::Observed::default();
     let apps = Arc::<super::apps::Apps>::default();
@@ -119,8 +126,8 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
     };
     let metrics = Metrics::new(&registry).unwrap();
     let context = Context {
-        http: crate::graph::http_client().unwrap(),
-        http_inside: crate::graph::http_client_inside().unwrap(),
+        http: http.clone(),
+        http_inside: http.clone(),
         events: super::events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
         metrics,

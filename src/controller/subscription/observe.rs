@@ -129,7 +129,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     };
     let uid = object.uid().unwrap_or_default();
     let (origins, mut lifecycle): (_, Vec<Lifecycle>) = context.inbox.peek(&uid).into_iter().unzip();
-    let local = Timestamp::now();
+    let local = crate::local_clock::now();
     let now = app.as_ref().map_or(local, |(graph, _)| graph.now());
     presume_pending(&mut status, &object, now);
     // Statuses are kept in Graph's time; what this cluster's clocks say is brought to it before the two are compared.
@@ -294,7 +294,7 @@ async fn observe_receiver(
     let uid = object.uid().unwrap_or_default();
     let endpoint = Endpoint::derived(&receiver.spec.public_url, &keyring, &uid).map(|mut endpoint| {
         endpoint.ready = ready;
-        endpoint.proven = proven(&receiver, &keyring, Timestamp::now());
+        endpoint.proven = proven(&receiver, &keyring, crate::local_clock::now());
         endpoint
     });
     Ok(endpoint.ok_or_else(|| {
