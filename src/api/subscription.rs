@@ -318,7 +318,7 @@ pub struct Gap {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
     /// Where it stands.
-    #[serde(default)]
+    #[serde(default = "left_alone")]
     pub state: GapState,
     /// Events that were fetched for it from Graph and handed to the receiver.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,11 +330,15 @@ pub struct Gap {
     pub outcome: String,
 }
 
+/// Gaps of a version that filled none.
+fn left_alone() -> GapState {
+    GapState::CannotBackfill
+}
+
 /// Where a gap stands.
 #[allow(missing_docs)] // documented variants would lose their order in the schema
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum GapState {
-    #[default]
     Pending,
     Backfilled,
     CannotBackfill,

@@ -9,7 +9,6 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -20,18 +19,18 @@ use tokio_util::task::AbortOnDropHandle;
 use super::context::{Context, find};
 use super::pod::{self, Pod};
 use super::subscription::act::{Outcome, reason};
-use super::subscription::observe::View;
+use super::subscription::observe::{Delivery, View};
 use crate::api::condition::Reason;
-use crate::api::subscription::{GapState, GraphSubscriptionStatus};
+use crate::api::subscription::{GapState, GraphSubscription, GraphSubscriptionStatus};
 use crate::graph::Failure;
-use crate::policy::backfill::{self, Found, Job, Memory, Next};
+use crate::policy::backfill::{self, Found, Job, Memory, Next, Window};
 use crate::policy::backoff::{self, Class};
+use crate::policy::identity::fingerprint;
+use crate::policy::truth::path;
 use job::Order;
 
-/// Jobs that work at a time. Graph's limits decide the pace; this bounds memory.
-const AT_A_TIME: usize = 8;
-/// How long one job may take.
-const LIMIT: Duration = Duration::from_mins(30);
+/// Jobs of one kind that work at a time for one app. Graph's limits decide the pace; this bounds memory.
+const AT_A_TIME: usize = 2;
 /// What a new subscription begins to follow is asked for soon, but not within the create's own bustle.
 const FIRST_SWEEP: SignedDuration = SignedDuration::from_secs(10);
 
@@ -44,6 +43,8 @@ pub struct Trouble {
     pub message: String,
     /// When it is tried again; `Invalid` for never: these gaps cannot be filled.
     pub class: Class,
+    /// What cannot be looked into, where it is given up.
+    pub window: Option<Window>,
 }
 
 impl From<Failure> for Trouble {
@@ -58,6 +59,7 @@ impl From<Failure> for Trouble {
             reason: reason(&failure.kind),
             message: failure.message,
             class,
+            window: None,
         }
     }
 }
@@ -68,6 +70,7 @@ impl Trouble {
             reason: Reason::ReceiverUnavailable,
             message: message.into(),
             class: Class::Retry,
+            window: None,
         }
     }
 }
@@ -82,31 +85,38 @@ pub struct Report {
 }
 
 struct Entry {
+    /// Of what the jobs are. With another resource, receiver or tenant all begins anew.
+    basis: String,
     memory: Memory,
+    /// Pods of the receiver, and since when there are not fewer.
+    pods: (i32, Timestamp),
     report: Option<Report>,
     task: Option<AbortOnDropHandle<()>>,
 }
 
 /// The jobs of all objects, by UID. Only those have an entry that have something to be asked for.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Backfills {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
-    slots: Arc<Semaphore>,
+    slots: Arc<Mutex<Slots>>,
 }
 
-impl Default for Backfills {
-    fn default() -> Self {
-        Self {
-            entries: Arc::default(),
-            slots: Arc::new(Semaphore::new(AT_A_TIME)),
-        }
-    }
-}
+/// By app, and whether it is for sweeps: neither another app nor sweeps may hold up the filling of a gap.
+type Slots = HashMap<(String, bool), Arc<Semaphore>>;
 
 impl Backfills {
-    /// What the last job found, once.
-    pub fn take(&self, uid: &str) -> Option<Report> {
-        self.lock().get_mut(uid)?.report.take()
+    /// What the last job found, until it is written down.
+    pub fn peek(&self, uid: &str, object: &GraphSubscription) -> Option<Report> {
+        let entries = self.lock();
+        let entry = entries.get(uid).filter(|entry| entry.basis == basis(object))?;
+        entry.report.clone()
+    }
+
+    /// The status has what the last job found.
+    pub fn written(&self, uid: &str) {
+        if let Some(entry) = self.lock().get_mut(uid) {
+            entry.report = None;
+        }
     }
 
     /// Ends what is under way for an object that goes.
@@ -130,20 +140,27 @@ impl Backfills {
             self.forget(&uid);
             return None;
         }
+        let basis = basis(&view.object);
         let mut entries = self.lock();
+        if entries.get(&uid).is_some_and(|entry| entry.basis != basis) {
+            entries.remove(&uid);
+        }
         let entry = entries.entry(uid.clone()).or_insert_with(|| Entry {
+            basis,
             memory: first_memory(view.now, interval, outcome),
+            pods: (0, Timestamp::MIN),
             report: None,
             task: None,
         });
+        entry.end_if_broken(view.now);
         if let (true, Some(interval)) = (view.asked.is_some(), interval) {
             // Who asks for a look wants to know what was missed, too.
             entry.memory.swept = view.now - interval;
         }
-        match backfill::next(spec, next, &entry.memory, view.now) {
+        match backfill::next(spec, next, &entry.memory, view.delivery == Delivery::Fine, view.now) {
             Next::Nothing => None,
             Next::At(at) => Some(at),
-            Next::Now(job) => match order(context, view, next, job) {
+            Next::Now(job) => match order(context, view, next, job, &mut entry.pods) {
                 Some(order) => {
                     entry.memory.running = true;
                     entry.task = Some(self.start(context, view, uid, order));
@@ -161,10 +178,14 @@ impl Backfills {
             context.queues.subscriptions.clone(),
             context.metrics.clone(),
         );
+        let app = view
+            .app
+            .as_ref()
+            .map_or_else(|_| String::new(), |(_, app)| app.fingerprint.clone());
+        let slots = self.slots(app, order.job.windows.is_empty());
         let object = ObjectRef::from_obj(&*view.object);
         AbortOnDropHandle::new(tokio::spawn(async move {
-            let result = tokio::time::timeout(LIMIT, job::run(&order, &backfills.slots)).await;
-            let result = result.unwrap_or_else(|_| Err(Trouble::pod("it was not done within 30 minutes")));
+            let result = job::run(&order, &slots).await;
             let work = if order.job.windows.is_empty() { "sweep" } else { "fill" };
             metrics.backfilled(work, &result);
             if let Err(trouble) = &result {
@@ -175,22 +196,24 @@ impl Backfills {
         }))
     }
 
+    fn slots(&self, app: String, sweeps: bool) -> Arc<Semaphore> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(AT_A_TIME));
+        slots.entry((app, sweeps)).or_insert_with(new).clone()
+    }
+
     fn finish(&self, uid: &str, order: Order, result: Result<Found, Trouble>) {
         let now = order.graph.now();
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(uid) else { return };
-        let memory = &mut entry.memory;
-        memory.running = false;
         match &result {
             Ok(found) => {
-                memory.failures = 0;
-                memory.not_before = found.begun;
-                memory.swept = found.begun;
+                entry.memory.running = false;
+                entry.memory.failures = 0;
+                entry.memory.not_before = found.begun;
+                entry.memory.swept = found.begun;
             }
-            Err(trouble) => {
-                memory.failures = memory.failures.saturating_add(1);
-                memory.not_before = now + backoff::delay(trouble.class, memory.failures, now, None, fastrand::f64());
-            }
+            Err(trouble) => entry.memory.fail(trouble.class, now),
         }
         entry.report = Some(Report { job: order.job, result });
     }
@@ -198,6 +221,35 @@ impl Backfills {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Entry {
+    /// A bug in a job must not end the asking for good.
+    fn end_if_broken(&mut self, now: Timestamp) {
+        let ended = self.task.as_ref().is_some_and(AbortOnDropHandle::is_finished);
+        if self.memory.running && ended && self.report.is_none() {
+            self.memory.fail(Class::RetrySlowly, now);
+        }
+    }
+}
+
+impl Memory {
+    fn fail(&mut self, class: Class, now: Timestamp) {
+        self.running = false;
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + backoff::delay(class, self.failures, now, None, fastrand::f64());
+    }
+}
+
+fn basis(object: &GraphSubscription) -> String {
+    let spec = &object.spec;
+    format!(
+        "{} {:?} {:?} {}",
+        spec.resource,
+        spec.change_types,
+        object.receiver(),
+        object.tenant()
+    )
 }
 
 /// After a start all objects are seen at once: their first sweeps are spread over the interval. What was just made is soon asked
@@ -223,8 +275,14 @@ fn scaled(time: SignedDuration, by: f64) -> SignedDuration {
 }
 
 /// Everything a job needs; none while tenant or receiver are not to be had.
-fn order(context: &Context, view: &View, next: &GraphSubscriptionStatus, job: Job) -> Option<Order> {
-    let (graph, _) = view.app.as_ref().ok()?;
+fn order(
+    context: &Context,
+    view: &View,
+    next: &GraphSubscriptionStatus,
+    job: Job,
+    pods_since: &mut (i32, Timestamp),
+) -> Option<Order> {
+    let (graph, app) = view.app.as_ref().ok()?;
     let reference = view.receiver.as_ref()?;
     let receiver = find(&context.stores.receivers, reference)?;
     let keyring = context.keyrings.get(reference)?;
@@ -232,20 +290,25 @@ fn order(context: &Context, view: &View, next: &GraphSubscriptionStatus, job: Jo
     if let Some(tenant) = find(&context.stores.tenants, &view.object.tenant()) {
         graph.set_changes_budget(tenant.spec.backfill_calls_per_minute.unsigned_abs());
     }
+    let (before, since) = *pods_since;
+    let fewer = receiver.spec.replicas < before;
+    *pods_since = (receiver.spec.replicas, if fewer { view.now } else { since });
     let address = &context.settings.receiver_address;
     let pods = (0..receiver.spec.replicas).map(|number| {
         let base = pod::base(address, reference, number);
         Pod::new(&context.http_inside, base, key.internal_token())
     });
+    let resource = view.object.spec.resource.clone();
     Some(Order {
         graph: graph.clone(),
+        basis: fingerprint(&format!("{}\n{}", app.fingerprint, path(&resource))),
         pods: pods.collect(),
+        pods_since: pods_since.1,
         uid: view.object.uid().unwrap_or_default(),
         subscription_id: next.subscription_id.clone(),
-        resource: view.object.spec.resource.clone(),
+        resource,
         change_types: view.object.spec.change_types.clone(),
         job,
-        skew: view.skew,
         grace: context.settings.sweep_grace,
     })
 }

@@ -47,7 +47,9 @@ impl Doubts {
     /// `false` when there was one just before.
     fn raise(&self, uid: &str, now: Timestamp) -> bool {
         let mut doubts = self.lock();
-        if doubts.get(uid).is_some_and(|doubt| now < doubt.since + TRUST) {
+        // The clock may have been set back since.
+        let recent = |doubt: &Doubt| doubt.since <= now && now < doubt.since + TRUST;
+        if doubts.get(uid).is_some_and(recent) {
             return false;
         }
         let doubt = Doubt {

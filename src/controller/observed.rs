@@ -167,7 +167,8 @@ impl Observed {
     pub fn refuses_since(&self, receiver: &ObjectRef) -> Option<Timestamp> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
-        let since = of_receiver.map(|(_, state)| state.as_ref().ok()?.refuses_since);
+        let pods = of_receiver.filter_map(|(_, state)| state.as_ref().ok());
+        let since = pods.map(|pod| pod.refuses_since);
         // One pod that takes them is enough.
         let all: Option<Vec<Timestamp>> = since.collect();
         all?.into_iter().max()

@@ -37,8 +37,8 @@ const MENDED_PERIOD: Duration = Duration::from_secs(15);
 
 /// A new leader has other things to ask Graph for than its list.
 const FIRST_LIST: Duration = Duration::from_secs(60);
-/// A list that is no older than this serves.
-const LIST_AGE: Duration = Duration::from_secs(60);
+/// A list that is no older than this serves: a long one, begun at the look before, has been read by now.
+const LIST_AGE: Duration = Duration::from_secs(360);
 /// A look at a tenant does not wait longer for a long list, which is read on meanwhile.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
 /// Urgency of the list: behind what somebody waits for.

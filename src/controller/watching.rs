@@ -282,6 +282,8 @@ fn subscription_gone(context: &Context, subscription: &GraphSubscription) {
     context.written.forget(uid);
     context.attempts.succeeded(uid);
     context.inbox.forget_object(uid);
+    context.backfills.forget(uid);
+    context.doubts.forget(uid);
     // The client of a tenant that is gone was kept for its subscriptions; with the last of them it may go.
     let tenant = subscription.tenant();
     let others = context

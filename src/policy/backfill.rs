@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::resource::{self, Rule};
+use super::truth::Truth;
 use crate::api::duration::DurationText;
 use crate::api::subscription::{Backfill, ChangeType, Gap, GapState, GraphSubscriptionSpec, GraphSubscriptionStatus};
 
@@ -11,6 +12,8 @@ mod tests;
 
 /// Time between two sweeps, unless the spec says otherwise.
 const SWEEP_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+/// Longer than any pause after a failure.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(20);
 /// A gap is looked at when what was on its way when it ended has arrived.
 const SETTLE: SignedDuration = SignedDuration::from_secs(30);
 /// How far a receiver's clock and Graph's may be apart when an arrival is compared with a change.
@@ -41,7 +44,7 @@ pub struct Memory {
     pub not_before: Timestamp,
     /// Failures in a row.
     pub failures: i32,
-    /// Whether a job is under way.
+    /// Whether a job is under way, or its report not written down.
     pub running: bool,
 }
 
@@ -79,8 +82,11 @@ pub fn obstacle(spec: &GraphSubscriptionSpec) -> Option<&'static str> {
     if spec.receiver_ref.is_none() {
         return Some("notifications go to a webhook that the operator does not run");
     }
-    match resource::rule_for(&spec.resource).truth.of(&spec.resource) {
-        super::truth::Truth::Nothing(why) => Some(why),
+    let truth = resource::rule_for(&spec.resource).truth.of(&spec.resource);
+    let only_deletions = spec.change_types == [ChangeType::Deleted];
+    match truth {
+        Truth::Nothing(why) => Some(why),
+        _ if only_deletions && !truth.tells_deletions() => Some("Graph does not tell deletions there"),
         _ => None,
     }
 }
@@ -97,21 +103,29 @@ pub fn sweep_interval(spec: &GraphSubscriptionSpec) -> Option<SignedDuration> {
 }
 
 /// What is to be done next for an object.
-pub fn next(spec: &GraphSubscriptionSpec, status: &GraphSubscriptionStatus, memory: &Memory, now: Timestamp) -> Next {
+pub fn next(
+    spec: &GraphSubscriptionSpec,
+    status: &GraphSubscriptionStatus,
+    memory: &Memory,
+    takes: bool,
+    now: Timestamp,
+) -> Next {
     if memory.running || spec.suspend || obstacle(spec).is_some() {
         return Next::Nothing;
     }
     let rule = resource::rule_for(&spec.resource);
     let fill = status.gaps.iter().filter_map(|gap| due(gap, rule)).min();
-    // Without a subscription everything would be found missing; the gap that it leaves is filled when there is one again.
-    let swept = status.subscription_id.is_some() && status.create_pending_since.is_none();
-    let sweep = sweep_interval(spec)
-        .filter(|_| swept)
-        .map(|interval| memory.swept + interval);
+    // What is missing for a known reason is no silent loss: its gap comes first.
+    let alive = status.subscription_id.is_some() && status.expiration_time.as_ref().is_some_and(|at| at.0 > now);
+    let settled = status.gaps.iter().all(|gap| gap.state != GapState::Pending);
+    let swept = alive && status.create_pending_since.is_none() && settled && takes;
+    // The clock may have been set back since.
+    let last = memory.swept.min(now);
+    let sweep = sweep_interval(spec).filter(|_| swept).map(|interval| last + interval);
     let Some(at) = fill.into_iter().chain(sweep).min() else {
         return Next::Nothing;
     };
-    let at = at.max(memory.not_before);
+    let at = at.max(memory.not_before.min(now + LONGEST_PAUSE));
     if at > now {
         return Next::At(at);
     }
@@ -160,7 +174,8 @@ pub struct Found {
 }
 
 /// Writes down what a job found.
-pub fn record(gaps: &mut [Gap], found: &Found, rule: &Rule) {
+pub fn record(gaps: &mut [Gap], found: &Found, spec: &GraphSubscriptionSpec) {
+    let rule = resource::rule_for(&spec.resource);
     for (filled, events) in &found.filled {
         let gap = gaps
             .iter_mut()
@@ -174,7 +189,7 @@ pub fn record(gaps: &mut [Gap], found: &Found, rule: &Rule) {
             gap.outcome = format!(
                 "Filled from Graph: {} handed to the receiver.{}",
                 events_in_words(total),
-                deletions(rule)
+                untold(spec, rule)
             );
         } else {
             gap.outcome = format!(
@@ -185,10 +200,12 @@ pub fn record(gaps: &mut [Gap], found: &Found, rule: &Rule) {
     }
 }
 
-fn deletions(rule: &Rule) -> &'static str {
-    let untold = !rule.truth.tells_deletions() && rule.change_types.contains(&ChangeType::Deleted);
-    if untold {
+/// What Graph does not tell of such a window.
+fn untold(spec: &GraphSubscriptionSpec, rule: &Rule) -> &'static str {
+    if !rule.truth.tells_deletions() && spec.change_types.contains(&ChangeType::Deleted) {
         " Graph does not tell deletions there."
+    } else if rule.is_of_a_channel() {
+        " Graph does not tell replies there."
     } else {
         ""
     }

@@ -92,11 +92,18 @@ const FILES_DELTA: Truth = Truth::Delta {
 const CALL_RECORD_LIST: Truth = Truth::List {
     field: "startDateTime",
     before: 30 * 60,
+    options: "&$select=id,startDateTime,lastModifiedDateTime",
 };
 /// Stateless, over all folders, and without a link that grows old. Deletions do not show.
 const MODIFIED: Truth = Truth::List {
     field: "lastModifiedDateTime",
     before: 0,
+    options: "&$select=id,createdDateTime,lastModifiedDateTime&$top=500",
+};
+const MODIFIED_MESSAGES: Truth = Truth::List {
+    field: "lastModifiedDateTime",
+    before: 0,
+    options: "",
 };
 
 /// Used for a resource that is not listed: a common lifetime; Graph corrects it in its refusal, which is learned.
@@ -205,7 +212,7 @@ static RULES: &[Rule] = &[
         announcing(rule("chats/*/messages", 4320, ALL, CHAT_MESSAGES)),
     ),
     told_by(
-        MODIFIED,
+        MODIFIED_MESSAGES,
         announcing(rule("users/*/chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
     ),
     told_by(
@@ -328,6 +335,7 @@ static RULES: &[Rule] = &[
         Truth::List {
             field: "lastUpdateDateTime",
             before: 0,
+            options: "",
         },
         rule("security/alerts_v2", 43_200, ALL, ALERTS_V2),
     ),
@@ -379,6 +387,11 @@ impl Rule {
     /// Whether the catalogue knows this resource; otherwise Graph alone decides.
     pub fn is_listed(&self) -> bool {
         self.pattern != UNLISTED.pattern
+    }
+
+    /// Whether it is the messages of a channel, whose delta query leaves replies out.
+    pub fn is_of_a_channel(&self) -> bool {
+        self.pattern.starts_with("teams/*/channels/")
     }
 
     /// Minutes after which Graph's answer about a time is complete: 0 unless what is asked for appears late itself.

@@ -28,6 +28,8 @@ pub enum Truth {
         field: &'static str,
         /// How long before its last change an object may carry that time, in minutes.
         before: i64,
+        /// Other query options, which keep the answer short.
+        options: &'static str,
     },
     /// `{resource}` as it is now. What changed, and when, it does not tell.
     State,
@@ -88,12 +90,12 @@ impl Truth {
                 format!("{}?$filter={}", delta(&path), encoded(&filter))
             }
             (Self::List { .. }, Start::Now) | (Self::State, _) => path,
-            (Self::List { field, before }, Start::Since(since)) => {
+            (Self::List { field, before, options }, Start::Since(since)) => {
                 let since = since.checked_sub(SignedDuration::from_mins(before)).unwrap_or(since);
                 format!(
                     "{path}?$filter={}",
                     encoded(&format!("{field} gt {}", second_before(since)))
-                )
+                ) + options
             }
         })
     }
@@ -162,12 +164,16 @@ mod tests {
             (
                 "communications/callRecords",
                 since,
-                Some("communications/callRecords?$filter=startDateTime%20gt%202026-11-19T03:59:59Z"),
+                Some(
+                    "communications/callRecords?$filter=startDateTime%20gt%202026-11-19T03:59:59Z&$select=id,startDateTime,lastModifiedDateTime",
+                ),
             ),
             (
                 "users/1/messages?$select=id",
                 since,
-                Some("users/1/messages?$filter=lastModifiedDateTime%20gt%202026-11-20T09:59:59Z"),
+                Some(
+                    "users/1/messages?$filter=lastModifiedDateTime%20gt%202026-11-20T09:59:59Z&$select=id,createdDateTime,lastModifiedDateTime&$top=500",
+                ),
             ),
             ("chats/1", since, Some("chats/1")),
             ("chats/getAllMessages", since, None),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Trouble;
 use super::job::Order;
 use crate::api::subscription::ChangeType;
+use crate::controller::subscription::observe::shifted;
 use crate::policy::backfill::Change;
 use crate::policy::truth::path;
 
@@ -39,6 +40,7 @@ struct Kept {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Known {
+    now: Timestamp,
     complete_since: Timestamp,
     received: Vec<Option<Timestamp>>,
 }
@@ -46,7 +48,7 @@ struct Known {
 /// A change that did not arrive, as what it is handed over, and whether it would be known if it had.
 pub type Untold = (Change, ChangeType, bool);
 
-/// One job's dealings with the pods.
+/// One job's dealings with the pods. One that cannot be asked holds nothing up: what it took comes a second time then.
 pub struct Handing<'a> {
     order: &'a Order,
 }
@@ -57,21 +59,36 @@ impl<'a> Handing<'a> {
         Self { order }
     }
 
-    /// The newest bookmark that a pod has.
+    /// The newest bookmark that a pod has of this app and resource.
     pub async fn bookmark(&self) -> Result<Option<Bookmark>, Trouble> {
         let address = format!("/v1/bookmarks/{}", self.order.uid);
         let mut newest: Option<Bookmark> = None;
+        let mut trouble = None;
+        let mut answered = false;
         for pod in &self.order.pods {
-            let kept: Option<Kept> = pod.find(&address, LIMIT).await.map_err(Trouble::pod)?;
-            let Some(kept) = kept else { continue };
-            if newest.as_ref().is_none_or(|known| known.time < kept.time) {
-                newest = Some(Bookmark {
-                    link: Some(kept.value).filter(|link| link != NO_LINK),
-                    time: kept.time,
-                });
-            }
+            let kept: Option<Kept> = match pod.find(&address, LIMIT).await {
+                Ok(kept) => kept,
+                Err(message) => {
+                    trouble = Some(message);
+                    continue;
+                }
+            };
+            answered = true;
+            let kept = kept.and_then(|kept| self.read(&kept));
+            newest = newest.into_iter().chain(kept).max_by_key(|bookmark| bookmark.time);
         }
-        Ok(newest)
+        match trouble {
+            Some(message) if !answered => Err(Trouble::pod(message)),
+            _ => Ok(newest),
+        }
+    }
+
+    fn read(&self, kept: &Kept) -> Option<Bookmark> {
+        let (basis, link) = kept.value.split_once(' ')?;
+        (basis == self.order.basis).then(|| Bookmark {
+            link: Some(link.to_owned()).filter(|link| link != NO_LINK),
+            time: kept.time,
+        })
     }
 
     /// The changes that did not arrive.
@@ -82,25 +99,46 @@ impl<'a> Handing<'a> {
     ) -> Result<Vec<Untold>, Trouble> {
         let mut untold = Vec::new();
         for chunk in changes.chunks(IDS) {
-            let ids: Vec<&str> = chunk.iter().map(|(change, _)| change.id.as_str()).collect();
-            let body = json!({ "uid": self.order.uid, "ids": ids });
-            let (mut since, mut received) = (Timestamp::MIN, vec![None; chunk.len()]);
-            for pod in &self.order.pods {
-                let known: Known = pod.ask("/v1/known", &body, LIMIT).await.map_err(Trouble::pod)?;
-                since = since.max(known.complete_since);
-                for (all, one) in received.iter_mut().zip(known.received) {
-                    *all = (*all).max(one);
-                }
-            }
-            let since = since.checked_add(self.order.skew).unwrap_or(since);
+            let (since, received) = self.known(chunk).await?;
             for ((change, kind), received) in chunk.iter().zip(received) {
-                if !self.order.is_told(change, received, judged_from) {
+                if !Order::is_told(change, received, judged_from) {
                     let judged = change.modified.unwrap_or(judged_from) >= since;
                     untold.push((change.clone(), *kind, judged));
                 }
             }
         }
         Ok(untold)
+    }
+
+    /// Since when all that came is known, and when something last came about each change, both by Graph's clock.
+    async fn known(&self, chunk: &[(Change, ChangeType)]) -> Result<(Timestamp, Vec<Option<Timestamp>>), Trouble> {
+        let ids: Vec<&str> = chunk.iter().map(|(change, _)| change.id.as_str()).collect();
+        let body = json!({ "uid": self.order.uid, "ids": ids });
+        let (mut since, mut received) = (self.order.pods_since, vec![None; chunk.len()]);
+        let mut trouble = None;
+        let mut answered = false;
+        for pod in &self.order.pods {
+            let known: Known = match pod.ask("/v1/known", &body, LIMIT).await {
+                Ok(known) => known,
+                Err(message) => {
+                    trouble = Some(message);
+                    since = Timestamp::MAX;
+                    continue;
+                }
+            };
+            answered = true;
+            // Pods have clocks of their own.
+            let skew = self.order.graph.now().duration_since(known.now);
+            since = since.max(shifted(known.complete_since, skew));
+            for (all, one) in received.iter_mut().zip(known.received) {
+                let one = one.filter(|at| *at <= known.now).map(|at| shifted(at, skew));
+                *all = (*all).max(one);
+            }
+        }
+        match trouble {
+            Some(message) if !answered => Err(Trouble::pod(message)),
+            _ => Ok((since, received)),
+        }
     }
 
     /// Hands the changes in. The bookmark goes with the last of them: what comes after a crash between is handed in again.
@@ -129,15 +167,17 @@ impl<'a> Handing<'a> {
             .collect();
         let mut body = json!({ "items": items });
         if let Some(bookmark) = bookmark {
-            let value = bookmark.link.as_deref().unwrap_or(NO_LINK);
+            let value = format!("{} {}", self.order.basis, bookmark.link.as_deref().unwrap_or(NO_LINK));
             body["bookmark"] = json!({ "uid": self.order.uid, "value": value, "time": bookmark.time });
         }
-        let first = self.order.pods.first();
-        let pod = first.ok_or_else(|| Trouble::pod("the receiver has no pod"))?;
-        pod.post("/v1/ingest", &body, LIMIT)
-            .await
-            .map_err(Trouble::pod)
-            .map(drop)
+        let mut trouble = "the receiver has no pod".to_owned();
+        for pod in &self.order.pods {
+            match pod.post("/v1/ingest", &body, LIMIT).await {
+                Ok(_) => return Ok(()),
+                Err(message) => trouble = message,
+            }
+        }
+        Err(Trouble::pod(trouble))
     }
 
     /// A change as Graph would have told of it, as far as is known.

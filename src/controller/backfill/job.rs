@@ -6,28 +6,38 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::Trouble;
-use super::handing::{Bookmark, Handing};
+use super::handing::{Bookmark, Handing, Untold};
+use crate::api::condition::Reason;
 use crate::api::subscription::ChangeType;
 use crate::controller::pod::Pod;
-use crate::graph::{Graph, Kind};
+use crate::graph::{ChangePage, Failure, Graph, Kind};
 use crate::policy::backfill::{Change, Found, Job, Window, kind, told};
 use crate::policy::backoff::Class;
 use crate::policy::resource::{self, Rule};
 use crate::policy::truth::{Start, Truth, path};
 
+/// How long one job may take once it has a slot.
+const LIMIT: Duration = Duration::from_mins(30);
 /// Pages that one job reads.
 const MOST_PAGES: usize = 500;
 /// Events that one job hands over.
 pub const MOST_EVENTS: usize = 10_000;
 /// What nobody waits for goes behind what somebody does.
 const SWEEP_URGENCY: SignedDuration = SignedDuration::from_hours(1);
+/// Pauses that Microsoft asks for within one question.
+const MOST_PAUSES: usize = 10;
+const USUAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// Everything a job needs.
 pub struct Order {
     /// Whom to ask.
     pub graph: Graph,
-    /// The receiver's pods. All of them are asked what arrived; the first takes what did not.
+    /// Of the app and the resource: a link of another one is of no use.
+    pub basis: String,
+    /// The receiver's pods. All of them are asked what arrived; the first that can takes what did not.
     pub pods: Vec<Pod>,
+    /// Since when there are not fewer pods: what others knew went with them.
+    pub pods_since: Timestamp,
     /// UID of the object.
     pub uid: String,
     /// Id of the remote subscription.
@@ -38,40 +48,40 @@ pub struct Order {
     pub change_types: Vec<ChangeType>,
     /// The gaps to be filled, or none.
     pub job: Job,
-    /// Graph's clock minus this cluster's.
-    pub skew: SignedDuration,
     /// How long a sweep waits for notifications that may be on their way.
     pub grace: Duration,
 }
 
-/// What is to be handed over, and where to go on next time.
+/// What did not arrive, and where to go on next time.
+#[derive(Default)]
 struct Answer {
-    changes: Vec<(Change, ChangeType)>,
+    untold: Vec<Untold>,
     link: Option<String>,
 }
 
-/// Does it.
+/// Does it, when a slot is free.
 pub async fn run(order: &Order, slots: &Semaphore) -> Result<Found, Trouble> {
     let slot = slots.acquire().await.map_err(|_| Trouble::pod("the controller ends"))?;
-    let begun = order.graph.now();
-    let rule = resource::rule_for(&order.resource);
-    let truth = rule.truth.of(&order.resource);
     let handing = Handing::new(order);
-    let bookmark = handing.bookmark().await?;
-    let since = order.since(bookmark.as_ref(), begun);
-    let Some(answer) = order.ask(truth, rule, bookmark.as_ref(), since, begun).await? else {
-        // There was nothing to compare with yet.
-        handing.keep(&bookmark_at(truth, rule, None, begun)).await?;
-        return Ok(order.found(begun, Vec::new(), None));
-    };
+    let asked = tokio::time::timeout(LIMIT, order.ask_and_compare(&handing)).await;
+    let (begun, since, answer) = asked.unwrap_or_else(|_| Err(slow()))?;
+    drop(slot);
+    let (rule, truth) = order.truth();
     let next = bookmark_at(truth, rule, answer.link, begun);
-    let judged_from = order.judged_from(since);
-    let mut untold = handing.untold(answer.changes, judged_from).await?;
-    if order.job.windows.is_empty() && !untold.is_empty() && truth.follows_a_link() {
-        drop(slot);
+    let mut untold = answer.untold;
+    if order.is_sweep() && !untold.is_empty() && truth.follows_a_link() {
         tokio::time::sleep(order.grace).await;
-        let changes = untold.into_iter().map(|(change, kind, _)| (change, kind)).collect();
-        untold = handing.untold(changes, judged_from).await?;
+        let judged: Vec<bool> = untold.iter().map(|(_, _, judged)| *judged).collect();
+        let changes = untold.into_iter().map(|(change, kind, _)| (change, kind)).zip(judged);
+        let mut still = Vec::new();
+        for (change, judged) in changes {
+            let left = handing.untold(vec![change], order.judged_from(since, rule)).await?;
+            still.extend(
+                left.into_iter()
+                    .map(|(change, kind, known)| (change, kind, known && judged)),
+            );
+        }
+        untold = still;
     }
     handing.hand_over(&untold, &next).await?;
     let lost = order.lost(&untold, since, begun);
@@ -80,126 +90,215 @@ pub async fn run(order: &Order, slots: &Semaphore) -> Result<Found, Trouble> {
 }
 
 impl Order {
+    fn truth(&self) -> (&'static Rule, Truth) {
+        let rule = resource::rule_for(&self.resource);
+        (rule, rule.truth.of(&self.resource))
+    }
+
     fn is_sweep(&self) -> bool {
         self.job.windows.is_empty()
+    }
+
+    async fn ask_and_compare(&self, handing: &Handing<'_>) -> Result<(Timestamp, Timestamp, Answer), Trouble> {
+        let bookmark = handing.bookmark().await?;
+        let begun = self.graph.now();
+        let since = self.since(bookmark.as_ref(), begun);
+        match self.ask(handing, bookmark.as_ref(), since, begun).await {
+            Ok(answer) => Ok((begun, since, answer)),
+            Err(Stop::TooMany) => {
+                // What the link leads to would only grow.
+                self.follow_anew(handing).await?;
+                Err(too_many(Window {
+                    start: since,
+                    end: begun,
+                }))
+            }
+            Err(Stop::Failed(_, trouble)) => Err(trouble),
+        }
     }
 
     /// From when on changes are wanted.
     fn since(&self, bookmark: Option<&Bookmark>, begun: Timestamp) -> Timestamp {
         let oldest_gap = self.job.windows.iter().map(|window| window.start).min();
-        let swept = bookmark.map_or(begun, |bookmark| bookmark.time);
+        let swept = bookmark.map_or(begun, |bookmark| bookmark.time.min(begun));
         let since = oldest_gap.map_or(swept, |oldest| oldest.min(swept));
         // Many objects carry whole seconds.
         Timestamp::from_second(since.as_second()).unwrap_or(since)
     }
 
-    /// Where a change carries no time, an arrival after this tells of it: after a gap, what came since it ended; otherwise
-    /// anything that came since Graph was last asked.
-    fn judged_from(&self, since: Timestamp) -> Timestamp {
-        self.job.windows.iter().map(|window| window.end).max().unwrap_or(since)
+    /// Where a change carries no time, an arrival after this tells of it: after a gap, what came since it ended; otherwise what
+    /// came since Graph was last asked, when it may not have known of the change yet.
+    fn judged_from(&self, since: Timestamp, rule: &Rule) -> Timestamp {
+        let ended = self.job.windows.iter().map(|window| window.end).max();
+        ended.unwrap_or_else(|| since - SignedDuration::from_mins(rule.latency_minutes))
     }
 
-    /// Asks Graph. None when nothing can be compared: the first look at something that is followed from here on.
+    /// Asks Graph.
     async fn ask(
         &self,
-        truth: Truth,
-        rule: &Rule,
+        handing: &Handing<'_>,
         bookmark: Option<&Bookmark>,
         since: Timestamp,
         begun: Timestamp,
-    ) -> Result<Option<Answer>, Trouble> {
-        let known = bookmark.and_then(|bookmark| bookmark.link.as_deref());
+    ) -> Result<Answer, Stop> {
+        let (rule, truth) = self.truth();
+        let known = bookmark.and_then(|bookmark| bookmark.link.clone());
         if truth.follows_a_link() {
-            if let Some(link) = known {
-                match self.walk(link.to_owned(), since).await {
-                    Err(trouble) if trouble.kind == Some(Kind::ResyncRequired) => {}
-                    other => return Ok(Some(other?)),
+            match known {
+                // All that the link leads to is new, whatever time it carries.
+                Some(link) => match self.walk(handing, link, Timestamp::MIN, since).await {
+                    Err(stop) if stop.is_of_the_link() => {}
+                    other => return other,
+                },
+                None if self.is_sweep() => {
+                    let link = self.begin(truth).await?;
+                    return Ok(Answer {
+                        untold: Vec::new(),
+                        link,
+                    });
                 }
-            }
-            let first_look = self.is_sweep() && known.is_none();
-            if first_look {
-                let link = self.begin(truth).await?;
-                return Ok(Some(Answer {
-                    changes: Vec::new(),
-                    link,
-                }));
+                None => {}
             }
         } else if self.is_sweep() && bookmark.is_none() {
-            return Ok(None);
+            // There is nothing to compare with yet.
+            return Ok(Answer::default());
         }
         let Some(first) = truth.first(&self.resource, Start::Since(since)) else {
-            return Ok(None);
+            return Ok(Answer::default());
         };
-        let mut answer = self.walk(first, since).await?;
+        let mut answer = match self.walk(handing, first, since, since).await {
+            Err(Stop::Failed(Kind::NotFound, _)) if truth == Truth::State => self.gone(),
+            other => other?,
+        };
+        for (change, _, judged) in &mut answer.untold {
+            // Everything was asked for: what carries no time may not have changed at all.
+            *judged &= change.modified.is_some();
+        }
         if self.is_sweep() && !truth.follows_a_link() {
             // What is younger is seen next time, when its notification has had its time.
             let until = begun - SignedDuration::from_mins(rule.latency_minutes);
-            answer
-                .changes
-                .retain(|(change, _)| change.modified.is_none_or(|at| at <= until));
+            let due = |change: &Change| change.modified.is_none_or(|at| at <= until);
+            answer.untold.retain(|(change, _, _)| due(change));
         }
-        Ok(Some(answer))
+        Ok(answer)
+    }
+
+    /// The one object whose state was asked for does not exist any more.
+    fn gone(&self) -> Answer {
+        let change = Change {
+            id: last_segment(&self.resource),
+            odata_type: None,
+            created: None,
+            modified: None,
+            removed: true,
+        };
+        let kind = kind(&change, &self.change_types, Timestamp::MIN);
+        Answer {
+            untold: kind.map(|kind| (change, kind, false)).into_iter().collect(),
+            link: None,
+        }
     }
 
     /// Begins to follow; what is there already is of no interest.
-    async fn begin(&self, truth: Truth) -> Result<Option<String>, Trouble> {
+    async fn begin(&self, truth: Truth) -> Result<Option<String>, Stop> {
         let Some(mut address) = truth.first(&self.resource, Start::Now) else {
             return Ok(None);
         };
         for _ in 0..MOST_PAGES {
-            let page = self.graph.changes(&address, self.deadline()).await?;
+            let page = self.page(&address).await?;
             match page.next {
                 Some(next) => address = next,
                 None => return Ok(page.link),
             }
         }
-        Err(too_many().into())
+        Err(Stop::TooMany)
     }
 
-    /// All pages from `address` on.
-    async fn walk(&self, mut address: String, since: Timestamp) -> Result<Answer, Stop> {
-        let mut changes = Vec::new();
+    async fn follow_anew(&self, handing: &Handing<'_>) -> Result<(), Trouble> {
+        let (rule, truth) = self.truth();
+        let link = if truth.follows_a_link() {
+            self.begin(truth).await.map_err(Stop::into_trouble)?
+        } else {
+            None
+        };
+        handing.keep(&bookmark_at(truth, rule, link, self.graph.now())).await
+    }
+
+    /// All pages from `address` on; of each page only what did not arrive is kept.
+    async fn walk(
+        &self,
+        handing: &Handing<'_>,
+        mut address: String,
+        oldest: Timestamp,
+        since: Timestamp,
+    ) -> Result<Answer, Stop> {
+        let (rule, truth) = self.truth();
+        let judged_from = self.judged_from(since, rule);
+        let whole = matches!(truth, Truth::Delta { whole: true, .. });
+        let mut untold: Vec<Untold> = Vec::new();
         for _ in 0..MOST_PAGES {
-            let page = self.graph.changes(&address, self.deadline()).await?;
-            let wanted = page.changes.into_iter().filter_map(|change| {
-                let kind = kind(&change, &self.change_types, since)?;
-                Some((change, kind))
-            });
-            changes.extend(wanted);
-            if changes.len() > MOST_EVENTS {
-                return Err(too_many());
+            let page = self.page(&address).await?;
+            let wanted = if whole {
+                self.as_a_whole(page.changes, oldest)
+            } else {
+                let kind = |change: &Change| kind(change, &self.change_types, oldest);
+                page.changes
+                    .into_iter()
+                    .filter_map(|change| Some((kind(&change)?, change)))
+                    .map(|(kind, change)| (change, kind))
+                    .collect()
+            };
+            untold.extend(handing.untold(wanted, judged_from).await?);
+            if whole {
+                // However many items changed, one notification tells of it.
+                untold.sort_by_key(|(change, _, _)| std::cmp::Reverse(change.modified));
+                untold.truncate(1);
+            }
+            if untold.len() > MOST_EVENTS {
+                return Err(Stop::TooMany);
             }
             match page.next {
                 Some(next) => address = next,
                 None => {
                     return Ok(Answer {
-                        changes: self.as_notified(changes),
+                        untold,
                         link: page.link,
                     });
                 }
             }
         }
-        Err(too_many())
+        Err(Stop::TooMany)
     }
 
-    /// Notifications of drives and lists are about the whole; what changed in it counts as one change.
-    fn as_notified(&self, changes: Vec<(Change, ChangeType)>) -> Vec<(Change, ChangeType)> {
-        let truth = resource::rule_for(&self.resource).truth;
-        if !matches!(truth, Truth::Delta { whole: true, .. }) {
-            return changes;
+    /// One page. A pause that Microsoft asks for is waited out here: from the first page on it might never come to an end.
+    async fn page(&self, address: &str) -> Result<ChangePage, Failure> {
+        let mut pauses = 0;
+        loop {
+            match self.graph.changes(address, self.deadline()).await {
+                Err(Failure {
+                    class: Class::Throttled(after),
+                    ..
+                }) if pauses < MOST_PAUSES => {
+                    pauses += 1;
+                    tokio::time::sleep(after.unwrap_or(USUAL_PAUSE)).await;
+                }
+                other => return other,
+            }
         }
-        let id = path(&self.resource).rsplit('/').next().unwrap_or_default().to_owned();
-        let newest = changes.iter().map(|(change, _)| change.modified).max();
-        newest.map_or_else(Vec::new, |modified| {
-            let whole = Change {
-                id,
-                odata_type: None,
-                created: None,
-                modified,
-                removed: false,
-            };
-            vec![(whole, ChangeType::Updated)]
-        })
+    }
+
+    /// Notifications of drives and lists are about the whole; whatever changed in it, deletions too, is an update of that.
+    fn as_a_whole(&self, changes: Vec<Change>, oldest: Timestamp) -> Vec<(Change, ChangeType)> {
+        let new = |change: &&Change| change.modified.is_none_or(|at| at >= oldest);
+        let newest = changes.iter().filter(new).map(|change| change.modified).max();
+        let whole = newest.map(|modified| Change {
+            id: last_segment(&self.resource),
+            odata_type: None,
+            created: None,
+            modified,
+            removed: false,
+        });
+        whole.map(|whole| (whole, ChangeType::Updated)).into_iter().collect()
     }
 
     fn deadline(&self) -> Timestamp {
@@ -208,7 +307,7 @@ impl Order {
     }
 
     /// What a sweep found that should have arrived. What happened before the receivers remember cannot be judged.
-    fn lost(&self, untold: &[(Change, ChangeType, bool)], since: Timestamp, begun: Timestamp) -> Option<(Window, i64)> {
+    fn lost(&self, untold: &[Untold], since: Timestamp, begun: Timestamp) -> Option<(Window, i64)> {
         let judged: Vec<_> = untold.iter().filter(|(_, _, judged)| *judged).collect();
         if !self.is_sweep() || judged.is_empty() {
             return None;
@@ -240,11 +339,14 @@ impl Order {
         }
     }
 
-    /// Whether a change was told of, by when an item about it last came.
-    pub fn is_told(&self, change: &Change, received: Option<Timestamp>, judged_from: Timestamp) -> bool {
-        let received = received.map(|at| at.checked_add(self.skew).unwrap_or(at));
+    /// Whether a change was told of, by when an item about it last came, by Graph's clock.
+    pub fn is_told(change: &Change, received: Option<Timestamp>, judged_from: Timestamp) -> bool {
         told(change, received, judged_from)
     }
+}
+
+fn last_segment(resource: &str) -> String {
+    path(resource).rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Where the next job goes on.
@@ -255,39 +357,63 @@ fn bookmark_at(truth: Truth, rule: &Rule, link: Option<String>, begun: Timestamp
         rule.latency_minutes
     };
     Bookmark {
-        link,
+        link: link.filter(|_| truth.follows_a_link()),
         time: begun - SignedDuration::from_mins(late),
     }
 }
 
 /// Why a walk ended early.
-struct Stop {
-    kind: Option<Kind>,
-    trouble: Trouble,
+enum Stop {
+    TooMany,
+    Failed(Kind, Trouble),
 }
 
-impl From<crate::graph::Failure> for Stop {
-    fn from(failure: crate::graph::Failure) -> Self {
-        Self {
-            kind: Some(failure.kind.clone()),
-            trouble: failure.into(),
+impl Stop {
+    /// Whether the link is to blame, so that beginning anew helps.
+    fn is_of_the_link(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed(
+                Kind::ResyncRequired | Kind::NotFound | Kind::Rejected | Kind::Protocol,
+                _
+            )
+        )
+    }
+
+    fn into_trouble(self) -> Trouble {
+        match self {
+            Self::TooMany => slow(),
+            Self::Failed(_, trouble) => trouble,
         }
     }
 }
 
-impl From<Stop> for Trouble {
-    fn from(stop: Stop) -> Self {
-        stop.trouble
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.kind.clone(), failure.into())
     }
 }
 
-fn too_many() -> Stop {
-    Stop {
-        kind: None,
-        trouble: Trouble {
-            reason: crate::api::condition::Reason::QuotaExceeded,
-            message: format!("more than {MOST_EVENTS} changes would have to be handed over"),
-            class: Class::Invalid,
-        },
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Failed(Kind::Unavailable, trouble)
+    }
+}
+
+fn slow() -> Trouble {
+    Trouble {
+        reason: Reason::GraphUnavailable,
+        message: "Graph did not tell all that changed within 30 minutes".to_owned(),
+        class: Class::RetrySlowly,
+        window: None,
+    }
+}
+
+fn too_many(window: Window) -> Trouble {
+    Trouble {
+        reason: Reason::QuotaExceeded,
+        message: format!("more than {MOST_EVENTS} changes would have to be handed over"),
+        class: Class::Invalid,
+        window: Some(window),
     }
 }

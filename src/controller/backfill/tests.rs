@@ -14,6 +14,7 @@ use super::*;
 use crate::api::subscription::ChangeType;
 use crate::graph::{App, Credential, Graph, Metrics, http_client, http_client_inside};
 use crate::policy::backfill::Window;
+use std::time::Duration;
 
 /// Path and query, status and body.
 type Said = (&'static str, u16, Value);
@@ -87,7 +88,7 @@ impl World {
             .iter()
             .map(|id| arrived.iter().find(|(known, _)| id == known).map(|(_, at)| *at))
             .collect();
-        json!({ "completeSince": *self.complete_since.lock().unwrap(), "received": received })
+        json!({ "now": Timestamp::now(), "completeSince": *self.complete_since.lock().unwrap(), "received": received })
     }
 
     fn graph(&self, path: &str) -> (u16, Value) {
@@ -108,13 +109,16 @@ impl World {
     }
 
     fn keeps(&self, link: &str, time: Timestamp) {
-        *self.bookmark.lock().unwrap() = Some(json!({ "uid": "u", "value": link, "time": time }));
+        *self.bookmark.lock().unwrap() = Some(json!({ "uid": "u", "value": format!("b {link}"), "time": time }));
     }
 
     fn kept(&self) -> (String, Timestamp) {
         let kept = self.bookmark.lock().unwrap().clone().unwrap();
         let time = kept["time"].as_str().unwrap().parse().unwrap();
-        (kept["value"].as_str().unwrap().to_owned(), time)
+        (
+            kept["value"].as_str().unwrap().strip_prefix("b ").unwrap().to_owned(),
+            time,
+        )
     }
 
     fn handed(&self) -> Vec<(String, String)> {
@@ -163,7 +167,8 @@ async fn order(world: &World, resource: &str, windows: Vec<Window>) -> Order {
         resource: resource.to_owned(),
         change_types: vec![ChangeType::Created, ChangeType::Updated, ChangeType::Deleted],
         job: Job { windows },
-        skew: SignedDuration::ZERO,
+        basis: "b".to_owned(),
+        pods_since: Timestamp::MIN,
         grace: Duration::ZERO,
     }
 }

@@ -6,9 +6,8 @@ use super::observe::{Delivery, View};
 use crate::api::GAPS_ACKNOWLEDGED_ANNOTATION;
 use crate::api::condition::{ConditionType, Reason, Truth, Verdict, time};
 use crate::api::subscription::{Gap, GapState, GraphSubscription, GraphSubscriptionStatus};
-use crate::policy::backfill::{self, events_in_words};
+use crate::policy::backfill::{self, Window, events_in_words};
 use crate::policy::backoff::Class;
-use crate::policy::resource::rule_for;
 use crate::policy::subscription::{Cause, LifecycleEvent, Plan, Situation};
 
 /// Gaps that a status keeps.
@@ -16,6 +15,12 @@ pub const KEPT_GAPS: usize = 16;
 /// Graph repeats what is not answered; a shorter outage of a receiver costs nothing.
 /// <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>
 pub const OUTAGE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long Graph tries to deliver a notification.
+/// <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>
+const GRAPH_PATIENCE: SignedDuration = SignedDuration::from_hours(4);
+/// An outage of a receiver may have begun so long before it was seen: between two looks, with a good handshake believed.
+const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(8);
 
 /// What a gap comes from. Of each only one can be open.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,7 @@ fn close_of(status: &mut GraphSubscriptionStatus, from: Source, now: Timestamp) 
     let open = |gap: &&mut Gap| gap.end.is_none() && source(gap) == from;
     for gap in status.gaps.iter_mut().filter(open) {
         gap.end = Some(time(now.max(gap.start.0)));
+        gap.state = GapState::Pending;
     }
 }
 
@@ -80,15 +86,12 @@ pub fn record_missed(status: &mut GraphSubscriptionStatus, situation: &Situation
         .iter()
         .filter(|item| item.event == LifecycleEvent::Missed)
     {
-        let start = status
-            .last_event_time
-            .as_ref()
-            .or(status.last_renewal_time.as_ref())
-            .map_or(item.received, |at| at.0);
-        add(
-            status,
-            new(Reason::Missed, start.min(item.received), Some(item.received)),
-        );
+        // What was lost may be older than what came since: Graph tries for so long.
+        let tried = item.received - GRAPH_PATIENCE;
+        let told = status.gaps.iter().filter(|gap| gap.cause == Reason::Missed.to_string());
+        let told = told.filter_map(|gap| gap.end.as_ref()).map(|end| end.0).max();
+        let start = tried.max(told.unwrap_or(tried)).min(item.received);
+        add(status, new(Reason::Missed, start, Some(item.received)));
     }
 }
 
@@ -96,7 +99,9 @@ pub fn record_missed(status: &mut GraphSubscriptionStatus, situation: &Situation
 pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery, now: Timestamp) {
     let alive = status.subscription_id.is_some();
     match (leaves_gap(delivery, now), delivery) {
-        (Some(true), Delivery::Unavailable(since)) if alive => open(status, (Reason::ReceiverUnavailable, *since)),
+        (Some(true), Delivery::Unavailable(since)) if alive => {
+            open(status, (Reason::ReceiverUnavailable, *since - NOTICED_AFTER));
+        }
         (Some(true), _) if alive => open(status, (Reason::EndpointDropping, now - OUTAGE)),
         (Some(false), _) => close_of(status, Source::Receiver, now),
         _ => {}
@@ -124,14 +129,14 @@ pub fn has_open_of_receiver(status: &GraphSubscriptionStatus) -> bool {
 /// When a silence becomes longer than the user believes.
 pub fn silence_due(status: &GraphSubscriptionStatus, view: &View) -> Option<Timestamp> {
     let longest = view.object.spec.max_silence.as_ref()?.seconds()?;
-    status.subscription_id.as_ref()?;
-    Some(silent_since(status)? + SignedDuration::from_secs(longest))
+    status.subscription_id.as_ref().filter(|_| !view.object.spec.suspend)?;
+    Some(silent_since(status, view)? + SignedDuration::from_secs(longest))
 }
 
 /// A window without any notification that is longer than the user believes.
 pub fn record_silence(status: &mut GraphSubscriptionStatus, view: &View) {
     let over = silence_due(status, view).is_some_and(|due| due <= view.now);
-    let Some(since) = silent_since(status).filter(|_| over) else {
+    let Some(since) = silent_since(status, view).filter(|_| over) else {
         return;
     };
     let gap = new(Reason::Silent, since, Some(view.now));
@@ -139,6 +144,7 @@ pub fn record_silence(status: &mut GraphSubscriptionStatus, view: &View) {
     let known = status.gaps.iter_mut().find(|known| {
         known.cause == gap.cause
             && known.state != GapState::Backfilled
+            && known.checked_time.is_none()
             && known.end.as_ref().is_some_and(|end| end.0 >= since)
     });
     match known {
@@ -148,7 +154,7 @@ pub fn record_silence(status: &mut GraphSubscriptionStatus, view: &View) {
 }
 
 /// Since when nothing came that was not looked into: the last notification, the last silence, or the making of the subscription.
-pub fn silent_since(status: &GraphSubscriptionStatus) -> Option<Timestamp> {
+fn silent_since(status: &GraphSubscriptionStatus, view: &View) -> Option<Timestamp> {
     let silences = status.gaps.iter().filter(|gap| gap.cause == Reason::Silent.to_string());
     let looked_into = silences.filter_map(|gap| gap.end.as_ref()).max();
     let made = status
@@ -156,13 +162,19 @@ pub fn silent_since(status: &GraphSubscriptionStatus) -> Option<Timestamp> {
         .iter()
         .find(|condition| condition.type_ == ConditionType::Subscribed.to_string());
     let made = made.map(|condition| &condition.last_transition_time);
-    let last = status.last_event_time.as_ref().or(made);
-    last.into_iter().chain(looked_into).max().map(|at| at.0)
+    let times = status
+        .last_event_time
+        .iter()
+        .chain(made)
+        .chain(looked_into)
+        .map(|at| at.0);
+    // What a person has seen needs no second look.
+    let seen = acknowledged_until(&view.object).map(|until| until.min(view.now));
+    times.chain(seen).max()
 }
 
 /// What the last question to Graph gave.
 pub fn record_backfill(status: &mut GraphSubscriptionStatus, view: &View) {
-    let rule = rule_for(&view.object.spec.resource);
     if let Some(why) = backfill::obstacle(&view.object.spec) {
         for gap in status.gaps.iter_mut().filter(|gap| gap.state == GapState::Pending) {
             give_up(gap, why);
@@ -172,7 +184,7 @@ pub fn record_backfill(status: &mut GraphSubscriptionStatus, view: &View) {
     let Some(report) = &view.backfill else { return };
     match &report.result {
         Ok(found) => {
-            backfill::record(&mut status.gaps, found, rule);
+            backfill::record(&mut status.gaps, found, &view.object.spec);
             if let Some((window, events)) = found.lost {
                 let mut gap = new(Reason::ListingDisagrees, window.start, Some(window.end));
                 gap.state = GapState::Backfilled;
@@ -185,19 +197,30 @@ pub fn record_backfill(status: &mut GraphSubscriptionStatus, view: &View) {
                 add(status, gap);
             }
         }
+        Err(trouble) if trouble.class == Class::Invalid => {
+            if let (true, Some(window)) = (report.job.windows.is_empty(), trouble.window) {
+                let mut gap = new(Reason::ListingDisagrees, window.start, Some(window.end));
+                give_up(&mut gap, &trouble.message);
+                add(status, gap);
+            }
+            let asked = |gap: &Gap| report.job.windows.iter().any(|window| is_of(gap, *window));
+            for gap in status.gaps.iter_mut().filter(|gap| is_waiting(gap) && asked(gap)) {
+                give_up(gap, &trouble.message);
+            }
+        }
         Err(trouble) => {
             for gap in status.gaps.iter_mut().filter(|gap| is_waiting(gap)) {
-                if trouble.class == Class::Invalid {
-                    give_up(gap, &trouble.message);
-                } else {
-                    gap.outcome = format!(
-                        "Waits to be filled from Graph; the last try failed: {}",
-                        trouble.message
-                    );
-                }
+                gap.outcome = format!(
+                    "Waits to be filled from Graph; the last try failed: {}",
+                    trouble.message
+                );
             }
         }
     }
+}
+
+fn is_of(gap: &Gap, window: Window) -> bool {
+    gap.start.0 == window.start && gap.end.as_ref().is_some_and(|end| end.0 == window.end)
 }
 
 fn is_waiting(gap: &Gap) -> bool {
@@ -228,20 +251,42 @@ fn add(status: &mut GraphSubscriptionStatus, gap: Gap) {
         return;
     }
     status.gaps.insert(0, gap);
-    while status.gaps.len() > KEPT_GAPS {
-        // What is settled goes first, then the oldest.
-        let settled = status.gaps.iter().rposition(|gap| gap.state == GapState::Backfilled);
-        status
-            .gaps
-            .remove(settled.filter(|index| *index > 0).unwrap_or(KEPT_GAPS));
+    if status.gaps.len() > KEPT_GAPS {
+        make_room(&mut status.gaps);
     }
+}
+
+/// What is settled goes first. Of what is not, nothing may be forgotten: the two oldest become one.
+fn make_room(gaps: &mut Vec<Gap>) {
+    let settled = gaps.iter().rposition(|gap| gap.state == GapState::Backfilled);
+    if let Some(index) = settled.filter(|index| *index > 0) {
+        gaps.remove(index);
+        return;
+    }
+    let ended = |gap: &Gap| gap.end.is_some();
+    let Some(oldest) = gaps.iter().rposition(ended) else {
+        gaps.truncate(KEPT_GAPS);
+        return;
+    };
+    let gone = gaps.remove(oldest);
+    if let Some(kept) = gaps.iter_mut().rev().find(|gap| ended(gap)) {
+        kept.start = gone.start.min(kept.start.clone());
+        kept.end = gone.end.max(kept.end.clone());
+        kept.checked_time = None;
+        if gone.state == GapState::CannotBackfill {
+            (kept.state, kept.outcome) = (gone.state, gone.outcome);
+        }
+    }
+}
+
+fn acknowledged_until(object: &GraphSubscription) -> Option<Timestamp> {
+    let annotations = object.metadata.annotations.as_ref()?;
+    annotations.get(GAPS_ACKNOWLEDGED_ANNOTATION)?.parse().ok()
 }
 
 /// A person may say that gaps until a time were seen.
 pub fn strike_acknowledged(status: &mut GraphSubscriptionStatus, object: &GraphSubscription) {
-    let annotations = object.metadata.annotations.as_ref();
-    let until =
-        annotations.and_then(|annotations| annotations.get(GAPS_ACKNOWLEDGED_ANNOTATION)?.parse::<Timestamp>().ok());
+    let until = acknowledged_until(object);
     if let Some(until) = until {
         status
             .gaps

@@ -65,6 +65,8 @@ pub struct View {
     pub endpoint_recovered: bool,
     /// Graph's clock minus this cluster's.
     pub skew: SignedDuration,
+    /// When the look at it began.
+    pub begun: tokio::time::Instant,
     /// Whether the receiver takes notifications.
     pub delivery: Delivery,
     /// What the last question to Graph about changes gave.
@@ -142,6 +144,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         .map_or(Delivery::Unknown, |receiver| delivery(context, receiver, skew));
     let deletion = object.metadata.deletion_timestamp.as_ref();
     let deleted_at = deletion.map(|at| shifted(at.0, skew));
+    let backfill = context.backfills.peek(&uid, &object);
     Ok(View {
         now,
         deleted_at,
@@ -162,7 +165,8 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         origins,
         skew,
         delivery,
-        backfill: context.backfills.take(&uid),
+        backfill,
+        begun: tokio::time::Instant::now(),
         doubted: context.doubts.holds(&uid),
     })
 }

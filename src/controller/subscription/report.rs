@@ -58,6 +58,7 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         context.written.put(Arc::new(written));
     }
     context.inbox.done(uid, &view.origins);
+    context.backfills.written(uid);
     if view.remote != Remote::NotAsked {
         context.doubts.settle(uid);
     }
@@ -166,8 +167,13 @@ fn next_status(
         next.last_event_time = Some(time(at));
     }
     gaps::record_missed(&mut next, &situation);
+    record_lapse(&mut next, view);
+    // The create took its time, and what happened meanwhile is missing too.
+    let done = view.now + SignedDuration::try_from(view.begun.elapsed()).unwrap_or_default();
     match outcome {
-        Outcome::Obtained { id, expiration, how } => record_success(&mut next, &situation, id, *expiration, *how),
+        Outcome::Obtained { id, expiration, how } => {
+            record_success(&mut next, &situation, id, *expiration, *how, done);
+        }
         Outcome::Failed(failed) => record_failure(&mut next, &situation, failed, jitter),
         Outcome::Idle if matches!(plan, Plan::Keep { .. }) => next.failure = None,
         Outcome::Idle | Outcome::Gone | Outcome::Released(_) => {}
@@ -181,6 +187,19 @@ fn next_status(
     gaps::strike_acknowledged(&mut next, &view.object);
     set_conditions(&mut next, &situation, plan, outcome);
     next
+}
+
+/// It expired, whatever keeps it from being made anew.
+fn record_lapse(next: &mut GraphSubscriptionStatus, view: &View) {
+    let expired = next
+        .expiration_time
+        .as_ref()
+        .map(|at| at.0)
+        .filter(|at| *at <= view.now);
+    let wanted = view.deleted_at.is_none() && !view.object.spec.suspend;
+    if let (Some(at), true) = (expired, wanted && next.subscription_id.is_some()) {
+        gaps::open(next, (Reason::Lapsed, at));
+    }
 }
 
 /// What was learned and not acted on yet, since the lifecycle events that told of it are struck off now.
@@ -204,13 +223,14 @@ fn record_success(
     id: &str,
     expiration: Timestamp,
     how: Reason,
+    done: Timestamp,
 ) {
     if next.subscription_id.as_deref() != Some(id) {
         let old = next.subscription_id.replace(id.to_owned());
         next.previous_ids.splice(0..0, old);
         next.previous_ids.truncate(KEPT_IDS);
     }
-    gaps::close(next, situation.now);
+    gaps::close(next, done);
     // What is adopted may be old; how old, Graph does not say. Counting from now only renews it earlier.
     next.expiration_time = Some(time(expiration));
     next.renewal_time = Some(time(renewal_time(situation.now, expiration, situation.uid)));

@@ -27,6 +27,7 @@ fn gap(start: i64, end: Option<i64>) -> Gap {
 fn alive(gaps: Vec<Gap>) -> GraphSubscriptionStatus {
     GraphSubscriptionStatus {
         subscription_id: Some("s".to_owned()),
+        expiration_time: Some(time(at(99_999))),
         gaps,
         ..Default::default()
     }
@@ -66,6 +67,32 @@ fn some_things_cannot_be_asked_for() {
 }
 
 #[test]
+fn gaps_come_before_sweeps() {
+    let users = spec("users");
+    let due = memory(-2 * HOUR);
+    let waiting = alive(vec![gap(-90, Some(-10))]);
+    assert_eq!(next(&users, &waiting, &due, true, at(0)), Next::At(at(20)));
+    assert_eq!(
+        next(&users, &alive(vec![gap(-90, None)]), &due, true, at(0)),
+        Next::Nothing
+    );
+    assert_eq!(
+        next(&users, &alive(vec![]), &due, false, at(0)),
+        Next::Nothing,
+        "nothing arrives just now"
+    );
+    let mut expired = alive(vec![]);
+    expired.expiration_time = Some(time(at(-1)));
+    assert_eq!(next(&users, &expired, &due, true, at(0)), Next::Nothing);
+    // The clock was a day ahead when it was last asked.
+    let set_back = Memory {
+        not_before: at(24 * HOUR),
+        ..memory(24 * HOUR)
+    };
+    assert_eq!(next(&users, &alive(vec![]), &set_back, true, at(0)), Next::At(at(HOUR)));
+}
+
+#[test]
 fn sweeps_are_for_what_can_be_lost_in_silence() {
     let hours = |resource| sweep_interval(&spec(resource)).map(|interval| interval.as_hours());
     assert_eq!(hours("users"), Some(1));
@@ -92,7 +119,7 @@ fn gaps_are_asked_for_when_they_have_ended_and_sweeps_by_the_hour() {
     let cases = [
         ("a sweep is due", alive(vec![]), memory(-HOUR), sweep),
         ("not yet", alive(vec![]), memory(-60), Next::At(at(HOUR - 60))),
-        ("open", alive(vec![gap(-90, None)]), memory(0), Next::At(at(HOUR))),
+        ("open", alive(vec![gap(-90, None)]), memory(0), Next::Nothing),
         (
             "just ended",
             alive(vec![gap(-90, Some(-10))]),
@@ -108,22 +135,22 @@ fn gaps_are_asked_for_when_they_have_ended_and_sweeps_by_the_hour() {
         ),
     ];
     for (name, status, memory, expected) in cases {
-        assert_eq!(next(&users, &status, &memory, at(0)), expected, "{name}");
+        assert_eq!(next(&users, &status, &memory, true, at(0)), expected, "{name}");
     }
     let ended = alive(vec![gap(-90, Some(-30))]);
     let failed = Memory {
         not_before: at(7),
         ..memory(-60)
     };
-    assert_eq!(next(&users, &ended, &failed, at(0)), Next::At(at(7)));
+    assert_eq!(next(&users, &ended, &failed, true, at(0)), Next::At(at(7)));
     let running = Memory {
         running: true,
         ..memory(-60)
     };
-    assert_eq!(next(&users, &ended, &running, at(0)), Next::Nothing);
+    assert_eq!(next(&users, &ended, &running, true, at(0)), Next::Nothing);
     let mut suspended = users.clone();
     suspended.suspend = true;
-    assert_eq!(next(&suspended, &ended, &memory(-60), at(0)), Next::Nothing);
+    assert_eq!(next(&suspended, &ended, &memory(-60), true, at(0)), Next::Nothing);
 }
 
 fn found(begun: i64, filled: Vec<(Window, i64)>) -> Found {
@@ -137,19 +164,15 @@ fn found(begun: i64, filled: Vec<(Window, i64)>) -> Found {
 
 #[test]
 fn a_gap_is_settled_once_graph_knows_all() {
-    let users = resource::rule_for("users");
     let mut gaps = vec![gap(-90, Some(-30)), gap(-200, Some(-150))];
-    record(&mut gaps, &found(0, vec![(window_of(-90, -30), 2)]), users);
+    record(&mut gaps, &found(0, vec![(window_of(-90, -30), 2)]), &spec("users"));
     assert_eq!((gaps[0].state, gaps[0].backfilled), (GapState::Backfilled, Some(2)));
     assert!(gaps[0].outcome.contains("2 events were handed"), "{}", gaps[0].outcome);
     assert_eq!(gaps[1].state, GapState::Pending);
 
-    let (calls, rule) = (
-        spec("communications/callRecords"),
-        resource::rule_for("communications/callRecords"),
-    );
+    let calls = spec("communications/callRecords");
     let mut status = alive(vec![gap(-90, Some(-30))]);
-    record(&mut status.gaps, &found(0, vec![(window_of(-90, -30), 1)]), rule);
+    record(&mut status.gaps, &found(0, vec![(window_of(-90, -30), 1)]), &calls);
     assert_eq!(
         (status.gaps[0].state, status.gaps[0].backfilled),
         (GapState::Pending, Some(1))
@@ -157,8 +180,11 @@ fn a_gap_is_settled_once_graph_knows_all() {
     assert!(status.gaps[0].outcome.contains("asked again"));
     // Records appear up to 150 minutes late.
     let later = 150 * 60 - 30;
-    assert_eq!(next(&calls, &status, &memory(later - 60), at(0)), Next::At(at(later)));
-    record(&mut status.gaps, &found(later, vec![(window_of(-90, -30), 3)]), rule);
+    assert_eq!(
+        next(&calls, &status, &memory(later - 60), true, at(0)),
+        Next::At(at(later))
+    );
+    record(&mut status.gaps, &found(later, vec![(window_of(-90, -30), 3)]), &calls);
     assert_eq!(
         (status.gaps[0].state, status.gaps[0].backfilled),
         (GapState::Backfilled, Some(4))
@@ -167,12 +193,10 @@ fn a_gap_is_settled_once_graph_knows_all() {
 
 #[test]
 fn deletions_that_are_not_told_are_named() {
+    let mut mail = spec("users/1/messages");
+    mail.change_types = vec![ChangeType::Updated, ChangeType::Deleted];
     let mut gaps = vec![gap(-90, Some(-30))];
-    record(
-        &mut gaps,
-        &found(0, vec![(window_of(-90, -30), 0)]),
-        resource::rule_for("users/1/messages"),
-    );
+    record(&mut gaps, &found(0, vec![(window_of(-90, -30), 0)]), &mail);
     let expected = "Filled from Graph: no event had to be handed to the receiver. Graph does not tell deletions there.";
     assert_eq!(gaps[0].outcome, expected);
 }

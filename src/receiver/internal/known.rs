@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::super::arrivals::Mark;
-use super::super::event::rfc3339;
+use super::super::event::{now_millis, rfc3339};
 use super::super::log::StoreError;
 use super::{Internal, KNOWN_BYTES, auth, bad, refuse};
 
@@ -24,6 +24,8 @@ struct Body {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
+    // By the clock that the other times are of.
+    now: String,
     complete_since: String,
     received: Vec<Option<String>>,
 }
@@ -52,6 +54,7 @@ pub async fn known(State(internal): State<Arc<Internal>>, request: Request) -> R
     let remembered = internal.arrivals.look_up(&marks);
     let since = remembered.forgotten.unwrap_or(opened_millis).max(opened_millis);
     let answer = Answer {
+        now: rfc3339(now_millis()),
         complete_since: rfc3339(since),
         received: remembered.received.into_iter().map(|time| time.map(rfc3339)).collect(),
     };

@@ -54,7 +54,7 @@ fn a_filled_gap_is_history() {
     assert_eq!(said(&view.status, ConditionType::GapFree), ("False", "Missed"));
     assert!(message(&view.status, ConditionType::GapFree).contains("Waits to be filled"));
     let late = 151 * 60;
-    view.backfill = report(&[(window(-HOUR, 0), 3)], late, None);
+    view.backfill = report(&[(window(-4 * HOUR, 0), 3)], late, None);
     let status = step(&mut view, late);
     assert_eq!(
         (status.gaps[0].state, status.gaps[0].backfilled),
@@ -70,12 +70,14 @@ fn a_failed_try_is_told_and_a_hopeless_one_ends_the_waiting() {
         (Class::Invalid, GapState::CannotBackfill, "Cannot be filled: no access"),
     ] {
         let mut view = missed();
+        let windows = vec![window(-4 * HOUR, 0)];
         view.backfill = Some(Report {
-            job: Job { windows: Vec::new() },
+            job: Job { windows },
             result: Err(Trouble {
                 reason: Reason::Forbidden,
                 message: "no access".to_owned(),
                 class,
+                window: None,
             }),
         });
         let status = step(&mut view, 60);
@@ -108,14 +110,14 @@ fn a_receiver_that_is_away_long_leaves_a_gap_until_it_is_back() {
     view.delivery = Delivery::Unavailable(at(-60));
     assert!(step(&mut view, 0).gaps.is_empty(), "Graph repeats what is not answered");
     let status = step(&mut view, 600);
-    assert_eq!(gaps_of(&status), [gap("ReceiverUnavailable", -60, None)]);
+    assert_eq!(gaps_of(&status), [gap("ReceiverUnavailable", -540, None)]);
     assert_eq!(said(&status, ConditionType::GapFree), ("False", "ReceiverUnavailable"));
     view.delivery = Delivery::Unknown;
     assert_eq!(step(&mut view, 700).gaps[0].end, None, "nobody knows that it is back");
     view.delivery = Delivery::Fine;
     assert_eq!(
         gaps_of(&step(&mut view, 800)),
-        [gap("ReceiverUnavailable", -60, Some(800))]
+        [gap("ReceiverUnavailable", -540, Some(800))]
     );
     view.delivery = Delivery::Dropping;
     assert_eq!(gaps_of(&step(&mut view, 2000))[0], gap("EndpointDropping", 1400, None));
