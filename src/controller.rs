@@ -25,6 +25,8 @@ mod testing;
 mod watching;
 mod written;
 
+pub use tenant::app_of;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod faults;
 mod identity;
+mod import;
 mod lifecycle;
 mod orphans;
 mod outage;

@@ -705,7 +705,7 @@ fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
 #[test]
 fn a_used_up_quota_is_told_before_a_create_and_hinders_nothing_else() {
     let users: Vec<String> = (0..100).map(|n| format!("users/{n}")).collect();
-    let full = quota::full("users", &users.iter().map(String::as_str));
+    let full = quota::full("users", users.iter().map(String::as_str));
     assert!(full.is_some());
     let with = |remote, status| {
         let mut case = Case {
