@@ -122,7 +122,7 @@ fn tenant_manifest(args: &Args, account: &Account) -> Option<serde_json::Value> 
         "GraphTenant",
         &account.reference.name,
         account.reference.namespace.as_deref().or(args.namespace.as_deref()),
-        spec.clone(),
+        spec,
     ))
 }
 

@@ -91,7 +91,7 @@ pub fn import(list: &[Subscription], wanted: &Wanted, now: Timestamp) -> Import 
         .collect();
     let objects = candidates.iter().zip(&names).map(|(candidate, name)| {
         let namespace = wanted.namespace.as_deref();
-        object("GraphSubscription", name, namespace, spec(candidate, name, wanted))
+        object("GraphSubscription", name, namespace, &spec(candidate, name, wanted))
     });
     Import {
         objects: objects.collect(),
@@ -101,7 +101,7 @@ pub fn import(list: &[Subscription], wanted: &Wanted, now: Timestamp) -> Import 
 }
 
 /// An object of one of our kinds.
-pub fn object(kind: &str, name: &str, namespace: Option<&str>, spec: Value) -> Value {
+pub fn object(kind: &str, name: &str, namespace: Option<&str>, spec: &Value) -> Value {
     let mut metadata = json!({ "name": name });
     if let Some(namespace) = namespace {
         metadata["namespace"] = json!(namespace);

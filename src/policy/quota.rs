@@ -269,6 +269,9 @@ mod tests {
     use super::*;
     use crate::policy::resource::Rule;
 
+    /// Name, resource, what is held, and the quota that is full with its count.
+    type Case = (&'static str, &'static str, Vec<String>, Option<(usize, Scope, usize)>);
+
     fn held(resource: &str, others: &[String]) -> Option<(usize, Scope, usize)> {
         let full = full(resource, others.iter().map(String::as_str))?;
         Some((full.quota.limit, full.quota.scope, full.held))
@@ -282,7 +285,7 @@ mod tests {
     fn what_is_held_is_counted_where_it_counts() {
         let users = |count| many(count, |n| format!("users/{n}"));
         let own = |path: &str| vec![path.to_owned()];
-        let cases: [(&str, &str, Vec<String>, Option<(usize, Scope, usize)>); 17] = [
+        let cases: [Case; 17] = [
             ("room left", "users/x", users(99), None),
             ("no room", "users/x", users(100), Some((100, Scope::App, 100))),
             ("groups count too", "groups", users(130), Some((100, Scope::App, 130))),

@@ -117,7 +117,7 @@ fn a_manifest_says_what_graph_shows() {
     for (name, wanted, changes, expected) in cases {
         let import = import(&[remote(&changes)], &wanted, now());
         assert_eq!(import.left, [""; 0], "{name}");
-        assert_eq!(import.objects, [expected.clone()], "{name}");
+        assert_eq!(import.objects, std::slice::from_ref(&expected), "{name}");
         let yaml = serde_saphyr::to_string(&import.objects[0]).unwrap();
         assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), expected, "{name}");
         serde_saphyr::from_str::<GraphSubscription>(&yaml).unwrap();
@@ -218,7 +218,9 @@ fn the_order_is_stable_and_a_receiver_gives_no_address_away() {
 #[test]
 fn remarks_say_what_a_person_must_do() {
     let bare = remote(&json!({ "lifecycleNotificationUrl": null }));
-    let kept = import(&[bare.clone()], &keep(), now()).remarks(&keep()).join("\n");
+    let kept = import(std::slice::from_ref(&bare), &keep(), now())
+        .remarks(&keep())
+        .join("\n");
     for part in [
         "1 of the app's 1 ",
         "Secret states",
