@@ -9,7 +9,7 @@ demo-down: ## End what make demo left running
 	@tests/demo/down
 
 test: ## Everything CI checks: format, lints, licences, alerts, unit tests, tests on a real API server
-	@tests/support/gate lint alerts unit cluster
+	@tests/support/gate lint alerts unit cluster faults
 
 e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 	@tests/e2e/run
@@ -17,8 +17,9 @@ e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 bench: ## Every benchmark; figures in target/bench/*.json, and last which limits were not met
 	@tests/support/bench
 
-soak: ## The random tests with many more cases; SOAK=1 make e2e is the same with real pods
-	@PROPTEST_CASES=$${PROPTEST_CASES:-5000} tests/support/gate unit cluster
+soak: ## The random tests with many more cases, every crash point, an upgrade; SOAK=1 make e2e is the same with real pods
+	@PROPTEST_CASES=$${PROPTEST_CASES:-5000} CRASH_POINTS=$${CRASH_POINTS:-all} CRASH_SEEDS=$${CRASH_SEEDS:-1000} \
+	FAULT_SEEDS=$${FAULT_SEEDS:-30} tests/support/gate unit cluster faults upgrade
 
 crds: ## Write crds/ (and the charts' copies) from the types in src/api
 	@tests/support/crds

@@ -40,7 +40,7 @@ use teams_graph_operator::api::subscription::GraphSubscription;
 use teams_graph_operator::api::{FINALIZER, GROUP, VERSION};
 use teams_graph_operator::simulator::{DEFAULT_APP, DEFAULT_SECRET, Tenant};
 
-use figures::{cpu_seconds, difference, peak_rss_mb, round, rss_mb, statuses_written, writes};
+use figures::{cpu_seconds, difference, own_events, peak_rss_mb, round, rss_mb, statuses_written, writes};
 use world::{RECEIVER, TENANT, World, free_port};
 
 const TENANTS: usize = 20;
@@ -51,14 +51,14 @@ const GRAPH_WRITES_PER_SECOND: f64 = 500.0 / 20.0;
 /// As long a new leader asks before it renews.
 const NEW_LEADER: Duration = Duration::from_secs(610);
 /// Later than any renewal of what lives 72 hours less five minutes is due, and before it expires.
-const TO_RENEWAL_SECONDS: u64 = 51 * 3600;
+const TO_RENEWAL_SECONDS: u64 = 54 * 3600;
 const JUDGED: usize = 10_000;
 const RATIO_LIMIT: f64 = 1.2;
 const RSS_LIMIT_MB: f64 = 150.0;
 const IDLE_CPU_LIMIT_PCT: f64 = 2.0;
 const FAILOVER_LIMIT_S: f64 = 20.0;
 /// How long anything may take before the bench gives up.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const PATIENCE: Duration = Duration::from_mins(30);
 
 #[tokio::main]
 async fn main() {
@@ -291,7 +291,7 @@ impl Bench {
         self.world.apply(RECEIVER, "chats", self.world.receiver_spec()).await;
         self.world.run_receiver("chats").await;
         self.world
-            .condition(RECEIVER, "chats", "Reachable", "True", "Succeeded")
+            .condition(RECEIVER, "chats", "Reachable", "True", "HandshakeSucceeded")
             .await;
         for number in 0..TENANTS {
             let name = format!("tenant-{number}");
@@ -394,14 +394,14 @@ impl Bench {
 
     /// What each renewal costs.
     async fn renew_all(&self) -> Value {
-        let before = writes(&self.world.client).await;
+        let before = self.written().await;
         let mut seen = self.last_request().await;
         self.advance().await;
         for number in 0..TENANTS {
             self.world.ask(TENANT, &format!("tenant-{number}")).await;
         }
         let started = Instant::now();
-        let (mut renewals, mut calls, mut pages) = (0_usize, 0_usize, 0_usize);
+        let (mut renewals, mut calls, mut pages, mut told) = (0_usize, 0_usize, 0_usize, Duration::ZERO);
         while renewals < self.size {
             tokio::time::sleep(Duration::from_millis(500)).await;
             for request in self.requests_since(&mut seen).await {
@@ -416,6 +416,10 @@ impl Bench {
                     None => {}
                 }
             }
+            if started.elapsed() >= told + Duration::from_secs(30) {
+                told = started.elapsed();
+                say(self.size, &format!("{renewals} renewed"));
+            }
             assert!(
                 started.elapsed() < PATIENCE,
                 "{renewals} of {}\n{}",
@@ -426,13 +430,20 @@ impl Bench {
         let renew_s = started.elapsed().as_secs_f64();
         // What follows a renewal follows soon.
         tokio::time::sleep(Duration::from_secs(30)).await;
-        let changed = difference(&before, &writes(&self.world.client).await);
-        let written = ["graphsubscriptions", "events"].map(|resource| changed.get(resource).copied().unwrap_or(0));
+        let written = self.written().await - before;
         json!({
-            "api_writes_per_renewal": written.iter().sum::<u64>() as f64 / renewals as f64,
+            "api_writes_per_renewal": written as f64 / renewals as f64,
             "graph_calls_per_renewal": calls as f64 / renewals as f64,
             "renew_all_s": round(renew_s), "list_pages_of_asked_looks": pages, "leader_is_new": self.leads_since.elapsed() < NEW_LEADER,
         })
+    }
+
+    /// Everything that the API server was made to write about subscriptions. (The bench moves the clock, which makes events about
+    /// the tenants.)
+    async fn written(&self) -> u64 {
+        let kinds = writes(&self.world.client).await;
+        let events = own_events(&self.world.client, Some("GraphSubscription")).await;
+        kinds.get("graphsubscriptions").copied().unwrap_or(0) + events
     }
 
     /// Seconds from the kill of the leader until the follower renews what has become due meanwhile.

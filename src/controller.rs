@@ -4,6 +4,7 @@ mod apply;
 mod apps;
 mod backfill;
 mod context;
+mod doubts;
 mod driver;
 mod ensure;
 mod events;
@@ -22,6 +23,9 @@ mod subscription;
 mod tenant;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+mod watchdog;
 mod watching;
 mod written;
 
@@ -43,10 +47,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::apply::Object;
-use self::context::{Context, Queues, Settings};
+use self::context::{Context, Queues, Settings, Stores};
 use self::lease::Candidate;
 use self::queue::Queue;
 use self::reconcile::Action;
+use self::watchdog::Watchdog;
 use self::watching::Unlisted;
 use crate::RunResult;
 use crate::telemetry::health::Health;
@@ -95,10 +100,16 @@ pub struct Args {
     /// Seconds between two looks at a tenant or receiver that nothing asked for.
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     interval_seconds: u64,
+    /// How long a sweep waits for notifications that may be on their way, in seconds, before it calls them lost.
+    #[arg(long, env = "SWEEP_GRACE_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=3600), hide = true)]
+    sweep_grace_seconds: u64,
     /// Namespaces whose `GraphTenants` may use the operator's own identity (`workloadIdentity`, `managedIdentity`), separated
     /// by commas; `*` for all. The namespace of the lease, which is the operator's own, when absent or empty.
     #[arg(long, env = "IDENTITY_NAMESPACES", value_delimiter = ',')]
     identity_namespaces: Vec<String>,
+    /// Seconds between two comparisons of the stores with what the API server has; shorter only in tests.
+    #[arg(long, env = "WATCH_CHECK_SECONDS", default_value_t = 600, hide = true, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch_check_seconds: u64,
 }
 
 impl Args {
@@ -111,9 +122,36 @@ impl Args {
             named
         }
     }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            identity_namespaces: self.identity_namespaces(),
+            namespace: self.watch_namespace.clone(),
+            receiver_image: self.receiver_image.clone(),
+            receiver_image_pull_policy: self.receiver_image_pull_policy.clone(),
+            logging: ["LOG_FORMAT", "LOG_FILTER"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+                .collect(),
+            receiver_address: self.receiver_address.clone(),
+            interval: Duration::from_secs(self.interval_seconds),
+            sweep_grace: Duration::from_secs(self.sweep_grace_seconds),
+        }
+    }
+
+    fn watchdog(&self, client: &Client, stores: &Stores, metrics: &metrics::Metrics) -> Watchdog {
+        Watchdog {
+            client: client.clone(),
+            namespace: self.watch_namespace.clone(),
+            stores: stores.clone(),
+            checks: metrics.watch_checks.clone(),
+            period: Duration::from_secs(self.watch_check_seconds),
+        }
+    }
 }
 
-/// Runs until SIGTERM, or until it must not go on: a lost lease and a dead watch end the process, which Kubernetes restarts.
+/// Runs until SIGTERM, or until it must not go on: a lost lease and a dead or stale watch end the process, which Kubernetes
+/// restarts.
 pub async fn run(args: Args) -> RunResult {
     let mut config = kube::Config::infer().await?;
     config.read_timeout = Some(READ_TIMEOUT);
@@ -122,7 +160,8 @@ pub async fn run(args: Args) -> RunResult {
     let (stores, writers) = watching::stores();
     let apps = Arc::<apps::Apps>::default();
     let observed = observed::Observed::default();
-    let metrics = metrics::Metrics::new(&registry, &stores, &observed)?;
+    let metrics = metrics::Metrics::new(&registry)?;
+    let watchdog = args.watchdog(&client, &stores, &metrics);
     let listener = TcpListener::bind(args.telemetry_listen).await?;
     let reporter = Reporter {
         controller: apply::WORKLOADS.to_owned(),
@@ -131,7 +170,7 @@ pub async fn run(args: Args) -> RunResult {
     let context = Arc::new(Context {
         http: crate::graph::http_client()?,
         http_inside: crate::graph::http_client_inside()?,
-        events: events::Events::start(Recorder::new(client.clone(), reporter)),
+        events: events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
         queues: Queues::new(&stores, apps.clone()),
         metrics,
@@ -140,6 +179,7 @@ pub async fn run(args: Args) -> RunResult {
         handshakes: receiver::Handshakes::default(),
         inbox: inbox::Inbox::default(),
         backfills: backfill::Backfills::default(),
+        doubts: doubts::Doubts::default(),
         observed,
         attempts: reconcile::Attempts::default(),
         written: written::Written::new(stores.subscriptions.clone()),
@@ -147,22 +187,17 @@ pub async fn run(args: Args) -> RunResult {
         refusals: tenant::Refusals::default(),
         orphans: tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
-        settings: Settings {
-            identity_namespaces: args.identity_namespaces(),
-            namespace: args.watch_namespace,
-            receiver_image: args.receiver_image,
-            receiver_image_pull_policy: args.receiver_image_pull_policy,
-            logging: ["LOG_FORMAT", "LOG_FILTER"]
-                .into_iter()
-                .filter_map(|name| Some((name, std::env::var(name).ok()?)))
-                .collect(),
-            receiver_address: args.receiver_address,
-            interval: Duration::from_secs(args.interval_seconds),
-        },
+        settings: args.settings(),
         client: client.clone(),
     });
     let (unlisted, watches) = watching::start(&context, writers);
-    let routes = server::routes(health(unlisted.clone()), registry);
+    let listed = unlisted.clone();
+    let objects = metrics::objects::Objects {
+        stores: context.stores.clone(),
+        observed: context.observed.clone(),
+    };
+    let series = move || Box::new(objects.clone().pieces()) as server::Series;
+    let routes = server::routes_with(health(unlisted.clone()), registry, series);
     let telemetry = axum::serve(listener, routes).into_future();
     let candidate = Candidate::new(client, &args.lease_namespace, &args.lease_name, &args.identity);
     let (leading, mut is_leading) = watch::channel(false);
@@ -174,7 +209,7 @@ pub async fn run(args: Args) -> RunResult {
             let _ = is_leading.wait_for(|leading| *leading).await;
             tracing::info!("leading");
             context.metrics.leader.set(1);
-            let _ = context.leading_since.set(std::time::Instant::now());
+            let _ = context.leading_since.set(tokio::time::Instant::now());
             lead(context, unlisted, stop).await;
         }
     });
@@ -183,6 +218,7 @@ pub async fn run(args: Args) -> RunResult {
         signal = shutdown_signal() => signal?,
         lost = &mut candidacy => return Err(lost.into()),
         ended = watches => return Err(ended.into()),
+        stale = watchdog.run(listed) => return Err(stale.into()),
         ended = telemetry => return Err(format!("the telemetry server ended: {ended:?}").into()),
         ended = &mut work => return Err(format!("the controllers ended: {ended:?}").into()),
     }

@@ -6,11 +6,14 @@ pub mod api;
 pub mod controller;
 pub mod graph;
 pub mod import;
+pub mod local_clock;
 pub mod policy;
 pub mod probe;
 pub mod receiver;
 pub mod simulator;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 
 /// How a process ends.
 pub type RunResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;

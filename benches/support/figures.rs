@@ -17,7 +17,7 @@ pub async fn writes(client: &Client) -> HashMap<String, u64> {
         }
     }
     // Without a kubelet, other controllers write events about volumes that are not bound; only ours count.
-    counts.insert("events".to_owned(), own_events(client).await);
+    counts.insert("events".to_owned(), own_events(client, None).await);
     counts
 }
 
@@ -51,13 +51,18 @@ fn count(line: &str) -> u64 {
     line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64
 }
 
-async fn own_events(client: &Client) -> u64 {
+/// Events that the controller wrote, about one kind or all.
+pub async fn own_events(client: &Client, kind: Option<&str>) -> u64 {
     let events: Api<k8s_openapi::api::events::v1::Event> = Api::all(client.clone());
     let list = events.list(&kube::api::ListParams::default()).await.unwrap();
     let ours = list
         .items
         .iter()
-        .filter(|event| event.reporting_controller.as_deref() == Some("teams-graph-operator"));
+        .filter(|event| event.reporting_controller.as_deref() == Some("teams-graph-operator"))
+        .filter(|event| {
+            let about = event.regarding.as_ref().and_then(|about| about.kind.as_deref());
+            kind.is_none_or(|kind| about == Some(kind))
+        });
     ours.map(|event| {
         event
             .series

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use crate::api::reference::ObjectRef;
 use crate::graph::{App, Graph, Metrics};
+use crate::local_clock;
 use crate::policy::subscription::Refusal;
 
 /// What is known about a tenant's app.
@@ -74,7 +75,7 @@ impl Apps {
     pub fn skew(&self, tenant: &ObjectRef) -> SignedDuration {
         let graph = self.lock().get(tenant).and_then(|known| known.entry.graph.clone().ok());
         graph.map_or(SignedDuration::ZERO, |graph| {
-            graph.now().duration_since(Timestamp::now())
+            graph.now().duration_since(local_clock::now())
         })
     }
 

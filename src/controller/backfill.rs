@@ -22,11 +22,10 @@ use super::pod::{self, Pod};
 use super::subscription::act::{Outcome, reason};
 use super::subscription::observe::View;
 use crate::api::condition::Reason;
-use crate::api::subscription::GraphSubscriptionStatus;
+use crate::api::subscription::{GapState, GraphSubscriptionStatus};
 use crate::graph::Failure;
 use crate::policy::backfill::{self, Found, Job, Memory, Next};
 use crate::policy::backoff::{self, Class};
-use crate::policy::resource::rule_for;
 use job::Order;
 
 /// Jobs that work at a time. Graph's limits decide the pace; this bounds memory.
@@ -126,7 +125,7 @@ impl Backfills {
         let uid = view.object.uid().unwrap_or_default();
         let spec = &view.object.spec;
         let interval = backfill::sweep_interval(spec);
-        let nothing = interval.is_none() && next.gaps.iter().all(|gap| gap.state != Default::default());
+        let nothing = interval.is_none() && next.gaps.iter().all(|gap| gap.state != GapState::Pending);
         if nothing || view.deleted_at.is_some() {
             self.forget(&uid);
             return None;
@@ -137,6 +136,10 @@ impl Backfills {
             report: None,
             task: None,
         });
+        if let (true, Some(interval)) = (view.asked.is_some(), interval) {
+            // Who asks for a look wants to know what was missed, too.
+            entry.memory.swept = view.now - interval;
+        }
         match backfill::next(spec, next, &entry.memory, view.now) {
             Next::Nothing => None,
             Next::At(at) => Some(at),
@@ -243,6 +246,6 @@ fn order(context: &Context, view: &View, next: &GraphSubscriptionStatus, job: Jo
         change_types: view.object.spec.change_types.clone(),
         job,
         skew: view.skew,
-        grace: job::grace(rule_for(&view.object.spec.resource)),
+        grace: context.settings.sweep_grace,
     })
 }

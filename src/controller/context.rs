@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
+use tokio::time::Instant;
 
 use super::apply::Object;
 use super::apps::Apps;
@@ -26,6 +27,7 @@ use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
+use crate::local_clock;
 use crate::policy::identity::Keyring;
 use crate::policy::urgency;
 
@@ -58,7 +60,7 @@ impl Queues {
     pub fn new(stores: &Stores, apps: Arc<Apps>) -> Self {
         let store = stores.subscriptions.clone();
         let deadline = move |reference: &ObjectRef<GraphSubscription>| {
-            let (object, now) = (store.get(reference), Timestamp::now());
+            let (object, now) = (store.get(reference), local_clock::now());
             let skew = object
                 .as_ref()
                 .map(|object| apps.skew(&object.tenant()))
@@ -87,6 +89,8 @@ pub struct Settings {
     pub logging: Vec<(&'static str, String)>,
     /// Address of a receiver pod's internal port, with `{pod}`, `{service}` and `{namespace}`.
     pub receiver_address: String,
+    /// How long a sweep waits for notifications that may be on their way.
+    pub sweep_grace: Duration,
     /// How often tenants and receivers are looked at without cause.
     pub interval: Duration,
     /// Namespaces whose tenants may use the operator's own identity; `*` for all.
@@ -122,6 +126,8 @@ pub struct Context {
     pub handshakes: super::receiver::Handshakes,
     /// Lifecycle events not yet acted on.
     pub inbox: Inbox,
+    /// Subscriptions that Graph's list lacks.
+    pub doubts: super::doubts::Doubts,
     /// Questions to Graph about what changed.
     pub backfills: super::backfill::Backfills,
     /// What the receiver pods say.

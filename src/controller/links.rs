@@ -169,7 +169,9 @@ impl Link {
                 received: event.received_time,
             };
             self.context.inbox.put(&event.uid, origin, lifecycle);
-            self.context.queues.subscriptions.push(ObjectRef::from_obj(&*object));
+            // What was removed misses notifications now, and the pod waits for an answer: not behind a thousand creates.
+            let subscriptions = &self.context.queues.subscriptions;
+            subscriptions.push_by(ObjectRef::from_obj(&*object), Timestamp::now());
         }
     }
 

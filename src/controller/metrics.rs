@@ -1,23 +1,13 @@
-//! Metrics of the controller: of its work, and of the objects, read from the stores when scraped so that none outlives its object.
+//! Metrics of the controller's work; [`objects`] has those of the objects.
 
 use std::time::Instant;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt;
-use kube::runtime::reflector::Store;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::apply::Object;
 use super::backfill::Trouble;
-use super::context::Stores;
-use super::observed::Observed;
-use super::receiver::workload;
-use crate::api::condition::{ConditionType, Reason};
 use crate::policy::backfill::Found;
+
+pub mod objects;
 
 /// Counts and times reconciles.
 #[derive(Clone)]
@@ -107,13 +97,17 @@ pub struct Metrics {
     backfills: IntCounterVec,
     backfilled: IntCounterVec,
     lost: IntCounter,
+    /// Kubernetes events that were not written because too many waited.
+    pub events_left_out: IntCounter,
+    /// Comparisons of a store with the API server, by kind and result.
+    pub watch_checks: IntCounterVec,
     /// Remote subscriptions that were deleted because their objects are gone.
     pub orphans_deleted: IntCounter,
 }
 
 impl Metrics {
-    /// Registers the metrics, those of the objects in `stores` among them.
-    pub fn new(registry: &Registry, stores: &Stores, observed: &Observed) -> prometheus::Result<Self> {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             reconciles: Reconciles::new(registry)?,
             leader: IntGauge::new(
@@ -152,6 +146,17 @@ impl Metrics {
                 "teamsgraph_silently_lost_events_total",
                 "Events that sweeps found though no notification of them had arrived and no gap was known.",
             )?,
+            events_left_out: IntCounter::new(
+                "teamsgraph_events_left_out_total",
+                "Kubernetes events that were not written because too many were waiting.",
+            )?,
+            watch_checks: IntCounterVec::new(
+                Opts::new(
+                    "teamsgraph_watch_checks_total",
+                    "Comparisons of what a watch brought with what the API server has, by kind and result (same, behind, stale, failed).",
+                ),
+                &["kind", "result"],
+            )?,
             orphans_deleted: IntCounter::new(
                 "teamsgraph_orphans_deleted_total",
                 "Subscriptions at Graph that were deleted because their GraphSubscription does not exist any more.",
@@ -171,12 +176,10 @@ impl Metrics {
         registry.register(Box::new(metrics.backfills.clone()))?;
         registry.register(Box::new(metrics.backfilled.clone()))?;
         registry.register(Box::new(metrics.lost.clone()))?;
+        registry.register(Box::new(metrics.watch_checks.clone()))?;
         registry.register(Box::new(metrics.orphans_deleted.clone()))?;
         registry.register(Box::new(build))?;
-        registry.register(Box::new(Objects {
-            stores: stores.clone(),
-            observed: observed.clone(),
-        }))?;
+        registry.register(Box::new(metrics.events_left_out.clone()))?;
         Ok(metrics)
     }
 }
@@ -193,187 +196,5 @@ impl Metrics {
         let count = |events: i64| u64::try_from(events).unwrap_or(0);
         self.backfilled.with_label_values(&[work]).inc_by(count(found.handed));
         self.lost.inc_by(count(lost));
-    }
-}
-
-/// Reads the objects at scrape. What is unknown is absent, never 0.
-struct Objects {
-    stores: Stores,
-    observed: Observed,
-}
-
-const OBJECT: [&str; 2] = ["namespace", "name"];
-
-fn gauge(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-    GaugeVec::new(Opts::new(name, help), labels)
-}
-
-impl Objects {
-    fn gather(&self) -> prometheus::Result<Vec<MetricFamily>> {
-        let mut families = self.subscriptions()?;
-        families.extend([self.credentials()?, self.orphans()?, self.pods()?, self.conditions()?]);
-        Ok(families.iter().flat_map(Collector::collect).collect())
-    }
-
-    fn subscriptions(&self) -> prometheus::Result<Vec<GaugeVec>> {
-        let expiration = gauge(
-            "teamsgraph_subscription_expiration_timestamp_seconds",
-            "When the remote subscription expires.",
-            &OBJECT,
-        )?;
-        let renewal = gauge(
-            "teamsgraph_subscription_renewal_timestamp_seconds",
-            "When the remote subscription is to be renewed.",
-            &OBJECT,
-        )?;
-        let renewed = gauge(
-            "teamsgraph_subscription_last_renewal_timestamp_seconds",
-            "When Graph last accepted a create or renewal.",
-            &OBJECT,
-        )?;
-        let event = gauge(
-            "teamsgraph_subscription_last_event_timestamp_seconds",
-            "When a notification last arrived, to within ten minutes.",
-            &OBJECT,
-        )?;
-        let gaps = gauge(
-            "teamsgraph_subscription_gaps",
-            "Recorded windows in which notifications may be missing, by what was done about them.",
-            &["namespace", "name", "state"],
-        )?;
-        let failing = gauge(
-            "teamsgraph_subscription_failures_in_a_row",
-            "Failed attempts since the last success.",
-            &OBJECT,
-        )?;
-        for subscription in self.stores.subscriptions.state() {
-            let Some(status) = &subscription.status else { continue };
-            let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
-            let labels = [namespace.as_str(), name.as_str()];
-            for (family, time) in [
-                (&expiration, &status.expiration_time),
-                (&renewal, &status.renewal_time),
-                (&renewed, &status.last_renewal_time),
-                (&event, &status.last_event_time),
-            ] {
-                set_time(family, &labels, time.as_ref());
-            }
-            for gap in &status.gaps {
-                let state = format!("{:?}", gap.state);
-                gaps.with_label_values(&[labels[0], labels[1], &state]).inc();
-            }
-            failing
-                .with_label_values(&labels)
-                .set(status.failure.as_ref().map_or(0.0, |failure| f64::from(failure.count)));
-        }
-        Ok(vec![expiration, renewal, renewed, event, gaps, failing])
-    }
-
-    fn credentials(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_tenant_credential_expiration_timestamp_seconds",
-            "When the tenant's certificate credential expires.",
-            &OBJECT,
-        )?;
-        for tenant in self.stores.tenants.state() {
-            let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
-            let status = tenant.status.as_ref();
-            let expiration = status.and_then(|status| status.credential_expiration_time.as_ref());
-            set_time(&family, &[&namespace, &name], expiration);
-        }
-        Ok(family)
-    }
-
-    fn orphans(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_tenant_orphans",
-            "Subscriptions at Graph that are ours and belong to no GraphSubscription; absent when none is known.",
-            &OBJECT,
-        )?;
-        for tenant in self.stores.tenants.state() {
-            let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
-            if let Some(orphans) = tenant.status.as_ref().and_then(|status| status.orphans) {
-                family.with_label_values(&[&namespace, &name]).set(f64::from(orphans));
-            }
-        }
-        Ok(family)
-    }
-
-    fn pods(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_receiver_pod_reachable",
-            "Whether the leader can ask a receiver pod: 1, or 0 when lifecycle events are not read.",
-            &["namespace", "name", "pod"],
-        )?;
-        for (receiver, pod, reachable) in self.observed.reachable() {
-            let namespace = receiver.namespace.as_deref().unwrap_or_default();
-            let labels = [namespace, &receiver.name, &workload::pod_name(&receiver.name, pod)];
-            family.with_label_values(&labels).set(f64::from(u8::from(reachable)));
-        }
-        Ok(family)
-    }
-
-    fn conditions(&self) -> prometheus::Result<GaugeVec> {
-        let family = gauge(
-            "teamsgraph_condition",
-            "Conditions: 1 when True, 0 when False, absent when Unknown; with the reason.",
-            &["kind", "namespace", "name", "type", "reason"],
-        )?;
-        set_conditions(&family, &self.stores.tenants, |tenant| {
-            tenant.status.as_ref().map(|status| status.conditions.as_slice())
-        });
-        set_conditions(&family, &self.stores.receivers, |receiver| {
-            receiver.status.as_ref().map(|status| status.conditions.as_slice())
-        });
-        set_conditions(&family, &self.stores.subscriptions, |subscription| {
-            subscription.status.as_ref().map(|status| status.conditions.as_slice())
-        });
-        for subscription in self.stores.subscriptions.state() {
-            // One that was never looked at is not subscribed either.
-            let status = subscription.status.as_ref();
-            if status.is_none_or(|status| status.conditions.is_empty()) {
-                let (namespace, name) = (subscription.namespace().unwrap_or_default(), subscription.name_any());
-                let (type_, reason) = (ConditionType::Subscribed.to_string(), Reason::Progressing.to_string());
-                let labels = ["GraphSubscription", &namespace, &name, &type_, &reason];
-                family.with_label_values(&labels).set(0.0);
-            }
-        }
-        Ok(family)
-    }
-}
-
-#[allow(clippy::cast_precision_loss)] // seconds since 1970 fit a double for millions of years
-fn set_time(family: &GaugeVec, labels: &[&str], time: Option<&Time>) {
-    if let Some(time) = time {
-        family.with_label_values(labels).set(time.0.as_second() as f64);
-    }
-}
-
-fn set_conditions<K: Object>(family: &GaugeVec, store: &Store<K>, conditions: impl Fn(&K) -> Option<&[Condition]>) {
-    for object in store.state() {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        for condition in conditions(&object).into_iter().flatten() {
-            let value = match condition.status.as_str() {
-                "True" => 1.0,
-                "False" => 0.0,
-                _ => continue,
-            };
-            let labels = [&*K::kind(&()), &namespace, &name, &condition.type_, &condition.reason];
-            family.with_label_values(&labels).set(value);
-        }
-    }
-}
-
-impl Collector for Objects {
-    /// None: what there is differs from scrape to scrape.
-    fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        self.gather().unwrap_or_else(|error| {
-            tracing::error!("metrics of the objects cannot be gathered: {error}");
-            Vec::new()
-        })
     }
 }

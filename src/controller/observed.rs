@@ -140,7 +140,7 @@ impl Observed {
         if let Ok(state) = &mut state {
             let before = states.get(&key).and_then(|old| old.as_ref().ok()?.refuses_since);
             let refuses = state.storage.state != Storage::Ok;
-            state.refuses_since = refuses.then(|| before.unwrap_or_else(Timestamp::now));
+            state.refuses_since = refuses.then(|| before.unwrap_or_else(crate::local_clock::now));
         }
         states.insert(key, state)
     }

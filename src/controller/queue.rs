@@ -53,6 +53,11 @@ impl<K: Object> Queue<K> {
     /// Asks for a reconcile of `object`.
     pub fn push(&self, object: ObjectRef<K>) {
         let deadline = (self.0.deadline)(&object);
+        self.push_by(object, deadline);
+    }
+
+    /// Asks for one that is needed by `deadline`, for a reason that the object does not show.
+    pub fn push_by(&self, object: ObjectRef<K>, deadline: Timestamp) {
         self.agenda().push(item(object), deadline);
         self.0.news.notify_one();
     }
@@ -150,10 +155,12 @@ mod tests {
         for name in late {
             queue.push(ObjectRef::new(name));
         }
+        queue.push_by(ObjectRef::new("2026-01-09T00:00:00Z"), Timestamp::UNIX_EPOCH);
         let mut served = Vec::new();
-        for _ in late {
+        for _ in 0..4 {
             served.push(queue.next().await.name.clone());
         }
+        assert_eq!(served.remove(0), "2026-01-09T00:00:00Z");
         assert!(served.is_sorted(), "{served:?}");
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::EventType;
@@ -19,6 +19,8 @@ use super::context::{Context, asked, reference_to};
 use super::index::Group;
 use super::observed::PodState;
 use super::reconcile::{Action, Error, guard};
+use super::subscription::gaps;
+use super::subscription::observe::delivery;
 use crate::api::IN_USE_FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
@@ -202,7 +204,7 @@ async fn report(
 ) -> Result<Action, Error> {
     let old = object.status.clone().unwrap_or_default();
     let pods = context.observed.of(reference);
-    let mut next = report::next_status(object, findings, &pods, Timestamp::now());
+    let mut next = report::next_status(object, findings, &pods, crate::local_clock::now());
     next.last_handled_reconcile_at =
         asked(object, old.last_handled_reconcile_at.as_deref()).or(next.last_handled_reconcile_at);
     apply::status(&context.client, object, object.status.as_ref(), &next, false).await?;
@@ -211,6 +213,7 @@ async fn report(
     if old.ready_replicas != next.ready_replicas || old.key_id != next.key_id || reachable(&old) != reachable(&next) {
         wake_users(context, reference);
     }
+    wake_about_gaps(context, reference);
     warn(context, object, &old, &next);
     let trouble = findings.refusal.is_some() || findings.handshake.as_ref().is_some_and(Result::is_err);
     let period = if trouble {
@@ -260,6 +263,18 @@ fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
 
 fn wake_users(context: &Context, reference: &ObjectRef) {
     context.wake(&Group::Receiver(reference.clone()), |_| true);
+}
+
+/// Subscriptions whose record of gaps does not fit how the receiver fares.
+fn wake_about_gaps(context: &Context, reference: &ObjectRef) {
+    let delivery = delivery(context, reference, SignedDuration::ZERO);
+    let Some(gap) = gaps::leaves_gap(&delivery, crate::local_clock::now()) else {
+        return;
+    };
+    context.wake(&Group::Receiver(reference.clone()), |subscription| {
+        let status = subscription.status.as_ref();
+        status.is_some_and(|status| status.subscription_id.is_some() && gaps::has_open_of_receiver(status) != gap)
+    });
 }
 
 /// A Secret that the pods mount and that is not there would keep them from starting without a word.

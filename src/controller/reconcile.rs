@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::apply::Object;
@@ -107,7 +106,7 @@ where
         Err(error) => {
             timer.finish(error.label());
             let failures = attempts.failed(uid);
-            let delay = backoff::delay(Class::Retry, failures, Timestamp::now(), None, fastrand::f64());
+            let delay = backoff::delay(Class::Retry, failures, crate::local_clock::now(), None, fastrand::f64());
             tracing::warn!(failures, "{error}; again in {} s", delay.as_secs());
             Action::requeue(delay.unsigned_abs())
         }

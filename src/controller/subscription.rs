@@ -13,8 +13,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use self::observe::View;
 
 use super::context::Context;
@@ -48,7 +46,7 @@ fn comes_early(context: &Context, view: &View, plan: &Plan) -> bool {
     );
     let created = view.object.metadata.creation_timestamp.as_ref().map(|at| at.0);
     // Both times are this cluster's, not Graph's.
-    let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
+    let age = created.map(|created| crate::local_clock::now().duration_since(created).unsigned_abs());
     named && age.is_some_and(|age| age < ARRIVAL)
 }
 

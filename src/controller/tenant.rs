@@ -13,7 +13,7 @@ pub use refusals::Refusals;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::events::EventType;
 use kube::{Client, ResourceExt};
 
@@ -21,6 +21,7 @@ use self::credential::Loaded;
 use self::refusals::Tried;
 use super::apply;
 use super::context::{Context, asked, find, reference_to};
+use super::doubts;
 use super::index::Group;
 use super::reconcile::{Action, Error, guard};
 use crate::api::condition::{self, ConditionType, Reason};
@@ -34,6 +35,15 @@ use crate::policy::subscription::Refusal;
 /// What is wrong is looked at again this soon: a mended Secret gives no sign, because Secrets are not watched.
 const MENDED_PERIOD: Duration = Duration::from_secs(15);
 
+/// A new leader has other things to ask Graph for than its list.
+const FIRST_LIST: Duration = Duration::from_secs(60);
+/// A list that is no older than this serves.
+const LIST_AGE: Duration = Duration::from_secs(60);
+/// A look at a tenant does not wait longer for a long list, which is read on meanwhile.
+const LIST_LIMIT: Duration = Duration::from_secs(20);
+/// Urgency of the list: behind what somebody waits for.
+const LIST_URGENCY: SignedDuration = SignedDuration::from_hours(1);
+
 /// What was found out about a tenant.
 struct Findings {
     /// The credential's expiry, where it tells.
@@ -41,7 +51,7 @@ struct Findings {
     /// What signing in gave.
     sign_in: Result<Grant, Refusal>,
     /// Microsoft's clock minus ours.
-    skew: Option<jiff::SignedDuration>,
+    skew: Option<SignedDuration>,
     /// Rules of the resources that subscriptions watch with this tenant.
     watched: Vec<&'static Rule>,
     /// Subscriptions that its deletion waits for.
@@ -73,7 +83,7 @@ async fn run(object: Arc<GraphTenant>, context: &Context) -> Result<Action, Erro
         users,
         ..find_out(context, &object, &reference, request.is_some()).await?
     };
-    let mut next = report::next_status(&object, &findings, Timestamp::now());
+    let mut next = report::next_status(&object, &findings, crate::local_clock::now());
     if request.is_some() {
         next.last_handled_reconcile_at = request;
     }
@@ -124,7 +134,10 @@ async fn find_out(
         wake_users(context, reference);
     }
     let orphans = match &sign_in {
-        Ok(_) => orphans::look(context, object, reference, &graph, anew).await,
+        Ok(_) => {
+            look_for_missing(context, reference, &graph, anew).await;
+            orphans::look(context, object, reference, &graph, anew).await
+        }
         Err(_) => orphans::Found::default(),
     };
     let sign_in = sign_in.map_err(|failure| {
@@ -183,6 +196,19 @@ pub async fn app_of(client: &Client, tenant: &GraphTenant) -> Result<Result<App,
     let namespace = tenant.namespace().unwrap_or_default();
     let app = app(client, &namespace, &tenant.spec).await?;
     Ok(app.map(|(app, _)| app))
+}
+
+/// Graph removes most subscriptions without a word. Its list, read with every look at the tenant, tells before the next renewal.
+async fn look_for_missing(context: &Context, tenant: &ObjectRef, graph: &Graph, anew: bool) {
+    let has_any = context.stores.index.has_others(&Group::Tenant(tenant.clone()), None);
+    if !has_any || !anew && context.leads_for() < FIRST_LIST {
+        return;
+    }
+    let list = tokio::time::timeout(LIST_LIMIT, graph.list(LIST_AGE, graph.now() + LIST_URGENCY));
+    // What keeps it from being read shows where it matters more.
+    if let Ok(Ok(list)) = list.await {
+        doubts::compare(context, tenant, graph, &list);
+    }
 }
 
 /// Signs in, `anew` with a look at Graph too. A permission that was granted since shows only in a new token; while none can be

@@ -80,6 +80,7 @@ pub fn refusal(code: u16, reason: &str) -> (u16, Value) {
 pub struct Writers {
     pub tenants: Writer<GraphTenant>,
     pub subscriptions: Writer<GraphSubscription>,
+    pub receivers: Writer<NotificationReceiver>,
     pub index: Index,
 }
 
@@ -97,9 +98,14 @@ impl Writers {
 
 /// A context with empty stores. Receiver pods are looked for at `receiver_address`.
 pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writers) {
+    context_with(client, receiver_address, &crate::graph::http_client_inside().unwrap())
+}
+
+/// The same with an HTTP client that there is: making one reads many certificates.
+pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Client) -> (Arc<Context>, Writers) {
     let registry = Registry::new();
     let ((tenants, tenant_writer), (subscriptions, subscription_writer)) = (store(), store());
-    let (receivers, _) = store::<NotificationReceiver>();
+    let (receivers, receiver_writer) = store::<NotificationReceiver>();
     let stores = Stores {
         tenants,
         receivers,
@@ -110,6 +116,7 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         index: stores.index.clone(),
         tenants: tenant_writer,
         subscriptions: subscription_writer,
+        receivers: receiver_writer,
     };
     let observed = super::observed::Observed::default();
     let apps = Arc::<super::apps::Apps>::default();
@@ -117,18 +124,20 @@ pub fn context(client: &Client, receiver_address: &str) -> (Arc<Context>, Writer
         controller: "test".to_owned(),
         instance: None,
     };
+    let metrics = Metrics::new(&registry).unwrap();
     let context = Context {
-        http: crate::graph::http_client().unwrap(),
-        http_inside: crate::graph::http_client_inside().unwrap(),
-        events: super::events::Events::start(Recorder::new(client.clone(), reporter)),
+        http: http.clone(),
+        http_inside: http.clone(),
+        events: super::events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
-        metrics: Metrics::new(&registry, &stores, &observed).unwrap(),
+        metrics,
         queues: Queues::new(&stores, apps.clone()),
         apps,
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         inbox: super::inbox::Inbox::default(),
         backfills: super::backfill::Backfills::default(),
+        doubts: super::doubts::Doubts::default(),
         observed,
         attempts: super::reconcile::Attempts::default(),
         written: super::written::Written::new(stores.subscriptions.clone()),
@@ -151,6 +160,7 @@ pub fn settings(receiver_address: &str) -> Settings {
         logging: Vec::new(),
         receiver_address: receiver_address.to_owned(),
         interval: Duration::from_secs(300),
+        sweep_grace: Duration::ZERO,
         identity_namespaces: vec!["operator".to_owned()],
     }
 }

@@ -258,7 +258,8 @@ fn subscriptions_changed(context: &Context, change: Change<GraphSubscription>) {
     }
 }
 
-fn subscription_now(context: &Context, subscription: &GraphSubscription) {
+/// A subscription is new, or has changed.
+pub(super) fn subscription_now(context: &Context, subscription: &GraphSubscription) {
     context.written.catch_up(subscription);
     context.queues.subscriptions.push(ObjectRef::from_obj(subscription));
     tell_others(context, subscription);

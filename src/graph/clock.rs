@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::local_clock;
 
 /// How many answers the median is taken of: one wrong clock among Microsoft's servers is outvoted, a step of ours soon seen.
 /// While there are fewer, the local clock has the missing votes: one answer alone moves nothing.
@@ -39,7 +42,7 @@ impl Sample {
 impl Clock {
     /// Learns from an answer with this `Date`, which just arrived `round_trip` after its request.
     pub(super) fn learn(&self, date: Timestamp, round_trip: Duration) {
-        self.learn_at(date, round_trip, Timestamp::now(), Instant::now());
+        self.learn_at(date, round_trip, local_clock::now(), Instant::now());
     }
 
     fn learn_at(&self, date: Timestamp, round_trip: Duration, local: Timestamp, at: Instant) {
@@ -58,7 +61,7 @@ impl Clock {
 
     /// Microsoft's clock minus the local one; `None` while unknown, or while a large difference rests on one answer.
     pub(super) fn skew(&self) -> Option<SignedDuration> {
-        self.skew_at(Timestamp::now(), Instant::now())
+        self.skew_at(local_clock::now(), Instant::now())
     }
 
     fn skew_at(&self, local: Timestamp, at: Instant) -> Option<SignedDuration> {
@@ -76,7 +79,7 @@ impl Clock {
 
     /// The time, corrected when the local clock is far off.
     pub(super) fn now(&self) -> Timestamp {
-        let local = Timestamp::now();
+        let local = local_clock::now();
         match self.skew() {
             Some(skew) if skew.abs() > TOLERATED => local.checked_add(skew).unwrap_or(local),
             _ => local,

@@ -1,12 +1,13 @@
 //! One request and its answer: bounded in time and size, and looked at for the server's clock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use serde::de::IgnoredAny;
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::connection::Fault;
@@ -53,12 +54,8 @@ impl Answer {
 pub(super) async fn exchange(request: RequestBuilder, bounds: Bounds, peer: &str) -> Result<Answer, Failure> {
     let id = uuid::Uuid::new_v4().to_string();
     let started = Instant::now();
-    let response = request
-        .timeout(bounds.time)
-        .header("client-request-id", &id)
-        .send()
-        .await
-        .map_err(|error| lost(&error, peer, &id))?;
+    let request = request.timeout(bounds.time).header("client-request-id", &id);
+    let response = send(request, bounds, peer, &id).await?;
     let round_trip = started.elapsed();
     let date = header(response.headers(), &DATE).and_then(http_date);
     let status = response.status().as_u16();
@@ -75,6 +72,16 @@ pub(super) async fn exchange(request: RequestBuilder, bounds: Bounds, peer: &str
         body,
         date: date.map(|date| (date, round_trip)),
     })
+}
+
+#[cfg_attr(not(test), allow(unused_variables))] // what only a simulation needs
+async fn send(request: RequestBuilder, bounds: Bounds, peer: &str, id: &str) -> Result<Response, Failure> {
+    #[cfg(test)]
+    let request = match crate::testing::divert(request, bounds.time).await {
+        Ok(answer) => return answer.ok_or_else(|| Fault::Timeout.failure(peer)),
+        Err(request) => request,
+    };
+    request.send().await.map_err(|error| lost(&error, peer, id))
 }
 
 fn lost(error: &reqwest::Error, peer: &str, id: &str) -> Failure {
@@ -113,7 +120,7 @@ fn retry_after(text: &str, date: Option<Timestamp>) -> Option<Duration> {
             .then(|| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
     }
     let until = http_date(text)?;
-    let wait = until.duration_since(date.unwrap_or_else(Timestamp::now));
+    let wait = until.duration_since(date.unwrap_or_else(crate::local_clock::now));
     Some(wait.unsigned_abs()).filter(|_| wait.is_positive())
 }
 

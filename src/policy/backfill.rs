@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::resource::{self, Rule};
+use crate::api::duration::DurationText;
 use crate::api::subscription::{Backfill, ChangeType, Gap, GapState, GraphSubscriptionSpec, GraphSubscriptionStatus};
 
 #[cfg(test)]
@@ -91,7 +92,7 @@ pub fn sweep_interval(spec: &GraphSubscriptionSpec) -> Option<SignedDuration> {
     // A link has to be kept up with; loss that Graph announces need not be looked for.
     let useful = truth.tells_changes() && (truth.follows_a_link() || !rule.announces_loss);
     let asked = spec.sweep_interval.as_ref();
-    let asked = asked.and_then(|text| text.seconds()).map(SignedDuration::from_secs);
+    let asked = asked.and_then(DurationText::seconds).map(SignedDuration::from_secs);
     (useful && obstacle(spec).is_none()).then(|| asked.unwrap_or(SWEEP_INTERVAL))
 }
 

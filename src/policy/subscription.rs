@@ -16,7 +16,8 @@ mod tests;
 
 pub use release::DELETION_PATIENCE;
 pub use situation::{
-    AppView, Cause, EndpointView, Lifecycle, LifecycleEvent, Plan, Refusal, Release, Remote, RemoteView, Situation,
+    AppView, Cause, EndpointView, Lifecycle, LifecycleEvent, Look, Plan, Refusal, Release, Remote, RemoteView,
+    Situation,
 };
 
 /// Decides. Called again with [`Situation::remote`] filled after [`Plan::LookUp`].
@@ -144,7 +145,7 @@ fn backing_off(situation: &Situation) -> Option<Timestamp> {
     let failure = situation.status.failure.as_ref()?;
     let until = failure.not_before.0;
     let news = situation.generation != situation.status.observed_generation
-        || situation.forced
+        || situation.look == Look::Forced
         || situation.endpoint_recovered
         || !situation.lifecycle.is_empty()
         || failure.basis.is_some() && failure.basis != basis(situation);
@@ -206,7 +207,11 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
     match &situation.remote {
         Remote::NotAsked => Plan::LookUp,
         // Graph's list has been seen to show expired ones.
-        Remote::Present(remote) if remote.matches && remote.expiration > situation.now => Plan::Adopt(remote.clone()),
+        Remote::Present(remote)
+            if remote.matches && remote.expiration > situation.now && !is_outdated(situation, wanted, &remote.id) =>
+        {
+            Plan::Adopt(remote.clone())
+        }
         _ if let Some(refusal) = no_create(situation, rule, app) => Plan::Refuse(refusal),
         Remote::Present(remote) => replace(situation, wanted, &remote.id),
         Remote::Absent if let Some(full) = &situation.full => Plan::Refuse(full.refusal()),
@@ -215,6 +220,15 @@ fn plan_absent(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wante
             cause: cause(situation),
         },
     }
+}
+
+/// Whether this is the one of before, that a replacement which was cut off was to delete. What Graph shows of it may look right:
+/// it never shows a client state.
+fn is_outdated(situation: &Situation, wanted: &Wanted, id: &str) -> bool {
+    let status = situation.status;
+    let applied = status.applied.as_ref();
+    status.subscription_id.as_deref() == Some(id)
+        && applied.is_some_and(|applied| drift(applied, &wanted.applied) == Drift::Fixed)
 }
 
 /// Why a create would fail, as far as can be told beforehand.
@@ -271,10 +285,11 @@ pub fn cause(situation: &Situation) -> Cause {
 
 fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted, id: &str) -> Plan {
     let status = situation.status;
-    if situation.forced && situation.remote == Remote::NotAsked {
+    let asked = situation.look != Look::Usual;
+    if asked && situation.remote == Remote::NotAsked {
         return Plan::LookUp;
     }
-    if situation.forced && situation.remote == Remote::Absent {
+    if asked && situation.remote == Remote::Absent {
         return Plan::Create {
             minutes: wanted.minutes,
             cause: cause(situation),

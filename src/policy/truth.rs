@@ -47,6 +47,7 @@ const FILTERED: Truth = Truth::Nothing("the resource has a filter, which Graph's
 
 impl Truth {
     /// What holds for a resource path: a filter of the subscription cannot be repeated in a query.
+    #[must_use]
     pub fn of(self, resource: &str) -> Self {
         let query = resource.split_once('?').map_or("", |(_, query)| query);
         if query.to_ascii_lowercase().contains("$filter") {
@@ -83,13 +84,16 @@ impl Truth {
                 format!("{}?$filter={}", delta(collection), encoded(&format!("id eq '{id}'")))
             }
             (Self::DeltaSince, Start::Since(since)) => {
-                let filter = format!("lastModifiedDateTime gt {}", whole(since));
+                let filter = format!("lastModifiedDateTime gt {}", second_before(since));
                 format!("{}?$filter={}", delta(&path), encoded(&filter))
             }
             (Self::List { .. }, Start::Now) | (Self::State, _) => path,
             (Self::List { field, before }, Start::Since(since)) => {
                 let since = since.checked_sub(SignedDuration::from_mins(before)).unwrap_or(since);
-                format!("{path}?$filter={}", encoded(&format!("{field} gt {}", whole(since))))
+                format!(
+                    "{path}?$filter={}",
+                    encoded(&format!("{field} gt {}", second_before(since)))
+                )
             }
         })
     }
@@ -111,9 +115,9 @@ fn delta(path: &str) -> String {
     }
 }
 
-/// Graph reads whole seconds of UTC.
-fn whole(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+/// The whole second before: many objects carry whole seconds, and what happened in the same one must not be left out.
+fn second_before(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second() - 1).unwrap_or(at).to_string()
 }
 
 /// The few characters of the filters above that a query cannot hold as they are.
@@ -152,18 +156,18 @@ mod tests {
             (
                 "chats/1/messages",
                 since,
-                Some("chats/1/messages/delta?$filter=lastModifiedDateTime%20gt%202026-11-20T10:00:00Z"),
+                Some("chats/1/messages/delta?$filter=lastModifiedDateTime%20gt%202026-11-20T09:59:59Z"),
             ),
             // A record carries the time its call began.
             (
                 "communications/callRecords",
                 since,
-                Some("communications/callRecords?$filter=startDateTime%20gt%202026-11-19T04:00:00Z"),
+                Some("communications/callRecords?$filter=startDateTime%20gt%202026-11-19T03:59:59Z"),
             ),
             (
                 "users/1/messages?$select=id",
                 since,
-                Some("users/1/messages?$filter=lastModifiedDateTime%20gt%202026-11-20T10:00:00Z"),
+                Some("users/1/messages?$filter=lastModifiedDateTime%20gt%202026-11-20T09:59:59Z"),
             ),
             ("chats/1", since, Some("chats/1")),
             ("chats/getAllMessages", since, None),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use teams_graph_operator::simulator::DEFAULT_APP;
 
 use promql::{Matcher, Selector, samples, selectors};
-use world::{TENANT, World};
+use world::{SUBSCRIPTION, TENANT, World, subscription_spec};
 
 /// What a scrape adds, and a metric may have, too.
 const OF_THE_TARGET: [&str; 2] = ["namespace", "pod"];
@@ -178,6 +178,9 @@ async fn real_metrics(world: &mut World) -> Real {
         .await;
     world.simulator_post("callRecords", json!({ "object": {} })).await;
     certified_tenant(world).await;
+    for (number, backfill) in ["Automatic", "Disabled"].into_iter().enumerate() {
+        gap(world, number, backfill).await;
+    }
     let exported = async |world: &World| {
         let texts = [
             world.metrics(world.telemetry_port).await,
@@ -194,11 +197,30 @@ async fn real_metrics(world: &mut World) -> Real {
     world
         .until("all is exported", async || {
             let found = exported(world).await;
+            let gaps = found.get("teamsgraph_subscription_gaps").map_or(0, Vec::len);
             let clock = |labels: &BTreeMap<String, String>| labels["type"] == "ClockSynchronized";
-            late.iter().all(|name| found.contains_key(*name)) && found["teamsgraph_condition"].iter().any(clock)
+            late.iter().all(|name| found.contains_key(*name))
+                && gaps == 2
+                && found["teamsgraph_condition"].iter().any(clock)
         })
         .await;
     exported(world).await
+}
+
+/// A subscription that missed something.
+async fn gap(world: &World, number: usize, backfill: &str) {
+    let mut mail = subscription_spec();
+    mail["resource"] = json!(format!("users/8f0c2d3e-0000-4000-8000-00000000000{number}/messages"));
+    mail["backfill"] = json!(backfill);
+    let name = format!("mail-{number}");
+    world.apply(SUBSCRIPTION, &name, mail).await;
+    world
+        .condition(SUBSCRIPTION, &name, "Subscribed", "True", "Succeeded")
+        .await;
+    let id = world.get(SUBSCRIPTION, &name).await.unwrap()["status"]["subscriptionId"].clone();
+    world
+        .simulator_post("lifecycle", json!({ "subscriptionId": id, "event": "missed" }))
+        .await;
 }
 
 async fn certified_tenant(world: &World) {

@@ -121,6 +121,20 @@ async fn lifecycle_events_are_read_from_the_receiver_and_acted_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_vanished_without_a_word_is_found_in_graphs_list() {
+    let mut world = World::new("unlisted").await;
+    world.subscribed().await;
+    let id = world.remote().await[0]["id"].as_str().unwrap().to_owned();
+    world.simulator_delete(&format!("subscriptions/{id}")).await;
+    // What was made within ten minutes may not be listed yet; the renewal is due in days.
+    world.simulator_post("clock/advance", json!({ "seconds": 900 })).await;
+    world.ask(TENANT, "contoso").await;
+    world.event(SUBSCRIPTION, "calls", "Recreated").await;
+    assert_eq!(world.remote().await.len(), 1);
+    assert_eq!(world.simulator_get("violations").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_vanished_without_a_word_is_found_at_its_renewal() {
     let mut world = World::new("vanish").await;
     world.subscribed().await;

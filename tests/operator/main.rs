@@ -2,6 +2,7 @@
 //! Run with `make test`, or `tests/cluster/api run cargo test --test operator`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod backfill;
 mod bad_input;
 mod faults;
 mod identity;

@@ -20,7 +20,8 @@ use tokio::process::{Child, Command};
 
 /// Longest wait for anything to come about. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-const BINARY: &str = env!("CARGO_BIN_EXE_teams-graph-operator");
+/// The operator of this tree.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_teams-graph-operator");
 
 pub const TENANT: &str = "GraphTenant";
 pub const RECEIVER: &str = "NotificationReceiver";
@@ -33,6 +34,8 @@ pub struct World {
     pub webhook_port: u16,
     pub internal_port: u16,
     pub telemetry_port: u16,
+    /// The program of the processes that are started next.
+    pub operator: PathBuf,
     http: reqwest::Client,
     dir: TempDir,
     controllers: Vec<Child>,
@@ -94,7 +97,12 @@ impl World {
     }
 
     pub async fn without_controller(name: &str) -> Self {
-        Self::on(crate::support::client().await, None, name).await
+        Self::with_client(crate::support::client().await, name).await
+    }
+
+    /// The same without a look at the definitions of our kinds.
+    pub async fn with_client(client: Client, name: &str) -> Self {
+        Self::on(client, None, name).await
     }
 
     /// A world with a control plane of its own, whose controller watches all namespaces.
@@ -141,6 +149,7 @@ impl World {
             webhook_port: free_port(),
             internal_port: free_port(),
             telemetry_port: free_port(),
+            operator: BINARY.into(),
             http: reqwest::Client::new(),
             dir,
             controllers: Vec::new(),
@@ -165,15 +174,19 @@ impl World {
 
     /// Starts one, ready or not.
     pub fn spawn_controller(&mut self, extra: &[(&str, &str)]) {
-        let child = Command::new(BINARY)
+        let child = self.controller_command(extra).kill_on_drop(true).spawn().unwrap();
+        self.controllers.push(child);
+    }
+
+    /// What starts one, for a test that keeps the process itself.
+    pub fn controller_command(&self, extra: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(&self.operator);
+        command
             .arg("controller")
             .envs(self.controller_environment())
             .envs(extra.iter().copied())
-            .kill_on_drop(true)
-            .stderr(self.log("controller"))
-            .spawn()
-            .unwrap();
-        self.controllers.push(child);
+            .stderr(self.log("controller"));
+        command
     }
 
     /// Starts again what ended, as Kubernetes does. Says how many did.
@@ -228,6 +241,15 @@ impl World {
     /// Kills the one that was started first.
     pub async fn kill_first_controller(&mut self) {
         self.controllers.remove(0).kill().await.unwrap();
+    }
+
+    /// Tells the one that was started first to end, and waits until it has.
+    pub async fn stop_first_controller(&mut self) {
+        let mut controller = self.controllers.remove(0);
+        let pid = controller.id().expect("a running controller").to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        let ended = controller.wait().await.unwrap();
+        assert!(ended.success(), "{ended}\n{}", self.logs());
     }
 
     fn log(&self, name: &str) -> Stdio {
@@ -371,11 +393,26 @@ impl World {
     }
 
     pub async fn start_receiver(&mut self, extra: &[(&str, &str)]) {
+        self.receiver = Some(self.receiver_command(extra).spawn().unwrap());
+        let ready = format!("http://127.0.0.1:{}/readyz", self.internal_port);
+        self.until("the receiver is ready", async || {
+            self.http
+                .get(&ready)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// What starts one, for a test that keeps the process itself.
+    pub fn receiver_command(&self, extra: &[(&str, &str)]) -> Command {
         let path = |name: &str| self.dir.path().join(name);
         for name in ["data", "tokens"] {
             fs::create_dir_all(path(name)).unwrap();
         }
-        let child = Command::new(BINARY)
+        let mut command = Command::new(&self.operator);
+        command
             .arg("receiver")
             .args(["--config-dir", path("config").to_str().unwrap()])
             .args(["--keyring-dir", path("keyring").to_str().unwrap()])
@@ -388,19 +425,8 @@ impl World {
             .envs(extra.iter().copied())
             .kill_on_drop(true)
             .stderr(self.log("receiver"))
-            .stdout(self.log("receiver-stdout"))
-            .spawn()
-            .unwrap();
-        self.receiver = Some(child);
-        let ready = format!("http://127.0.0.1:{}/readyz", self.internal_port);
-        self.until("the receiver is ready", async || {
-            self.http
-                .get(&ready)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        })
-        .await;
+            .stdout(self.log("receiver-stdout"));
+        command
     }
 
     pub async fn kill_receiver(&mut self) {
@@ -545,14 +571,13 @@ impl World {
     }
 
     pub async fn metrics(&self, port: u16) -> String {
-        self.http
-            .get(format!("http://127.0.0.1:{port}/metrics"))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
+        self.try_metrics(port).await.unwrap()
+    }
+
+    /// The same of a process that may be gone.
+    pub async fn try_metrics(&self, port: u16) -> Result<String, reqwest::Error> {
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        self.http.get(url).send().await?.text().await
     }
 
     /// Asks for a look at an object right now.
@@ -623,7 +648,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) {
+pub fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) {
     fs::create_dir_all(dir).unwrap();
     for (name, bytes) in files {
         fs::write(dir.join(name), bytes).unwrap();

@@ -23,7 +23,8 @@ pub async fn client() -> Client {
     client
 }
 
-async fn bare_client() -> Client {
+/// The same, with the kinds as they are.
+pub async fn bare_client() -> Client {
     let name = std::env::args().next().unwrap_or_default();
     let name = name.rsplit('/').next().unwrap_or_default();
     let name = name.rsplit_once('-').map_or(name, |(name, _)| name);

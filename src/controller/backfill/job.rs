@@ -19,8 +19,6 @@ use crate::policy::truth::{Start, Truth, path};
 const MOST_PAGES: usize = 500;
 /// Events that one job hands over.
 pub const MOST_EVENTS: usize = 10_000;
-/// How long a sweep waits for notifications that may be on their way, at most.
-const LONGEST_GRACE: Duration = Duration::from_mins(5);
 /// What nobody waits for goes behind what somebody does.
 const SWEEP_URGENCY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -63,10 +61,10 @@ pub async fn run(order: &Order, slots: &Semaphore) -> Result<Found, Trouble> {
     let since = order.since(bookmark.as_ref(), begun);
     let Some(answer) = order.ask(truth, rule, bookmark.as_ref(), since, begun).await? else {
         // There was nothing to compare with yet.
-        handing.keep(&order.bookmark(truth, rule, None, begun)).await?;
+        handing.keep(&bookmark_at(truth, rule, None, begun)).await?;
         return Ok(order.found(begun, Vec::new(), None));
     };
-    let next = order.bookmark(truth, rule, answer.link, begun);
+    let next = bookmark_at(truth, rule, answer.link, begun);
     let judged_from = order.judged_from(since);
     let mut untold = handing.untold(answer.changes, judged_from).await?;
     if order.job.windows.is_empty() && !untold.is_empty() && truth.follows_a_link() {
@@ -81,11 +79,6 @@ pub async fn run(order: &Order, slots: &Semaphore) -> Result<Found, Trouble> {
     Ok(order.found(begun, changes, lost))
 }
 
-/// How long a sweep waits for notifications that may be on their way.
-pub fn grace(rule: &Rule) -> Duration {
-    Duration::from_secs(60 * rule.latency_minutes.unsigned_abs()).min(LONGEST_GRACE)
-}
-
 impl Order {
     fn is_sweep(&self) -> bool {
         self.job.windows.is_empty()
@@ -95,7 +88,9 @@ impl Order {
     fn since(&self, bookmark: Option<&Bookmark>, begun: Timestamp) -> Timestamp {
         let oldest_gap = self.job.windows.iter().map(|window| window.start).min();
         let swept = bookmark.map_or(begun, |bookmark| bookmark.time);
-        oldest_gap.map_or(swept, |oldest| oldest.min(swept))
+        let since = oldest_gap.map_or(swept, |oldest| oldest.min(swept));
+        // Many objects carry whole seconds.
+        Timestamp::from_second(since.as_second()).unwrap_or(since)
     }
 
     /// Where a change carries no time, an arrival after this tells of it: after a gap, what came since it ended; otherwise
@@ -212,18 +207,6 @@ impl Order {
         gap.unwrap_or_else(|| self.graph.now() + SWEEP_URGENCY)
     }
 
-    fn bookmark(&self, truth: Truth, rule: &Rule, link: Option<String>, begun: Timestamp) -> Bookmark {
-        let late = if truth.follows_a_link() {
-            0
-        } else {
-            rule.latency_minutes
-        };
-        Bookmark {
-            link,
-            time: begun - SignedDuration::from_mins(late),
-        }
-    }
-
     /// What a sweep found that should have arrived. What happened before the receivers remember cannot be judged.
     fn lost(&self, untold: &[(Change, ChangeType, bool)], since: Timestamp, begun: Timestamp) -> Option<(Window, i64)> {
         let judged: Vec<_> = untold.iter().filter(|(_, _, judged)| *judged).collect();
@@ -261,6 +244,19 @@ impl Order {
     pub fn is_told(&self, change: &Change, received: Option<Timestamp>, judged_from: Timestamp) -> bool {
         let received = received.map(|at| at.checked_add(self.skew).unwrap_or(at));
         told(change, received, judged_from)
+    }
+}
+
+/// Where the next job goes on.
+fn bookmark_at(truth: Truth, rule: &Rule, link: Option<String>, begun: Timestamp) -> Bookmark {
+    let late = if truth.follows_a_link() {
+        0
+    } else {
+        rule.latency_minutes
+    };
+    Bookmark {
+        link,
+        time: begun - SignedDuration::from_mins(late),
     }
 }
 

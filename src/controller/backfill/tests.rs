@@ -15,11 +15,14 @@ use crate::api::subscription::ChangeType;
 use crate::graph::{App, Credential, Graph, Metrics, http_client, http_client_inside};
 use crate::policy::backfill::Window;
 
+/// Path and query, status and body.
+type Said = (&'static str, u16, Value);
+
 /// Graph and the pod in one: what is asked for and not in `answers` does not exist.
 #[derive(Clone, Default)]
 struct World {
     /// Path and query to status and answer; each is given once, in order.
-    answers: Arc<Mutex<Vec<(&'static str, u16, Value)>>>,
+    answers: Arc<Mutex<Vec<Said>>>,
     asked: Arc<Mutex<Vec<String>>>,
     /// Ids that arrived, and when.
     arrived: Arc<Mutex<Vec<(&'static str, Timestamp)>>>,
@@ -261,7 +264,7 @@ async fn events_are_counted_for_the_gap_they_fall_into() {
     let order = order(&world, "users/1/messages", vec![window(20, 10), window(60, 40)]).await;
     let message = |id: &str, minutes: i64| json!({ "id": id, "lastModifiedDateTime": ago(minutes), "createdDateTime": ago(minutes) });
     let since = order.job.windows[1].start;
-    let whole = Timestamp::from_second(since.as_second()).unwrap();
+    let whole = Timestamp::from_second(since.as_second() - 1).unwrap();
     let address = format!("users/1/messages?$filter=lastModifiedDateTime%20gt%20{whole}");
     world.answers(
         Box::leak(address.into_boxed_str()),
@@ -291,7 +294,7 @@ async fn call_records_have_time_to_be_told_of() {
     world.keeps("-", ago(300));
     let record =
         |id: &str, minutes: i64| json!({ "id": id, "startDateTime": ago(400), "lastModifiedDateTime": ago(minutes) });
-    let since = Timestamp::from_second(ago(300 + 30 * 60).as_second()).unwrap();
+    let since = Timestamp::from_second(ago(300 + 30 * 60).as_second() - 1).unwrap();
     let address = format!("communications/callRecords?$filter=startDateTime%20gt%20{since}");
     let records = json!({ "value": [record("young", 100), record("due", 200), record("known", 310)] });
     world.answers(Box::leak(address.into_boxed_str()), records);

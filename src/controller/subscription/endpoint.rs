@@ -77,6 +77,9 @@ impl Endpoint {
 
 /// Derived paths end in a proof that nothing else has; an external address has to be equal as a whole.
 fn same_path(own: &str, remote: &str) -> bool {
-    let proof = |url: &str| url.find("/v1/n/").map(|start| url[start..].to_owned());
     own == remote || proof(own).is_some_and(|own| proof(remote) == Some(own))
+}
+
+fn proof(url: &str) -> Option<&str> {
+    url.find("/v1/n/").and_then(|start| url.get(start..))
 }

@@ -95,15 +95,30 @@ pub fn record_missed(status: &mut GraphSubscriptionStatus, situation: &Situation
 /// Windows in which the receiver could not take notifications, or so slowly that Graph drops them.
 pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery, now: Timestamp) {
     let alive = status.subscription_id.is_some();
-    match delivery {
-        Delivery::Unavailable(since) if alive && now >= *since + OUTAGE => {
-            open(status, (Reason::ReceiverUnavailable, *since));
-        }
-        Delivery::Dropping if alive => open(status, (Reason::EndpointDropping, now - OUTAGE)),
-        // Nobody knows whether it can.
-        Delivery::Unknown | Delivery::Unavailable(_) | Delivery::Dropping => {}
-        Delivery::Fine => close_of(status, Source::Receiver, now),
+    match (leaves_gap(delivery, now), delivery) {
+        (Some(true), Delivery::Unavailable(since)) if alive => open(status, (Reason::ReceiverUnavailable, *since)),
+        (Some(true), _) if alive => open(status, (Reason::EndpointDropping, now - OUTAGE)),
+        (Some(false), _) => close_of(status, Source::Receiver, now),
+        _ => {}
     }
+}
+
+/// Whether events get lost; none while nobody knows, or it does not last long enough.
+pub fn leaves_gap(delivery: &Delivery, now: Timestamp) -> Option<bool> {
+    match delivery {
+        Delivery::Unavailable(since) => (now >= *since + OUTAGE).then_some(true),
+        Delivery::Dropping => Some(true),
+        Delivery::Fine => Some(false),
+        Delivery::Unknown => None,
+    }
+}
+
+/// Whether a gap is open that the receiver is the cause of.
+pub fn has_open_of_receiver(status: &GraphSubscriptionStatus) -> bool {
+    status
+        .gaps
+        .iter()
+        .any(|gap| gap.end.is_none() && source(gap) == Source::Receiver)
 }
 
 /// When a silence becomes longer than the user believes.

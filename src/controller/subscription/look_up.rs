@@ -1,5 +1,6 @@
 //! Finding an object's subscription at Graph.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,10 +9,9 @@ use secrecy::ExposeSecret;
 use super::act::Failed;
 use super::endpoint::Endpoint;
 use super::observe::View;
-use crate::api::FINALIZER;
-use crate::controller::apply;
 use crate::graph::{Graph, Kind, Subscription};
 use crate::policy::quota::{self, Full};
+use crate::policy::subscription::pending::all_is_on_record;
 use crate::policy::subscription::{Remote, RemoteView};
 
 /// A list that is no older than this serves for finding out that nothing is there yet.
@@ -21,16 +21,19 @@ const LIST_AGE: Duration = Duration::from_secs(20);
 pub type Found = (Remote, Option<Full>);
 
 /// Asks Graph's list for a subscription at this object's address. The list is known to lack some at times and to show some that
-/// are gone, so what it shows and what should be there is asked for by id, that which lives longest first. Without an address nothing can be told: that is a failure, never an absence.
+/// are gone, so what it shows and what should be there is asked for by id, that which lives longest first. Where all is on record
+/// anyway, the list is not asked for. Without an address nothing can be told: that is a failure, never an absence.
 pub async fn look_up(view: &View) -> Result<Found, Failed> {
     let (graph, _) = view.app.as_ref().map_err(Failed::from)?;
     let endpoint = view.endpoint.as_ref().map_err(Failed::from)?;
-    if cannot_be_there(view) {
-        return Ok((Remote::Absent, full_as_told_before(view, graph, endpoint).await?));
-    }
-    let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
     let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
-    let list = graph.list(max_age, deadline).await?;
+    let on_record = all_is_on_record(&view.situation());
+    let list = if on_record {
+        Arc::default()
+    } else {
+        let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
+        graph.list(max_age, deadline).await?
+    };
     let mut own: Vec<_> = list.iter().filter(|remote| is_ours(view, endpoint, remote)).collect();
     own.sort_by_key(|remote| std::cmp::Reverse(remote.expiration));
     let listed = own.iter().map(|remote| &remote.id);
@@ -43,12 +46,17 @@ pub async fn look_up(view: &View) -> Result<Found, Failed> {
         asked.push(id);
         if let Some(found) = confirmed(graph, id, deadline)
             .await?
-            .filter(|found| is_ours(view, endpoint, found))
+            .filter(|found| is_known(view, found) || is_ours(view, endpoint, found))
         {
             return Ok((Remote::Present(remote_view(view, endpoint, &found)), None));
         }
     }
-    Ok((Remote::Absent, full(view, endpoint, &list)))
+    let full = if on_record {
+        full_as_told_before(view, graph, endpoint).await?
+    } else {
+        full(view, endpoint, &list)
+    };
+    Ok((Remote::Absent, full))
 }
 
 /// No list is asked for to find that there is room; only that there is none has to be sure.
@@ -89,17 +97,16 @@ fn is_new(view: &View) -> bool {
     status.subscription_id.is_none() && status.previous_ids.is_empty() && status.create_pending_since.is_none()
 }
 
-/// Whether there is nothing to look for: at an address derived from its UID only this object's own creates make something, and
-/// none is sent before it has the finalizer. (Should something be there all the same, because the cluster's objects were set back,
-/// Graph's 409 tells.) Graph admits few lists, and a thousand new objects would wait for them.
-pub fn cannot_be_there(view: &View) -> bool {
-    is_new(view) && view.receiver.is_some() && !apply::has_finalizer(&*view.object, FINALIZER)
-}
-
 /// Whether a remote subscription is this object's. A derived address proves it; a webhook that is run elsewhere may take
 /// several subscriptions, of which this object's is the one for the same resource and changes.
 pub fn is_ours(view: &View, endpoint: &Endpoint, remote: &Subscription) -> bool {
     endpoint.owns(remote) && (view.receiver.is_some() || watches_the_same(view, remote))
+}
+
+/// Whether it is the one that the status names. It stays ours when the spec has changed since, of which `is_ours` knows nothing: a
+/// replacement that was cut off before its delete would leave it behind.
+fn is_known(view: &View, remote: &Subscription) -> bool {
+    view.status.subscription_id.as_deref() == Some(remote.id.as_str())
 }
 
 /// A remote subscription of this object as the policy wants it.

@@ -24,7 +24,7 @@ use crate::graph::Graph;
 use crate::policy::identity::Keyring;
 use crate::policy::quota::Full;
 use crate::policy::subscription::pending::create_is_pending;
-use crate::policy::subscription::{AppView, Lifecycle, Refusal, Remote, Situation};
+use crate::policy::subscription::{AppView, Lifecycle, Look, Refusal, Remote, Situation};
 
 /// How long a new address may fail our own handshake before Graph's is believed instead.
 const PROBE_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -55,6 +55,8 @@ pub struct View {
     pub origins: Vec<Origin>,
     /// Value of the annotation that asks for a look.
     pub asked: Option<String>,
+    /// Whether Graph's list lacks what should live.
+    pub doubted: bool,
     /// When deletion was asked for, by Graph's clock too.
     pub deleted_at: Option<Timestamp>,
     /// Whether the namespace is going away.
@@ -100,7 +102,11 @@ impl View {
             remote: self.remote.clone(),
             full: self.full,
             lifecycle: &self.lifecycle,
-            forced: self.asked.is_some(),
+            look: match self.asked {
+                Some(_) => Look::Forced,
+                None if self.doubted => Look::Doubted,
+                None => Look::Usual,
+            },
         }
     }
 }
@@ -123,7 +129,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     };
     let uid = object.uid().unwrap_or_default();
     let (origins, mut lifecycle): (_, Vec<Lifecycle>) = context.inbox.peek(&uid).into_iter().unzip();
-    let local = Timestamp::now();
+    let local = crate::local_clock::now();
     let now = app.as_ref().map_or(local, |(graph, _)| graph.now());
     presume_pending(&mut status, &object, now);
     // Statuses are kept in Graph's time; what this cluster's clocks say is brought to it before the two are compared.
@@ -157,10 +163,12 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         skew,
         delivery,
         backfill: context.backfills.take(&uid),
+        doubted: context.doubts.holds(&uid),
     })
 }
 
-fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
+/// Whether a receiver takes notifications, as its status and its pods say.
+pub fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
     let receiver = find(&context.stores.receivers, reference);
     let Some(status) = receiver.as_ref().and_then(|receiver| receiver.status.as_ref()) else {
         return Delivery::Unknown;
@@ -286,7 +294,7 @@ async fn observe_receiver(
     let uid = object.uid().unwrap_or_default();
     let endpoint = Endpoint::derived(&receiver.spec.public_url, &keyring, &uid).map(|mut endpoint| {
         endpoint.ready = ready;
-        endpoint.proven = proven(&receiver, &keyring, Timestamp::now());
+        endpoint.proven = proven(&receiver, &keyring, crate::local_clock::now());
         endpoint
     });
     Ok(endpoint.ok_or_else(|| {

@@ -58,6 +58,9 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         context.written.put(Arc::new(written));
     }
     context.inbox.done(uid, &view.origins);
+    if view.remote != Remote::NotAsked {
+        context.doubts.settle(uid);
+    }
     for note in notes(view, &next, &outcome) {
         let type_ = if note.type_ == Level::Normal {
             EventType::Normal
@@ -104,6 +107,7 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.inbox.done(uid, &view.origins);
     context.backfills.forget(uid);
+    context.doubts.forget(uid);
     context.written.forget(uid);
     Ok(Action::await_change())
 }

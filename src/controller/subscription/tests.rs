@@ -304,6 +304,27 @@ async fn a_webhook_may_take_several_subscriptions() {
     assert_eq!((held.len(), &held[0]), (2, &other), "that of another object stays");
 }
 
+/// The process died between the mark and the delete of a change from `groups` to `users`.
+#[tokio::test]
+async fn a_replacement_that_was_cut_off_leaves_no_orphan() {
+    let expiration = Timestamp::now() + SignedDuration::from_hours(48);
+    let status = json!({
+        "subscriptionId": "s1", "expirationTime": expiration.to_string(), "createPendingSince": "2026-01-01T00:00:00Z",
+    });
+    let deleted = json!({ "finalizers": [FINALIZER], "deletionTimestamp": Timestamp::now().to_string() });
+    for (metadata, left) in [(json!({}), vec!["made"]), (deleted, vec![])] {
+        let log = Log::default();
+        let remote = Remote::start(vec![remote_subscription("s1", "groups", WEBHOOK, 2)], &log).await;
+        let object = object(&metadata, &status);
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        run(Arc::new(object), &context).await.unwrap();
+        let held = remote.held.lock().unwrap();
+        let ids: Vec<_> = held.iter().map(|one| one["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, left);
+    }
+}
+
 #[tokio::test]
 async fn an_expired_entry_beside_a_live_one_is_not_taken() {
     let log = Log::default();

@@ -36,12 +36,12 @@ impl Refusals {
     pub fn get(&self, tenant: &ObjectRef, tried: &Tried) -> Option<Failure> {
         let refusals = self.lock();
         let refused = refusals.get(tenant).filter(|refused| refused.tried == *tried)?;
-        (Timestamp::now() < refused.not_before).then(|| refused.failure.clone())
+        (crate::local_clock::now() < refused.not_before).then(|| refused.failure.clone())
     }
 
     /// Remembers a refusal. One that is only repeated from memory does not count.
     pub fn remember(&self, tenant: &ObjectRef, tried: &Tried, failure: &Failure) {
-        let now = Timestamp::now();
+        let now = crate::local_clock::now();
         let mut refusals = self.lock();
         let known = refusals.get(tenant).filter(|refused| refused.tried == *tried);
         if known.is_some_and(|refused| now < refused.not_before) {

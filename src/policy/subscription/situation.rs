@@ -117,6 +117,17 @@ impl LifecycleEvent {
     }
 }
 
+/// Why an object is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Something changed, or time passed.
+    Usual,
+    /// Graph's list lacks what should live.
+    Doubted,
+    /// A person asked for a look right now.
+    Forced,
+}
+
 /// Everything a decision rests on.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
@@ -148,8 +159,8 @@ pub struct Situation<'a> {
     pub full: Option<Full>,
     /// Lifecycle events not yet acted on.
     pub lifecycle: &'a [Lifecycle],
-    /// Whether a person asked for a look right now.
-    pub forced: bool,
+    /// Why it is looked at.
+    pub look: Look,
 }
 
 /// What is to be done.

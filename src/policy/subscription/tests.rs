@@ -98,7 +98,7 @@ struct Case {
     remote: Remote,
     full: Option<Full>,
     lifecycle: Vec<Lifecycle>,
-    forced: bool,
+    look: Look,
 }
 
 fn case(status: GraphSubscriptionStatus) -> Case {
@@ -114,7 +114,7 @@ fn case(status: GraphSubscriptionStatus) -> Case {
         remote: Remote::NotAsked,
         full: None,
         lifecycle: Vec::new(),
-        forced: false,
+        look: Look::Usual,
     }
 }
 
@@ -134,7 +134,7 @@ fn situation(case: &Case) -> Situation<'_> {
         remote: case.remote.clone(),
         full: case.full,
         lifecycle: &case.lifecycle,
-        forced: case.forced,
+        look: case.look,
     }
 }
 
@@ -331,6 +331,24 @@ fn lifecycle_events_are_acted_on_once() {
 }
 
 #[test]
+fn one_that_the_list_lacks_is_asked_for_and_made_anew_if_it_is_gone() {
+    let doubted = |remote| {
+        decide(&Case {
+            look: Look::Doubted,
+            remote,
+            ..case(subscribed())
+        })
+    };
+    assert_eq!(doubted(Remote::NotAsked), Plan::LookUp);
+    assert_eq!(doubted(Remote::Absent), create(Cause::Removed(at(-HOUR))));
+    let alive = RemoteView {
+        id: "s1".to_owned(),
+        ..remote(true)
+    };
+    assert_eq!(doubted(Remote::Present(alive)), Plan::Keep { until: at(24 * HOUR) });
+}
+
+#[test]
 fn failures_are_waited_out_unless_there_is_news() {
     let failing = || GraphSubscriptionStatus {
         failure: failed(30),
@@ -342,7 +360,7 @@ fn failures_are_waited_out_unless_there_is_news() {
     assert_eq!(decide(&case(failing())), Plan::BackOff { until: at(30) });
     assert_eq!(
         decide(&Case {
-            forced: true,
+            look: Look::Forced,
             ..case(failing())
         }),
         Plan::LookUp
@@ -514,7 +532,7 @@ fn a_suspended_object_is_left_alone() {
 fn a_persons_wish_looks_at_graph() {
     let forced = |remote| {
         decide(&Case {
-            forced: true,
+            look: Look::Forced,
             remote,
             ..case(subscribed())
         })
@@ -661,6 +679,39 @@ fn an_expired_entry_of_the_list_is_not_adopted() {
     assert!(matches!(decide(&case), Plan::Replace { id, .. } if id == "s9"));
 }
 
+/// The process died after the mark and before the delete.
+#[test]
+fn a_replacement_that_was_cut_off_is_not_settled_with_the_old_one() {
+    let marked = |client_state: &str| {
+        let mut status = subscribed();
+        status.create_pending_since = at_time(-5);
+        status.applied.as_mut().unwrap().client_state = client_state.to_owned();
+        status
+    };
+    let found = |id: &str| RemoteView {
+        id: id.to_owned(),
+        ..remote(true)
+    };
+    let decided = |client_state: &str, id: &str| {
+        decide(&Case {
+            remote: Remote::Present(found(id)),
+            ..case(marked(client_state))
+        })
+    };
+    let replace = Plan::Replace {
+        id: "s1".to_owned(),
+        minutes: MINUTES,
+        gap: true,
+    };
+    assert_eq!(decided("old", "s1"), replace);
+    assert_eq!(decided("c", "s1"), Plan::Adopt(found("s1")), "made as it is wanted");
+    assert_eq!(
+        decided("old", "s2"),
+        Plan::Adopt(found("s2")),
+        "the one that was made instead"
+    );
+}
+
 #[test]
 fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
     let drifted = |renewal| {
@@ -700,6 +751,44 @@ fn the_old_one_is_kept_alive_while_no_new_one_is_to_be_had() {
         matches!(decide(&other_resource), Plan::Replace { .. }),
         "the address stays the same"
     );
+}
+
+#[test]
+fn a_list_is_searched_only_where_something_may_be_there_that_is_not_on_record() {
+    type Change = fn(&mut Case);
+    let cases: [(&str, bool, Change); 9] = [
+        ("subscribed", true, |_| {}),
+        ("never made", true, |case| {
+            case.status = GraphSubscriptionStatus::default();
+        }),
+        ("lapsed", true, |case| case.status.expiration_time = at_time(-1)),
+        ("removed", true, |case| {
+            case.status.subscription_id = None;
+            case.status.applied = None;
+            case.status.previous_ids = vec!["s1".to_owned()];
+        }),
+        ("a create is pending", false, |case| {
+            case.status.create_pending_since = at_time(-1);
+        }),
+        ("made by another app", false, |case| {
+            case.app = Ok(AppView {
+                fingerprint: "other".to_owned(),
+                ..app()
+            });
+        }),
+        ("a person asks", false, |case| case.look = Look::Forced),
+        ("Graph has another", false, |case| {
+            case.status.failure = failed(-1);
+            case.status.failure.as_mut().unwrap().reason = Reason::Conflict.to_string();
+        }),
+        // It takes what others made at the same address.
+        ("a webhook run elsewhere", false, |case| case.spec.receiver_ref = None),
+    ];
+    for (name, on_record, change) in cases {
+        let mut case = case(subscribed());
+        change(&mut case);
+        assert_eq!(pending::all_is_on_record(&situation(&case)), on_record, "{name}");
+    }
 }
 
 #[test]

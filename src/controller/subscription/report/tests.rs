@@ -86,6 +86,7 @@ fn view(status: GraphSubscriptionStatus) -> View {
         lifecycle: Vec::new(),
         origins: Vec::new(),
         asked: None,
+        doubted: false,
         deleted_at: None,
         namespace_terminating: false,
         endpoint_recovered: false,

@@ -166,7 +166,7 @@ fn any_case() -> impl Strategy<Value = Case> {
             case.lifecycle = lifecycle;
             case.deleted_at = deleted.map(at);
             case.namespace_terminating = namespace_terminating;
-            case.forced = forced;
+            case.look = if forced { Look::Forced } else { Look::Usual };
             case
         },
     )

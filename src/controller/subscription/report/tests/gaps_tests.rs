@@ -23,6 +23,7 @@ fn window(start: i64, end: i64) -> Window {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // it stands in a field that is optional
 fn report(windows: &[(Window, i64)], begun: i64, lost: Option<(Window, i64)>) -> Option<Report> {
     let found = Found {
         begun: at(begun),

@@ -5,9 +5,8 @@ use fastrand::Rng;
 use super::*;
 use crate::api::FINALIZER;
 use crate::controller::apply::has_finalizer;
-use crate::controller::subscription::look_up::cannot_be_there;
 use crate::controller::subscription::observe::{forgive, presume_pending};
-use crate::policy::subscription::pending::needs_mark;
+use crate::policy::subscription::pending::{all_is_on_record, needs_mark};
 
 const HISTORIES: u64 = 1200;
 const MAXIMUM: i64 = 4230;
@@ -21,6 +20,8 @@ struct World {
     down_until: i64,
     calm: bool,
     crash_percent: u32,
+    /// Creates of what was there: the object had not known.
+    conflicts: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +85,7 @@ impl World {
     fn create(&mut self, resource: &str, minutes: i64) -> Result<Result<Held, String>, Failed> {
         self.call(|world| {
             if let Some(known) = world.remote.iter().find(|held| held.resource == resource) {
+                world.conflicts += 1;
                 return Err(known.id.clone());
             }
             world.made += 1;
@@ -175,11 +177,17 @@ impl Operator {
         Ok(look)
     }
 
+    /// The list, or only the one that is on record.
     fn look_up(&self, world: &mut World) -> Result<Vec<Held>, Failed> {
-        if cannot_be_there(&self.view) {
-            return Ok(Vec::new());
+        if !all_is_on_record(&self.view.situation()) {
+            return world.list();
         }
-        world.list()
+        let Some(id) = &self.view.status.subscription_id else {
+            return Ok(Vec::new());
+        };
+        world
+            .list()
+            .map(|list| list.into_iter().filter(|held| held.id == *id).collect())
     }
 
     /// As the receiver's derived address tells it: every subscription at Graph is at ours.
@@ -326,6 +334,7 @@ impl History {
                 down_until: 0,
                 calm: false,
                 crash_percent: 3,
+                conflicts: 0,
             },
             operator: Operator {
                 view: operator,
@@ -455,6 +464,7 @@ fn in_the_end_there_is_exactly_one() {
         let (held, spec) = (&world.remote[0], &history.operator.view.object.spec);
         assert_eq!(status.subscription_id.as_ref(), Some(&held.id), "history {seed}");
         assert_eq!(held.resource, spec.resource, "history {seed}");
+        assert_eq!(world.conflicts, 0, "history {seed}: made twice");
         assert_eq!(status.expiration_time, at_time(held.expires), "history {seed}");
         assert_eq!(
             (&status.failure, &status.create_pending_since),
@@ -557,6 +567,7 @@ fn a_first_create_neither_leaks_nor_doubles_wherever_the_process_ends() {
             assert!(history.delete().is_some(), "history {seed} never ends");
             assert_eq!(history.world.remote.len(), 0, "history {seed}");
         }
+        assert_eq!(history.world.conflicts, 0, "history {seed}: made twice");
     }
     assert!(unrecorded > 300, "{unrecorded}");
 }

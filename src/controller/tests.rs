@@ -1,0 +1,3 @@
+//! The controller as a whole, against a world of its own.
+
+mod thirty_days;

@@ -1,0 +1,257 @@
+//! Thirty days of many subscriptions, with everything that befalls them, in a few minutes: the controller's own code, tenants and
+//! subscriptions, queue, limiter, tokens, clock, look-up, create, renewal, gaps and backfill, on a paused clock. Stood in are
+//! Graph, Entra, the API server and the receivers' pods.
+//!
+//! The same seed gives the same days.
+
+mod api;
+mod audit;
+mod changes;
+mod faults;
+mod graph;
+mod process;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::world::{Broken, DAY, HOUR, Scale, Sim};
+use crate::api::RECONCILE_ANNOTATION;
+use crate::testing::{self, Stage};
+
+/// How long it is calm at the end: sweeps come once a day, and what was asked for is looked at.
+const CALM: i64 = 36 * HOUR;
+
+/// What a simulation showed.
+struct Report {
+    scale: Scale,
+    totals: std::collections::BTreeMap<&'static str, u64>,
+    violations: Vec<String>,
+    lapses: Vec<String>,
+    /// All statuses, in one number.
+    digest: u64,
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let scale = &self.scale;
+        let mut text = format!(
+            "{} subscriptions of {} apps, {} days; the same again: SEED={} SUBSCRIPTIONS={} APPS={} DAYS={}\n",
+            scale.subscriptions, scale.apps, scale.days, scale.seed, scale.subscriptions, scale.apps, scale.days
+        );
+        for (what, count) in &self.totals {
+            text += &format!("  {count:>10} {what}\n");
+        }
+        self.lapses
+            .iter()
+            .for_each(|lapse| text += &format!("  explained: {lapse}\n"));
+        self.violations
+            .iter()
+            .for_each(|violation| text += &format!("  VIOLATION: {violation}\n"));
+        text
+    }
+}
+
+fn simulate(scale: Scale) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    fastrand::seed(scale.seed);
+    let report = runtime.block_on(days(scale));
+    testing::set(None);
+    report
+}
+
+async fn days(scale: Scale) -> Report {
+    let sim = Sim::new(scale);
+    let (clock, network) = (sim.clone(), sim.clone());
+    testing::set(Some(Stage {
+        now: Arc::new(move || clock.local_time()),
+        answer: Arc::new(move |request| Box::pin(graph::answer(network.clone(), request))),
+    }));
+    faults::begin(&sim);
+    if variable("VERBOSE").is_some() {
+        tokio::spawn(watch(sim.clone()));
+    }
+    lead(
+        &sim,
+        sim.started + Duration::from_secs((scale.days * DAY).unsigned_abs()),
+    )
+    .await;
+    faults::calm(&sim);
+    sleep(Duration::from_secs(HOUR.unsigned_abs())).await;
+    ask_all(&sim);
+    sleep(Duration::from_secs(CALM.unsigned_abs())).await;
+    process::end(&sim, false).await;
+    let mut state = sim.state();
+    state.judge(sim.now());
+    let (all, most, _) = looks(&state);
+
+    state
+        .totals
+        .extend([("looks", all), ("most looks at one object", most)]);
+    let digest = state.subs.iter().fold(0xcbf2_9ce4_8422_2325_u64, |digest, sub| {
+        let status = serde_json::to_vec(&sub.object.status).unwrap();
+        status.iter().fold(digest, |digest, byte| {
+            (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    });
+    Report {
+        scale,
+        totals: state.totals.clone(),
+        violations: state.violations.clone(),
+        lapses: state.lapses.clone(),
+        digest,
+    }
+}
+
+/// One process after the other, until `end`.
+async fn lead(sim: &Arc<Sim>, end: Instant) {
+    loop {
+        process::start(sim);
+        let (life, gently, steps, away) = {
+            let mut state = sim.state();
+            state.count("processes");
+            let longest = 2 * HOUR * state.scale.process_hours;
+            let life = state.rng.i64(60..longest);
+            (
+                life,
+                state.rng.u32(0..3) == 0,
+                state.rng.u32(1..60),
+                state.rng.u64(1..60),
+            )
+        };
+        tokio::select! {
+            () = sleep(Duration::from_secs(life.unsigned_abs())) => {}
+            () = sleep_until(end) => return,
+        }
+        if !gently {
+            // At the next calls but a few; if there are none for an hour, then.
+            sim.state().ends_in = Some(steps);
+            tokio::select! {
+                () = sim.end.notified() => sim.state().count("processes that ended between two calls"),
+                () = sleep(Duration::from_secs(HOUR.unsigned_abs())) => {}
+            }
+        }
+        process::end(sim, gently).await;
+        sleep(Duration::from_secs(away)).await;
+    }
+}
+
+/// A person asks for a look at each: what Graph removed without a word is otherwise found at the next renewal, up to 20 days later.
+fn ask_all(sim: &Sim) {
+    let all = sim.state().subs.len();
+    for number in 0..all {
+        {
+            let mut state = sim.state();
+            state.version += 1;
+            let version = state.version.to_string();
+            let object = Arc::make_mut(&mut state.subs[number].object);
+            let annotations = object.metadata.annotations.get_or_insert_default();
+            annotations.insert(RECONCILE_ANNOTATION.to_owned(), "now".to_owned());
+            object.metadata.resource_version = Some(version);
+        }
+        api::publish(sim, number);
+    }
+}
+
+/// `VERBOSE=1`: how it goes, every six hours.
+async fn watch(sim: Arc<Sim>) {
+    let started = std::time::Instant::now();
+    loop {
+        let now = sim.now();
+        println!(
+            "hour {} after {} s: {:?}",
+            now / HOUR,
+            started.elapsed().as_secs(),
+            looks(&sim.state())
+        );
+        sleep(Duration::from_secs(6 * HOUR.unsigned_abs())).await;
+    }
+}
+
+/// All reconciles, and the most of one object.
+fn looks(state: &world::State) -> (u64, u64, &str) {
+    let most = state.subs.iter().max_by_key(|sub| sub.looks).unwrap();
+    let all = state.subs.iter().map(|sub| sub.looks).sum();
+    (all, most.looks, &most.object.spec.resource)
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn small(seed: u64) -> Scale {
+    Scale {
+        seed,
+        subscriptions: 200,
+        apps: 4,
+        days: 30,
+        removed_percent: 100,
+        process_hours: 8,
+        interval: 300,
+        broken: None,
+    }
+}
+
+fn size(name: &str, usual: usize) -> usize {
+    variable(name).map_or(usual, |value| usize::try_from(value).unwrap())
+}
+
+/// `SUBSCRIPTIONS`, `APPS`, `DAYS` and `SEED` make it larger or repeat one.
+#[test]
+fn nothing_lapses_in_thirty_days_that_could_have_been_kept() {
+    let subscriptions = size("SUBSCRIPTIONS", 200);
+    let many = subscriptions > 5000;
+    let seeds = variable("SEED").map_or_else(|| if many { vec![1] } else { vec![1, 2, 3] }, |seed| vec![seed]);
+    for seed in seeds {
+        let report = simulate(Scale {
+            subscriptions,
+            apps: size("APPS", if many { 20 } else { 4 }),
+            days: i64::try_from(size("DAYS", 30)).unwrap(),
+            removed_percent: if many { 5 } else { 100 },
+            process_hours: if many { 36 } else { 8 },
+            interval: if many { 7200 } else { 300 },
+            ..small(seed)
+        });
+        println!("{}", report.text());
+        assert!(report.violations.is_empty(), "{}", report.text());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_days() {
+    let scale = Scale {
+        days: 3,
+        subscriptions: 60,
+        ..small(7)
+    };
+    let (first, second) = (simulate(scale), simulate(scale));
+    assert_eq!((first.digest, &first.totals), (second.digest, &second.totals));
+    assert_ne!(first.digest, simulate(Scale { seed: 8, ..scale }).digest);
+}
+
+/// The simulation sees what it is for.
+#[test]
+fn a_broken_operator_is_found_out() {
+    let cases = [
+        (Broken::RenewsAtExpiry, "lapsed at"),
+        (Broken::BelievesTheList, "live subscriptions"),
+        (Broken::ForgetsRemovals, "not on record"),
+        (Broken::FillsNothing, "never told of"),
+    ];
+    for (broken, expected) in cases {
+        let report = simulate(Scale {
+            broken: Some(broken),
+            days: 10,
+            subscriptions: 100,
+            ..small(1)
+        });
+        let found = report.violations.iter().any(|violation| violation.contains(expected));
+        assert!(found, "{broken:?}: {}", report.text());
+    }
+}

@@ -1,0 +1,293 @@
+//! What the operator is doing when it dies, and what must be so in the end.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use teams_graph_operator::simulator::{DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT};
+
+use crate::stand::Stand;
+use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, condition, subscription_spec};
+
+/// Longer than two thirds of the life of a subscription to call records, give or take a twentieth; shorter than all of it.
+const UNTIL_RENEWAL: i64 = 51 * 3600;
+/// Longer than all of it.
+const UNTIL_LAPSED: i64 = 80 * 3600;
+const RESOURCE: &str = "communications/callRecords";
+/// The subscription of every scenario, and the receiver.
+const NAME: &str = "calls";
+/// Ids of keys sort by age.
+const NEW_KEY: &str = "k9999999999";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    Create,
+    Renew,
+    RecreateRemoved,
+    RecreateLapsed,
+    Adopt,
+    Change,
+    Delete,
+    RotateClientState,
+    RotateClientSecret,
+    /// With everything a receiver needs built first.
+    CreateWithReceiver,
+    /// A new key in the keyring of the receiver.
+    RotateKey,
+}
+
+impl Scenario {
+    pub const ALL: [Self; 11] = [
+        Self::Create,
+        Self::Renew,
+        Self::RecreateRemoved,
+        Self::RecreateLapsed,
+        Self::Adopt,
+        Self::Change,
+        Self::Delete,
+        Self::RotateClientState,
+        Self::RotateClientSecret,
+        Self::CreateWithReceiver,
+        Self::RotateKey,
+    ];
+
+    fn has_receiver(self) -> bool {
+        matches!(self, Self::CreateWithReceiver | Self::RotateKey)
+    }
+
+    pub async fn stand(self) -> Stand {
+        if self.has_receiver() {
+            Stand::with_receiver("life", NAME).await
+        } else {
+            Stand::new("life").await
+        }
+    }
+
+    /// Seconds between two looks without cause: nothing periodic, or the requests could not be counted. A receiver is found to be
+    /// ready at such a look.
+    pub fn interval(self) -> &'static str {
+        if self.has_receiver() { "5" } else { "86400" }
+    }
+
+    /// Up to where it begins.
+    pub async fn prepare(self, stand: &Stand) {
+        match self {
+            Self::Create | Self::CreateWithReceiver => return,
+            Self::Adopt => {
+                stand.apply_tenant().await;
+                stand
+                    .world
+                    .condition(TENANT, "contoso", "Authenticated", "True", "Succeeded")
+                    .await;
+                make_by_hand(stand).await;
+                return;
+            }
+            _ => {}
+        }
+        self.apply(stand).await;
+        stand
+            .world
+            .until("it is subscribed", async || stand.is_settled(NAME).await)
+            .await;
+        if self == Self::RecreateRemoved {
+            let id = stand.world.remote().await[0]["id"].as_str().unwrap().to_owned();
+            stand.world.simulator_delete(&format!("subscriptions/{id}")).await;
+        }
+    }
+
+    /// What sets the operator to work.
+    pub async fn begin(self, stand: &Stand) {
+        let world = &stand.world;
+        match self {
+            Self::Create | Self::CreateWithReceiver => self.apply(stand).await,
+            Self::Renew | Self::RecreateRemoved => pass(stand, UNTIL_RENEWAL).await,
+            Self::RecreateLapsed => pass(stand, UNTIL_LAPSED).await,
+            Self::Adopt => apply_subscription(stand).await,
+            Self::Change => {
+                let patch = json!({ "spec": { "changeTypes": ["Created"] } });
+                world.patch(SUBSCRIPTION, NAME, patch).await;
+            }
+            Self::Delete => world.delete(SUBSCRIPTION, NAME).await,
+            Self::RotateClientState => {
+                world.secret("state", &[("client-state", "second")]).await;
+                world.ask(SUBSCRIPTION, NAME).await;
+            }
+            Self::RotateClientSecret => {
+                let secrets = json!(["another-secret"]);
+                world
+                    .simulator_put(&format!("apps/{DEFAULT_APP}/secrets"), secrets)
+                    .await;
+                world.secret("app", &[("client-secret", "another-secret")]).await;
+                pass(stand, UNTIL_RENEWAL).await;
+            }
+            Self::RotateKey => {
+                let key = BASE64.encode([7; 32]);
+                world.secret("calls-receiver-keyring", &[(NEW_KEY, &key)]).await;
+                world.ask(RECEIVER, NAME).await;
+            }
+        }
+    }
+
+    async fn apply(self, stand: &Stand) {
+        stand.apply_tenant().await;
+        if self.has_receiver() {
+            let world = &stand.world;
+            world.apply(RECEIVER, NAME, world.receiver_spec()).await;
+            world.apply(SUBSCRIPTION, NAME, subscription_spec()).await;
+        } else {
+            apply_subscription(stand).await;
+        }
+    }
+
+    /// Whether the work is done as far as can be seen.
+    pub async fn is_done(self, stand: &Stand) -> bool {
+        let remote = stand.world.remote().await;
+        if self == Self::Delete {
+            return stand.world.get(SUBSCRIPTION, NAME).await.is_none() && remote.is_empty();
+        }
+        remote.len() == 1 && self.is_as_wanted(&remote[0]) && stand.is_settled(NAME).await
+    }
+
+    fn is_as_wanted(self, remote: &Value) -> bool {
+        let changes = if self == Self::Change {
+            "created"
+        } else {
+            "created,updated"
+        };
+        let state = if self == Self::RotateClientState {
+            "second"
+        } else {
+            "first"
+        };
+        let renewals = i32::from(matches!(self, Self::Renew | Self::RotateClientSecret));
+        let url = remote["notificationUrl"].as_str().unwrap_or_default();
+        let addressed = match self {
+            Self::CreateWithReceiver => true,
+            // The key id is in the path, and what is derived from the key with it.
+            Self::RotateKey => url.contains(NEW_KEY),
+            _ => remote["clientState"] == state,
+        };
+        remote["changeType"] == changes && addressed && remote["renewed"] == renewals
+    }
+
+    /// What is wrong after all.
+    pub async fn faults(self, stand: &Stand) -> Vec<String> {
+        let world = &stand.world;
+        let mut faults = Vec::new();
+        let mut must = |so: bool, what: String| {
+            if !so {
+                faults.push(what);
+            }
+        };
+        let violations = world.simulator_get("violations").await;
+        must(
+            violations == json!([]),
+            format!("rules of Graph were broken: {violations}"),
+        );
+        let ever = world.simulator_get("subscriptions?all=true").await;
+        let made = ever.as_array().unwrap().len();
+        must(made == self.made(), format!("{made} subscriptions were made: {ever:#}"));
+        let remote = world.remote().await;
+        let object = world.get(SUBSCRIPTION, NAME).await;
+        if self == Self::Delete {
+            must(object.is_none(), format!("the object is still there: {object:?}"));
+            must(remote.is_empty(), format!("an orphan is left: {remote:?}"));
+            return faults;
+        }
+        let (object, one) = (object.unwrap_or_default(), remote.first().cloned().unwrap_or_default());
+        let status = &object["status"];
+        must(remote.len() == 1, format!("not one but {remote:?}"));
+        must(self.is_as_wanted(&one), format!("not as wanted: {one:#}"));
+        must(stand.is_settled(NAME).await, format!("not settled: {object:#}"));
+        must(
+            status["subscriptionId"] == one["id"],
+            format!("the status names {}, not {}", status["subscriptionId"], one["id"]),
+        );
+        let finalizers = object["metadata"]["finalizers"].to_string();
+        must(
+            finalizers.contains("teamsgraph.dev/"),
+            format!("no finalizer: {finalizers}"),
+        );
+        let missing = match self {
+            Self::RecreateLapsed => Some("Lapsed"),
+            Self::RecreateRemoved => Some("Removed"),
+            _ => None,
+        };
+        if let Some(cause) = missing {
+            let reason = &condition(&object, "GapFree")["reason"];
+            must(*reason == cause, format!("GapFree says {reason}, not {cause}"));
+        }
+        faults
+    }
+
+    /// How many subscriptions there may ever have been.
+    fn made(self) -> usize {
+        match self {
+            Self::RecreateRemoved | Self::RecreateLapsed | Self::Change | Self::RotateClientState | Self::RotateKey => {
+                2
+            }
+            _ => 1,
+        }
+    }
+
+    /// Has the operator look at its own work once more, as it has by then forgotten what it did.
+    pub async fn look_again(self, stand: &Stand) {
+        if self == Self::Delete {
+            return;
+        }
+        let world = &stand.world;
+        world.ask(SUBSCRIPTION, NAME).await;
+        world
+            .until("it was looked at", async || {
+                let object = world.get(SUBSCRIPTION, NAME).await.unwrap();
+                let asked = &object["metadata"]["annotations"]["teamsgraph.dev/reconcile-requested-at"];
+                object["status"]["lastHandledReconcileAt"] == *asked
+            })
+            .await;
+    }
+}
+
+async fn apply_subscription(stand: &Stand) {
+    let spec = stand.subscription_spec(NAME, RESOURCE);
+    stand.world.apply(SUBSCRIPTION, NAME, spec).await;
+}
+
+/// Time passes at Microsoft, which the operator learns from the next answer.
+async fn pass(stand: &Stand, seconds: i64) {
+    stand
+        .world
+        .simulator_post("clock/advance", json!({ "seconds": seconds }))
+        .await;
+    stand.world.ask(TENANT, "contoso").await;
+}
+
+/// A subscription as an earlier tool may have left it.
+async fn make_by_hand(stand: &Stand) {
+    let url = stand.world.simulator.url();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", DEFAULT_APP),
+        ("client_secret", DEFAULT_SECRET),
+        ("scope", &format!("{url}/.default")),
+    ];
+    let token = http
+        .post(format!("{url}/{DEFAULT_TENANT}/oauth2/v2.0/token"))
+        .form(&form);
+    let token: Value = token.send().await.unwrap().json().await.unwrap();
+    let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48);
+    let body = json!({
+        "changeType": "created,updated",
+        "resource": RESOURCE,
+        "notificationUrl": stand.webhook_url(NAME),
+        "lifecycleNotificationUrl": stand.webhook_url(NAME),
+        "clientState": "first",
+        "expirationDateTime": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    });
+    let create = http
+        .post(format!("{url}/v1.0/subscriptions"))
+        .bearer_auth(token["access_token"].as_str().unwrap())
+        .json(&body);
+    let answer = create.send().await.unwrap();
+    let status = answer.status();
+    assert!(status.is_success(), "{status} {}", answer.text().await.unwrap());
+}
