@@ -281,8 +281,6 @@ mod tests {
         (0..count).map(resource).collect()
     }
 
-    type Case = (&'static str, &'static str, Vec<String>, Option<(usize, Scope, usize)>);
-
     #[test]
     fn what_is_held_is_counted_where_it_counts() {
         let users = |count| many(count, |n| format!("users/{n}"));
