@@ -29,6 +29,8 @@ mod watchdog;
 mod watching;
 mod written;
 
+pub use tenant::app_of;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod controller;
 pub mod graph;
+pub mod import;
 pub mod local_clock;
 pub mod policy;
 pub mod probe;

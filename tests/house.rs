@@ -75,6 +75,12 @@ const RULES: &[Rule] = &[
         ],
         except: &[],
     },
+    // Runs on a person's machine, beside whatever runs in the cluster.
+    Rule {
+        room: "import",
+        never: &["crate::presence", "crate::receiver", "crate::simulator"],
+        except: &[],
+    },
     Rule {
         room: "probe",
         never: &["kube", "crate::controller"],

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use kube::runtime::events::EventType;
+use kube::{Client, ResourceExt};
 
 use self::credential::Loaded;
 use self::refusals::Tried;
@@ -26,7 +26,7 @@ use super::index::Group;
 use super::reconcile::{Action, Error, guard};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::reference::ObjectRef;
-use crate::api::tenant::{GraphTenant, GraphTenantStatus};
+use crate::api::tenant::{GraphTenant, GraphTenantSpec, GraphTenantStatus};
 use crate::api::{FINALIZER, IN_USE_FINALIZER};
 use crate::graph::{App, Failure, Grant, Graph, Kind};
 use crate::policy::resource::{Rule, rule_for};
@@ -164,7 +164,16 @@ async fn prepare(context: &Context, object: &GraphTenant) -> Result<Result<(App,
         );
         return Ok(Err(Refusal::waiting(Reason::NamespaceNotAllowed, message)));
     }
-    let loaded = match credential::load(&context.client, &namespace, &spec.credentials).await? {
+    Ok(app(&context.client, &namespace, spec).await?)
+}
+
+/// The same, whoever may use the operator's own identity.
+async fn app(
+    client: &Client,
+    namespace: &str,
+    spec: &GraphTenantSpec,
+) -> Result<Result<(App, Loaded), Refusal>, kube::Error> {
+    let loaded = match credential::load(client, namespace, &spec.credentials).await? {
         Ok(loaded) => loaded,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -180,6 +189,13 @@ async fn prepare(context: &Context, object: &GraphTenant) -> Result<Result<(App,
         credential: loaded.credential.clone(),
     };
     Ok(Ok((app, loaded)))
+}
+
+/// The app of a tenant for use outside the controller, or why it cannot be used.
+pub async fn app_of(client: &Client, tenant: &GraphTenant) -> Result<Result<App, Refusal>, kube::Error> {
+    let namespace = tenant.namespace().unwrap_or_default();
+    let app = app(client, &namespace, &tenant.spec).await?;
+    Ok(app.map(|(app, _)| app))
 }
 
 /// Graph removes most subscriptions without a word. Its list, read with every look at the tenant, tells before the next renewal.

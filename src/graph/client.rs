@@ -35,6 +35,8 @@ pub struct Grant {
     /// Application permissions in the token, sorted; `None` when the token does not tell. Diagnostic only: Microsoft calls its
     /// tokens opaque.
     pub roles: Option<Vec<String>>,
+    /// Object id of the app's service principal, where the token tells. Diagnostic only, likewise.
+    pub object_id: Option<String>,
     /// When the token expires, by Microsoft's clock.
     pub expires: Timestamp,
 }
@@ -294,6 +296,7 @@ impl Graph {
 fn grant(token: &Token) -> Grant {
     Grant {
         roles: token.roles.clone(),
+        object_id: token.object_id.clone(),
         expires: token.expires,
     }
 }

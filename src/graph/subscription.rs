@@ -107,6 +107,15 @@ pub struct Subscription {
     /// Where lifecycle events go; not to be logged.
     #[serde(default)]
     pub lifecycle_notification_url: Option<String>,
+    /// Object id of who created it: the app's service principal, or the user who was signed in.
+    #[serde(default)]
+    pub creator_id: Option<String>,
+    /// Whether notifications carry what changed, encrypted.
+    #[serde(default)]
+    pub include_resource_data: Option<bool>,
+    /// Options of the few resources that have any.
+    #[serde(default)]
+    pub notification_query_options: Option<String>,
 }
 
 impl fmt::Debug for Subscription {

@@ -42,6 +42,7 @@ const LONGEST_LIFE: i64 = 86_400;
 pub(super) struct Token {
     pub(super) secret: SecretString,
     pub(super) roles: Option<Vec<String>>,
+    pub(super) object_id: Option<String>,
     pub(super) expires: Timestamp,
     /// The same, by the monotonic clock.
     until: Instant,
@@ -268,8 +269,10 @@ fn read(answer: &Answer, now: Timestamp) -> Result<Token, Failure> {
         .ok_or_else(unreadable)?
         .min(LONGEST_LIFE);
     let life = SignedDuration::from_secs(seconds);
+    let claims = claims(&body.access_token);
     Ok(Token {
-        roles: roles(&body.access_token),
+        object_id: claims.as_ref().and_then(|claims| claims.oid.clone()),
+        roles: claims.map(Claims::roles),
         secret: SecretString::from(body.access_token),
         expires: now.checked_add(life).unwrap_or(now),
         until: Instant::now() + life.unsigned_abs(),
@@ -277,19 +280,27 @@ fn read(answer: &Answer, now: Timestamp) -> Result<Token, Failure> {
     })
 }
 
-/// The permissions in a token, sorted; `None` when it is not a JWT.
-fn roles(token: &str) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Claims {
-        #[serde(default)]
-        roles: Vec<String>,
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    roles: Vec<String>,
+    oid: Option<String>,
+}
+
+impl Claims {
+    /// Sorted.
+    fn roles(mut self) -> Vec<String> {
+        self.roles.sort_unstable();
+        self.roles.dedup();
+        self.roles
     }
+}
+
+/// What a token says; `None` when it is not a JWT.
+fn claims(token: &str) -> Option<Claims> {
     let payload = token.split('.').nth(1)?;
     let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    let mut roles = serde_json::from_slice::<Claims>(&json).ok()?.roles;
-    roles.sort_unstable();
-    roles.dedup();
-    Some(roles)
+    serde_json::from_slice(&json).ok()
 }
 
 #[cfg(test)]

@@ -183,12 +183,19 @@ impl Quota {
         self.resources.contains(&rule_for(resource).pattern)
     }
 
-    /// Whether a subscription to `other` takes room that one to `resource` needs.
-    fn counts(&self, resource: &str, other: &str) -> bool {
+    /// How many of `others` take room that a subscription to `resource` needs.
+    fn count(&self, resource: &str, others: &[&str]) -> usize {
         match self.scope {
-            Scope::Resource => spelled_alike(resource) == spelled_alike(other),
-            Scope::Mailbox => self.holds_for(other) && mailbox(resource) == mailbox(other),
-            Scope::App | Scope::Tenant => self.holds_for(other),
+            Scope::Resource => {
+                let wanted = spelled_alike(resource);
+                others.iter().filter(|other| spelled_alike(other) == wanted).count()
+            }
+            Scope::Mailbox => {
+                let wanted = mailbox(resource);
+                let same = |other: &&&str| self.holds_for(other) && mailbox(other) == wanted;
+                others.iter().filter(same).count()
+            }
+            Scope::App | Scope::Tenant => others.iter().filter(|other| self.holds_for(other)).count(),
         }
     }
 
@@ -210,11 +217,16 @@ pub fn matters_from(resource: &str) -> Option<usize> {
 
 /// The quota that leaves no room for a subscription to `resource` beside those that the app `holds`, which must not be those
 /// that it would replace. What other apps hold is not known here, and Graph decides.
-pub fn full<'a>(resource: &str, holds: &(impl Iterator<Item = &'a str> + Clone)) -> Option<Full> {
-    of(resource).find_map(|quota| {
-        let held = holds.clone().filter(|other| quota.counts(resource, other)).count();
-        (held >= quota.limit).then_some(Full { quota, held })
-    })
+pub fn full<'a>(resource: &str, holds: impl Iterator<Item = &'a str>) -> Option<Full> {
+    let others: Vec<&str> = holds.collect();
+    of(resource)
+        // Counting costs more than this.
+        .filter(|quota| others.len() >= quota.limit)
+        .map(|quota| Full {
+            quota,
+            held: quota.count(resource, &others),
+        })
+        .find(|full| full.held >= full.quota.limit)
 }
 
 /// What there is to know when Graph says that a quota is used up.
@@ -257,16 +269,17 @@ mod tests {
     use super::*;
     use crate::policy::resource::Rule;
 
+    /// Name, resource, what is held, and the quota that is full with its count.
+    type Case = (&'static str, &'static str, Vec<String>, Option<(usize, Scope, usize)>);
+
     fn held(resource: &str, others: &[String]) -> Option<(usize, Scope, usize)> {
-        let full = full(resource, &others.iter().map(String::as_str))?;
+        let full = full(resource, others.iter().map(String::as_str))?;
         Some((full.quota.limit, full.quota.scope, full.held))
     }
 
     fn many(count: usize, resource: impl Fn(usize) -> String) -> Vec<String> {
         (0..count).map(resource).collect()
     }
-
-    type Case = (&'static str, &'static str, Vec<String>, Option<(usize, Scope, usize)>);
 
     #[test]
     fn what_is_held_is_counted_where_it_counts() {
@@ -357,7 +370,7 @@ mod tests {
     #[test]
     fn a_refusal_names_limit_scope_number_and_remedy() {
         let users = many(100, |n| format!("users/{n}"));
-        let refusal = full("users/x", &users.iter().map(String::as_str)).unwrap().refusal();
+        let refusal = full("users/x", users.iter().map(String::as_str)).unwrap().refusal();
         assert_eq!(
             (refusal.reason, refusal.stalled, refusal.message.as_str()),
             (

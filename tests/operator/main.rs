@@ -6,6 +6,7 @@ mod backfill;
 mod bad_input;
 mod faults;
 mod identity;
+mod import;
 mod lifecycle;
 mod orphans;
 mod outage;

@@ -79,7 +79,7 @@ fn full(view: &View, endpoint: &Endpoint, list: &[Subscription]) -> Option<Full>
         let own = earlier.into_iter().any(|id| *id == remote.id) || is_ours(view, endpoint, remote);
         remote.expiration > view.now && !own
     });
-    quota::full(resource, &others.map(|remote| remote.resource.as_str()))
+    quota::full(resource, others.map(|remote| remote.resource.as_str()))
 }
 
 /// Removed subscriptions are known to linger in the list.
@@ -122,8 +122,9 @@ pub fn remote_view(view: &View, endpoint: &Endpoint, remote: &Subscription) -> R
 
 fn watches_the_same(view: &View, remote: &Subscription) -> bool {
     let spec = &view.object.spec;
-    remote.resource.eq_ignore_ascii_case(&spec.resource)
-        && sorted(&remote.change_type) == sorted(&spec.graph_change_type())
+    // Graph takes a leading slash, and keeps it; the spec has none.
+    let resource = remote.resource.trim_start_matches('/');
+    resource.eq_ignore_ascii_case(&spec.resource) && sorted(&remote.change_type) == sorted(&spec.graph_change_type())
 }
 
 fn sorted(change_types: &str) -> Vec<String> {

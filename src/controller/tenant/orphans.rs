@@ -25,10 +25,10 @@ const PERIOD: SignedDuration = SignedDuration::from_hours(1);
 const LIST_AGE: Duration = Duration::from_secs(60);
 /// A look at a tenant does not wait longer for a long list, which is read on meanwhile.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
-/// When to ask for that again.
-const LIST_AGAIN: Duration = Duration::from_secs(30);
-/// Calls about orphans in one look; the others wait for the next one.
-const MOST_CALLS: usize = 50;
+/// When to go on with a look that was cut short.
+const SOON: Duration = Duration::from_secs(30);
+/// Questions about suspects in one look, and likewise deletes; the others wait for the next one.
+const MOST_CALLS: usize = 100;
 /// Urgency of these calls: behind everything else.
 const URGENCY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -40,6 +40,8 @@ pub struct Orphans(Mutex<HashMap<ObjectRef, Memory>>);
 struct Memory {
     looked: Timestamp,
     generation: Option<i64>,
+    /// Whether there was more to do.
+    cut_short: bool,
     suspects: Suspects,
 }
 
@@ -47,7 +49,7 @@ impl Memory {
     fn is_due(&self, object: &GraphTenant, now: Timestamp) -> bool {
         let undecided = self.suspects.values().any(|suspect| !suspect.confirmed);
         let period = if undecided { PATIENCE } else { PERIOD };
-        now >= self.looked + period || self.generation != object.metadata.generation
+        now >= self.looked + period || self.cut_short || self.generation != object.metadata.generation
     }
 }
 
@@ -95,7 +97,7 @@ pub async fn look(context: &Context, object: &GraphTenant, tenant: &ObjectRef, g
         Err(_) => {
             return Found {
                 ids: None,
-                again: Some(LIST_AGAIN),
+                again: Some(SOON),
             };
         }
     };
@@ -106,18 +108,19 @@ pub async fn look(context: &Context, object: &GraphTenant, tenant: &ObjectRef, g
         graph,
         // After an answer, so that it is Graph's.
         now: graph.now(),
-        calls: 0,
+        cut_short: false,
     };
     let mut suspects = round.suspects(&before, &list);
     round.confirm(&mut suspects, &list).await;
     round.treat(&before, &mut suspects).await;
     let found = Found {
         ids: (suspects.values().all(|suspect| suspect.confirmed)).then(|| suspects.keys().cloned().collect()),
-        again: None,
+        again: round.cut_short.then_some(SOON),
     };
     let memory = Memory {
         looked: round.now,
         generation: object.metadata.generation,
+        cut_short: round.cut_short,
         suspects,
     };
     context.orphans.lock().insert(tenant.clone(), memory);
@@ -129,7 +132,7 @@ struct Round<'a> {
     object: &'a GraphTenant,
     graph: &'a Graph,
     now: Timestamp,
-    calls: usize,
+    cut_short: bool,
 }
 
 impl Round<'_> {
@@ -140,7 +143,19 @@ impl Round<'_> {
             expiration: remote.expiration,
         });
         let exists = |uid: &str| self.context.stores.index.get(uid).is_some();
-        orphan::suspects(before, listed, &self.context.keyrings.all(), exists, self.now)
+        let mut suspects = orphan::suspects(before, listed, &self.context.keyrings.all(), exists, self.now);
+        // An object may hold one by an `externalEndpoint`, whatever its address.
+        for object in self.context.stores.subscriptions.state() {
+            if suspects.is_empty() {
+                break;
+            }
+            let held = object
+                .status
+                .as_ref()
+                .and_then(|status| status.subscription_id.as_ref());
+            held.map(|id| suspects.remove(id));
+        }
+        suspects
     }
 
     /// Removed subscriptions are known to linger in the list.
@@ -149,10 +164,8 @@ impl Round<'_> {
             .iter()
             .filter(|(_, suspect)| suspect.is_ripe(self.now) && !suspect.confirmed);
         let ids: Vec<String> = ripe.map(|(id, _)| id.clone()).collect();
-        for id in ids {
-            if !self.may_call() {
-                return;
-            }
+        self.cut_short |= ids.len() > MOST_CALLS;
+        for id in ids.into_iter().take(MOST_CALLS) {
             let listed = list
                 .iter()
                 .find(|listed| listed.id == id)
@@ -203,10 +216,8 @@ impl Round<'_> {
 
     async fn delete(&mut self, ids: &[String], suspects: &mut Suspects) {
         let mut deleted = Vec::new();
-        for id in ids {
-            if !self.may_call() {
-                break;
-            }
+        self.cut_short |= ids.len() > MOST_CALLS;
+        for id in ids.iter().take(MOST_CALLS) {
             if let Err(failure) = self.graph.delete(id, self.now + URGENCY).await {
                 failed(self.context, &failure);
                 break;
@@ -224,11 +235,6 @@ impl Round<'_> {
             self.context
                 .event(self.object, EventType::Normal, Reason::OrphanDeleted, &text);
         }
-    }
-
-    fn may_call(&mut self) -> bool {
-        self.calls += 1;
-        self.calls <= MOST_CALLS
     }
 }
 

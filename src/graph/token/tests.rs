@@ -9,13 +9,15 @@ fn jwt(claims: &Value) -> String {
 }
 
 #[test]
-fn roles_are_read_from_a_jwt_only() {
+fn claims_are_read_from_a_jwt_only() {
+    let roles = |token: &str| claims(token).map(Claims::roles);
     let sorted = Some(vec!["A.Read.All".to_owned(), "B.Read.All".to_owned()]);
     assert_eq!(
         roles(&jwt(&json!({"roles": ["B.Read.All", "A.Read.All", "B.Read.All"]}))),
         sorted
     );
     assert_eq!(roles(&jwt(&json!({"aud": "x"}))), Some(Vec::new()));
+    assert_eq!(claims(&jwt(&json!({"oid": "x"}))).unwrap().oid.as_deref(), Some("x"));
     assert_eq!(roles("opaque"), None);
     assert_eq!(roles("a.b.c"), None);
 }
@@ -71,6 +73,7 @@ fn plant(tokens: &Tokens, left: Duration) -> Arc<Token> {
     let token = Arc::new(Token {
         secret: SecretString::from("old"),
         roles: None,
+        object_id: None,
         expires: Timestamp::now(),
         until: Instant::now() + left,
         life: Duration::from_hours(1),
@@ -87,6 +90,7 @@ impl Tokens {
         state.token = Some(Arc::new(Token {
             secret: token.secret.clone(),
             roles: token.roles.clone(),
+            object_id: token.object_id.clone(),
             expires: token.expires,
             until: token.until.checked_sub(by).unwrap(),
             life: token.life,

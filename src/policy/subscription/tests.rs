@@ -794,7 +794,7 @@ fn a_list_is_searched_only_where_something_may_be_there_that_is_not_on_record() 
 #[test]
 fn a_used_up_quota_is_told_before_a_create_and_hinders_nothing_else() {
     let users: Vec<String> = (0..100).map(|n| format!("users/{n}")).collect();
-    let full = quota::full("users", &users.iter().map(String::as_str));
+    let full = quota::full("users", users.iter().map(String::as_str));
     assert!(full.is_some());
     let with = |remote, status| {
         let mut case = Case {

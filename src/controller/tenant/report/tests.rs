@@ -26,6 +26,7 @@ fn granted(roles: Option<&[&str]>) -> Findings {
         credential_expires: None,
         sign_in: Ok(Grant {
             roles: roles.map(|roles| roles.iter().map(ToString::to_string).collect()),
+            object_id: None,
             expires: now(),
         }),
         skew: Some(SignedDuration::ZERO),
