@@ -60,6 +60,9 @@ async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action
         match look_up::look_up(&view).await {
             Ok(found) => {
                 (view.remote, view.full) = found;
+                // Its answers may have shown that the local clock is wrong.
+                view.now = view.app.as_ref().map_or(view.now, |(graph, _)| graph.now());
+                view.begun = tokio::time::Instant::now();
                 plan_now = plan(&view.situation());
                 act::act(context, &mut view, &plan_now).await?
             }

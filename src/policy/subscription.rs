@@ -98,10 +98,7 @@ fn lifetime(situation: &Situation, rule: &Rule) -> i64 {
 fn plan_without_endpoint(situation: &Situation, rule: &Rule, app: &AppView, refusal: &Refusal) -> Plan {
     let status = situation.status;
     let due = status.renewal_time.as_ref().is_some_and(|at| at.0 <= situation.now);
-    let spaced = status
-        .last_renewal_time
-        .as_ref()
-        .is_none_or(|at| at.0 + MINIMUM_SPACING <= situation.now);
+    let spaced = last_renewal(situation).is_none_or(|at| at + MINIMUM_SPACING <= situation.now);
     let admitted = refusal.reason != Reason::NamespaceNotAllowed && situation.rival.is_none();
     match live(situation, app) {
         Some(id) if due && spaced && admitted && backing_off(situation).is_none() => Plan::Renew {
@@ -140,13 +137,14 @@ fn check_spec(spec: &GraphSubscriptionSpec, rule: &Rule) -> Option<Refusal> {
 }
 
 /// Until when the last failure forbids another try. A new spec, another app, permission or address, a mended endpoint, a
-/// person's wish or a lifecycle event ends the wait.
+/// person's wish or a lifecycle event ends the wait. So does a clock that was set: what failed in the future did so by a wrong one.
 fn backing_off(situation: &Situation) -> Option<Timestamp> {
     let failure = situation.status.failure.as_ref()?;
     let until = failure.not_before.0;
     let news = situation.generation != situation.status.observed_generation
         || situation.look == Look::Forced
         || situation.endpoint_recovered
+        || failure.time.0 > situation.now
         || !situation.lifecycle.is_empty()
         || failure.basis.is_some() && failure.basis != basis(situation);
     (until > situation.now && !news).then_some(until)
@@ -306,7 +304,7 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
     if drift == Drift::Fixed && obstacle.is_none() {
         return replace(situation, wanted, id);
     }
-    let renewed = status.last_renewal_time.as_ref().map(|at| at.0);
+    let renewed = last_renewal(situation);
     let due = status.renewal_time.as_ref().map_or(situation.now, |at| at.0);
     let wanted_at = if matches!(drift, Drift::None | Drift::Fixed) && !reauthorization_asked(situation) {
         due
@@ -322,6 +320,12 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
         minutes: wanted.minutes,
         move_url: drift == Drift::Url,
     }
+}
+
+/// When it was last renewed. A time to come was written by a wrong clock and holds nothing up.
+fn last_renewal(situation: &Situation) -> Option<Timestamp> {
+    let renewed = situation.status.last_renewal_time.as_ref().map(|at| at.0);
+    renewed.filter(|at| *at <= situation.now)
 }
 
 fn replace(situation: &Situation, wanted: &Wanted, id: &str) -> Plan {

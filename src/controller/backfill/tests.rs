@@ -270,7 +270,9 @@ async fn events_are_counted_for_the_gap_they_fall_into() {
     let message = |id: &str, minutes: i64| json!({ "id": id, "lastModifiedDateTime": ago(minutes), "createdDateTime": ago(minutes) });
     let since = order.job.windows[1].start;
     let whole = Timestamp::from_second(since.as_second() - 1).unwrap();
-    let address = format!("users/1/messages?$filter=lastModifiedDateTime%20gt%20{whole}");
+    let address = format!(
+        "users/1/messages?$filter=lastModifiedDateTime%20gt%20{whole}&$select=id,createdDateTime,lastModifiedDateTime&$top=500"
+    );
     world.answers(
         Box::leak(address.into_boxed_str()),
         json!({ "value": [message("new", 15), message("old", 50), message("older", 45), message("came", 55), message("before", 90)] }),
@@ -300,7 +302,9 @@ async fn call_records_have_time_to_be_told_of() {
     let record =
         |id: &str, minutes: i64| json!({ "id": id, "startDateTime": ago(400), "lastModifiedDateTime": ago(minutes) });
     let since = Timestamp::from_second(ago(300 + 30 * 60).as_second() - 1).unwrap();
-    let address = format!("communications/callRecords?$filter=startDateTime%20gt%20{since}");
+    let address = format!(
+        "communications/callRecords?$filter=startDateTime%20gt%20{since}&$select=id,startDateTime,lastModifiedDateTime"
+    );
     let records = json!({ "value": [record("young", 100), record("due", 200), record("known", 310)] });
     world.answers(Box::leak(address.into_boxed_str()), records);
     let found = done(&first).await.unwrap();
@@ -362,6 +366,7 @@ async fn trouble_is_named_and_too_much_is_given_up() {
         .map(|id| json!({ "id": id.to_string() }))
         .collect();
     world.answers("users/delta", json!({ "value": many }));
+    world.answers(LATEST, json!({ "value": [], "@odata.deltaLink": "ANEW" }));
     let trouble = done(&order(&world, "users", vec![window(20, 10)]).await)
         .await
         .unwrap_err();

@@ -126,6 +126,16 @@ pub fn has_open_of_receiver(status: &GraphSubscriptionStatus) -> bool {
         .any(|gap| gap.end.is_none() && source(gap) == Source::Receiver)
 }
 
+/// When an outage of the receiver will have lasted so long that notifications are lost. Without a look then, one that ends before
+/// the next look leaves no trace.
+pub fn outage_due(status: &GraphSubscriptionStatus, view: &View) -> Option<Timestamp> {
+    let Delivery::Unavailable(since) = view.delivery else {
+        return None;
+    };
+    status.subscription_id.as_ref()?;
+    Some(since + OUTAGE).filter(|due| *due > view.now)
+}
+
 /// When a silence becomes longer than the user believes.
 pub fn silence_due(status: &GraphSubscriptionStatus, view: &View) -> Option<Timestamp> {
     let longest = view.object.spec.max_silence.as_ref()?.seconds()?;

@@ -51,7 +51,9 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         .receiver
         .as_ref()
         .and_then(|receiver| context.observed.last_event(receiver, uid))
-        .map(|at| shifted(at, view.skew));
+        .map(|at| shifted(at, view.skew))
+        // Noted before the cluster's clock was set.
+        .filter(|at| *at <= view.now);
     let next = next_status(view, plan, &outcome, last_event, fastrand::f64());
     let old = view.object.status.as_ref();
     if let Some(written) = apply::status(&context.client, &*view.object, old, &next, false).await? {
@@ -140,7 +142,8 @@ fn next_look(view: &View, plan: &Plan, outcome: &Outcome, next: &GraphSubscripti
     };
     let expiry = expiration.filter(|at| *at > view.now);
     let silence = gaps::silence_due(next, view);
-    let look = at.into_iter().chain(expiry).chain(silence).min();
+    let outage = gaps::outage_due(next, view);
+    let look = at.into_iter().chain(expiry).chain(silence).chain(outage).min();
     let final_ = matches!(plan, Plan::Suspend | Plan::Refuse(_));
     look.or_else(|| (!final_).then(|| view.now + SAFETY_NET))
 }

@@ -19,7 +19,7 @@ fn spec(resource: &str) -> GraphSubscriptionSpec {
 
 fn gap(start: i64, end: Option<i64>) -> Gap {
     serde_json::from_value(json!({
-        "cause": "Lapsed", "start": time(at(start)), "end": end.map(|end| time(at(end))), "outcome": "",
+        "cause": "Lapsed", "start": time(at(start)), "end": end.map(|end| time(at(end))), "outcome": "", "state": "Pending",
     }))
     .unwrap()
 }

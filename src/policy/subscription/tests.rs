@@ -330,6 +330,32 @@ fn lifecycle_events_are_acted_on_once() {
     );
 }
 
+/// The local clock may be a day ahead until Graph's is known.
+#[test]
+fn what_a_wrong_clock_wrote_holds_nothing_up() {
+    let due = || GraphSubscriptionStatus {
+        renewal_time: at_time(-1),
+        ..subscribed()
+    };
+    let mut failed_tomorrow = due();
+    failed_tomorrow.failure = failed(24 * HOUR + 30);
+    assert_eq!(
+        decide(&case(failed_tomorrow.clone())),
+        Plan::BackOff {
+            until: at(24 * HOUR + 30)
+        }
+    );
+    failed_tomorrow.failure.as_mut().unwrap().time = time(at(24 * HOUR));
+    let mut renewed_tomorrow = due();
+    renewed_tomorrow.last_renewal_time = at_time(24 * HOUR);
+    for status in [failed_tomorrow, renewed_tomorrow] {
+        assert!(
+            matches!(decide(&case(status.clone())), Plan::Renew { .. }),
+            "{status:?}"
+        );
+    }
+}
+
 #[test]
 fn one_that_the_list_lacks_is_asked_for_and_made_anew_if_it_is_gone() {
     let doubted = |remote| {

@@ -459,7 +459,7 @@ fn gaps_are_bounded_told_once_and_struck_off_by_a_person() {
         assert_eq!(next(&view, &keep(), &Outcome::Idle), view.status, "read again");
     }
     assert_eq!(view.status.gaps.len(), gaps::KEPT_GAPS);
-    assert_eq!(gaps_of(&view.status)[0], gap("Missed", -HOUR, Some(3900)));
+    assert_eq!(gaps_of(&view.status)[0], gap("Missed", 3800, Some(3900)));
     assert_eq!(said(&view.status, ConditionType::GapFree), ("False", "Missed"));
 
     view.lifecycle.clear();

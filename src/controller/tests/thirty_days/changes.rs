@@ -127,7 +127,10 @@ fn pod_now(sim: &Sim, request: &Request) -> Option<Answer> {
         return Some(reply(
             sim,
             200,
-            &json!({ "completeSince": (at(-86_400) + skew).to_string(), "received": received }),
+            &json!({
+                "now": sim.local_time().to_string(), "completeSince": (at(-86_400) + skew).to_string(),
+                "received": received,
+            }),
         ));
     }
     assert_eq!(path, "/v1/ingest");

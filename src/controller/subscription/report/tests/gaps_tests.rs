@@ -145,32 +145,39 @@ fn a_renewal_does_not_end_the_outage_of_a_receiver() {
 #[test]
 fn silence_is_believed_so_long_and_then_looked_into() {
     let mut view = view(subscribed_status());
-    spec(&mut view).max_silence = Some("2h".into());
+    spec(&mut view).max_silence = Some("6h".into());
     let mut status = view.status.clone();
-    status.last_event_time = at_time(-HOUR);
+    status.last_event_time = at_time(HOUR);
     put(&mut view, status);
-    let quiet = step(&mut view, 0);
+    let quiet = step(&mut view, HOUR);
     assert!(quiet.gaps.is_empty());
-    assert_eq!(next_look(&view, &keep(), &Outcome::Idle, &quiet), Some(at(HOUR)));
-    let status = step(&mut view, HOUR);
-    assert_eq!(gaps_of(&status), [gap("Silent", -HOUR, Some(HOUR))]);
-    assert_eq!(step(&mut view, HOUR + 60).gaps.len(), 1);
-    view.backfill = report(&[(window(-HOUR, HOUR), 0)], 4 * HOUR - 1, None);
-    let status = step(&mut view, 3 * HOUR - 1);
+    assert_eq!(next_look(&view, &keep(), &Outcome::Idle, &quiet), Some(at(7 * HOUR)));
+    let status = step(&mut view, 7 * HOUR);
+    assert_eq!(gaps_of(&status), [gap("Silent", HOUR, Some(7 * HOUR))]);
+    assert_eq!(step(&mut view, 7 * HOUR + 60).gaps.len(), 1);
+    let begun = 7 * HOUR + 151 * 60;
+    view.backfill = report(&[(window(HOUR, 7 * HOUR), 0)], begun, None);
+    let status = step(&mut view, begun);
     assert_eq!(
         said(&status, ConditionType::GapFree),
         ("True", "Backfilled"),
         "nothing had happened"
     );
     view.backfill = None;
-    let status = step(&mut view, 3 * HOUR);
-    assert_eq!(gaps_of(&status)[0], gap("Silent", HOUR, Some(3 * HOUR)));
-    let status = step(&mut view, 5 * HOUR);
+    let status = step(&mut view, 13 * HOUR);
+    assert_eq!(gaps_of(&status)[0], gap("Silent", 7 * HOUR, Some(13 * HOUR)));
+    let status = step(&mut view, 19 * HOUR);
     assert_eq!(
         gaps_of(&status)[0],
-        gap("Silent", HOUR, Some(5 * HOUR)),
+        gap("Silent", 7 * HOUR, Some(19 * HOUR)),
         "one silence is one window"
     );
+    // What a person has seen does not come back.
+    let until = [(GAPS_ACKNOWLEDGED_ANNOTATION.to_owned(), at(20 * HOUR).to_string())];
+    Arc::make_mut(&mut view.object).metadata.annotations = Some(until.into());
+    for now in [20, 21] {
+        assert!(step(&mut view, now * HOUR).gaps.is_empty());
+    }
 }
 
 #[test]
