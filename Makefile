@@ -17,9 +17,10 @@ e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 bench: ## Every benchmark; figures in target/bench/*.json, and last which limits were not met
 	@tests/support/bench
 
-soak: ## The random tests with many more cases, every crash point, an upgrade; SOAK=1 make e2e is the same with real pods
+soak: ## The random tests with many more cases, every crash point, an upgrade, thirty simulated days; SOAK=1 make e2e is the same with real pods
 	@PROPTEST_CASES=$${PROPTEST_CASES:-5000} CRASH_POINTS=$${CRASH_POINTS:-all} CRASH_SEEDS=$${CRASH_SEEDS:-1000} \
 	FAULT_SEEDS=$${FAULT_SEEDS:-30} tests/support/gate unit cluster faults upgrade
+	@tests/support/thirty-days
 
 crds: ## Write crds/ (and the charts' copies) from the types in src/api
 	@tests/support/crds

@@ -239,7 +239,7 @@ impl Order {
         for _ in 0..MOST_PAGES {
             let page = self.page(&address).await?;
             let wanted = if whole {
-                self.as_a_whole(page.changes, oldest)
+                self.as_a_whole(&page.changes, oldest)
             } else {
                 let kind = |change: &Change| kind(change, &self.change_types, oldest);
                 page.changes
@@ -288,7 +288,7 @@ impl Order {
     }
 
     /// Notifications of drives and lists are about the whole; whatever changed in it, deletions too, is an update of that.
-    fn as_a_whole(&self, changes: Vec<Change>, oldest: Timestamp) -> Vec<(Change, ChangeType)> {
+    fn as_a_whole(&self, changes: &[Change], oldest: Timestamp) -> Vec<(Change, ChangeType)> {
         let new = |change: &&Change| change.modified.is_none_or(|at| at >= oldest);
         let newest = changes.iter().filter(new).map(|change| change.modified).max();
         let whole = newest.map(|modified| Change {

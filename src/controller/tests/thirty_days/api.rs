@@ -57,8 +57,9 @@ fn answer(sim: &Sim, method: &Method, path: &str, body: &[u8]) -> (u16, Vec<u8>)
     match (method, &parts[..]) {
         (_, [.., "events"] | [.., "events", _]) => (201, body.to_vec()),
         (&Method::GET, ["api", "v1", "namespaces", _, "secrets", name]) => (200, secret(sim, name)),
-        (&Method::PATCH, [.., "graphsubscriptions", name]) => subscription(sim, number(name), body),
-        (&Method::PATCH, [.., "graphsubscriptions", name, "status"]) => subscription(sim, number(name), body),
+        (&Method::PATCH, [.., "graphsubscriptions", name] | [.., "graphsubscriptions", name, "status"]) => {
+            subscription(sim, number(name), body)
+        }
         (&Method::PATCH, [.., "graphtenants", name] | [.., "graphtenants", name, "status"]) => {
             (200, tenant(sim, number(name), body))
         }

@@ -106,7 +106,9 @@ impl State {
                 }
             }
         }
-        news.into_iter().for_each(|what| self.count(what));
+        for what in news {
+            self.count(what);
+        }
     }
 
     /// What must hold when all is calm.
@@ -210,10 +212,10 @@ impl Sub {
 
     /// Changes that never reached the receiver.
     fn untold(&self) -> Option<String> {
-        let whole = match self.rule.truth {
-            Truth::Delta { whole: true, .. } | Truth::DeltaOfOne | Truth::State => true,
-            _ => false,
-        };
+        let whole = matches!(
+            self.rule.truth,
+            Truth::Delta { whole: true, .. } | Truth::DeltaOfOne | Truth::State
+        );
         let newest = self.handed.values().max();
         let missing = self.changes.iter().find(|(id, at)| {
             let handed = if whole { newest } else { self.handed.get(id) };

@@ -333,7 +333,11 @@ async fn notifications(sim: Arc<Sim>, app: usize) {
         6 * HOUR
     };
     let mut last: HashMap<String, jiff::Timestamp> = HashMap::new();
+    let mut offset = 0;
     while wait(&sim, mean).await {
+        if std::mem::replace(&mut offset, sim.offset.load(Ordering::Relaxed)) != offset {
+            last.clear();
+        }
         let (now, local) = (sim.now(), sim.local_time());
         let mut heard = Vec::new();
         {
@@ -358,9 +362,21 @@ async fn notifications(sim: Arc<Sim>, app: usize) {
             ..PodState::default()
         };
         process.context.observed.put(&reference(app), 0, Ok(state));
-        heard
-            .into_iter()
-            .for_each(|object| process.context.queues.subscriptions.push(object));
+        for object in heard {
+            process.context.queues.subscriptions.push(object);
+        }
+    }
+}
+
+/// What pods noted by the old clock cannot be told in the new one: a known limit.
+fn forget_notifications(sim: &Sim) {
+    let process = sim.process.lock().unwrap();
+    let Some(process) = &*process else { return };
+    for app in 0..sim.state().scale.apps {
+        process
+            .context
+            .observed
+            .put(&reference(app), 0, Ok(PodState::default()));
     }
 }
 
@@ -378,5 +394,6 @@ async fn clocks(sim: Arc<Sim>) {
             }
         };
         sim.offset.store(offset, Ordering::Relaxed);
+        forget_notifications(&sim);
     }
 }

@@ -179,10 +179,11 @@ fn handle(sim: &Sim, app: usize, token: u64, path: &str, request: &Request) -> A
         return error(sim, 401, "InvalidAuthenticationToken", "Access token is not valid.");
     }
     let is_list = path == "subscriptions" && request.method() == Method::GET;
-    if path.starts_with("subscriptions") && (is_list || request.method() != Method::GET) {
-        if let Some(refusal) = too_many(sim, &mut state, app, usize::from(is_list)) {
-            return refusal;
-        }
+    if path.starts_with("subscriptions")
+        && (is_list || request.method() != Method::GET)
+        && let Some(refusal) = too_many(sim, &mut state, app, usize::from(is_list))
+    {
+        return refusal;
     }
     let body: Value = request
         .body()

@@ -150,12 +150,11 @@ pub fn deliver(sim: &Sim, number: usize) {
 
 /// Ends the process: at once, or as a leader that lets what runs come to its end.
 pub async fn end(sim: &Sim, gently: bool) {
-    let process = sim.process.lock().unwrap();
-    let (stop, running) = process
-        .as_ref()
-        .map(|process| (process.stop.clone(), !process.tasks.is_empty()))
-        .unwrap();
-    drop(process);
+    let of = |process: &Option<_>| {
+        let process: &Process = process.as_ref().unwrap();
+        (process.stop.clone(), !process.tasks.is_empty())
+    };
+    let (stop, running) = of(&sim.process.lock().unwrap());
     if gently && running {
         stop.cancel();
         tokio::time::sleep(LIMIT).await;
