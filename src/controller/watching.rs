@@ -21,6 +21,7 @@ use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::NotificationReceiver;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
+use crate::policy::resource::rule_for;
 
 /// Below the 240 s after which some load balancers drop an idle connection without a word. A watch that says nothing for
 /// longer, not even a bookmark, is begun anew.
@@ -267,12 +268,18 @@ pub(super) fn subscription_now(context: &Context, subscription: &GraphSubscripti
         .status
         .as_ref()
         .is_none_or(|status| status.observed_generation != subscription.metadata.generation.unwrap_or(0));
-    if new {
-        context
-            .queues
-            .tenants
-            .push_after(to_object(&subscription.tenant()), TOGETHER);
+    let tenant = subscription.tenant();
+    if new && find(&context.stores.tenants, &tenant).is_some_and(|tenant| !permits(&tenant, subscription)) {
+        context.queues.tenants.push_after(to_object(&tenant), TOGETHER);
     }
+}
+
+/// Whether the tenant says already that its app has the permissions which a subscription needs.
+fn permits(tenant: &GraphTenant, subscription: &GraphSubscription) -> bool {
+    tenant.status.as_ref().is_some_and(|status| {
+        condition::is_true(&status.conditions, ConditionType::PermissionsGranted)
+            && rule_for(&subscription.spec.resource).permits(&status.granted_permissions)
+    })
 }
 
 /// Nothing is kept of what is gone.
@@ -370,6 +377,38 @@ mod tests {
                 None => String::new(),
             };
             assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn a_tenant_is_looked_at_anew_only_for_what_it_does_not_permit_yet() {
+        let tenant = |granted: &[&str], status: &str| -> GraphTenant {
+            serde_json::from_value(json!({
+                "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphTenant", "metadata": { "name": "t" },
+                "spec": { "tenantId": "contoso.example", "credentials": { "workloadIdentity": {} } },
+                "status": {
+                    "grantedPermissions": granted,
+                    "conditions": [{
+                        "type": "PermissionsGranted", "status": status, "reason": "Succeeded", "message": "m",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    }],
+                },
+            }))
+            .unwrap()
+        };
+        let subscription: GraphSubscription = serde_json::from_value(json!({
+            "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphSubscription", "metadata": { "name": "s" },
+            "spec": { "tenantRef": { "name": "t" }, "resource": "communications/callRecords", "changeTypes": ["Created"] },
+        }))
+        .unwrap();
+        let cases = [
+            (tenant(&["CallRecords.Read.All"], "True"), true),
+            (tenant(&["CallRecords.Read.All"], "False"), false),
+            (tenant(&["Chat.Read.All"], "True"), false),
+            (tenant(&[], "Unknown"), false),
+        ];
+        for (tenant, known) in cases {
+            assert_eq!(permits(&tenant, &subscription), known, "{:?}", tenant.status);
         }
     }
 }

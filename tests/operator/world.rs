@@ -80,6 +80,13 @@ impl ControlPlane {
     fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
     }
+
+    /// The process of the API server.
+    #[allow(dead_code)] // a bench uses it
+    pub fn api_server_pid(&self) -> u32 {
+        let pid = fs::read_to_string(self.dir.join("kube-apiserver.pid")).unwrap();
+        pid.trim().parse().unwrap()
+    }
 }
 
 impl Drop for ControlPlane {
