@@ -10,7 +10,7 @@ use super::Trouble;
 use super::job::Order;
 use crate::api::subscription::ChangeType;
 use crate::controller::subscription::observe::shifted;
-use crate::policy::backfill::Change;
+use crate::policy::backfill::{Change, told};
 use crate::policy::truth::path;
 
 /// Ids that are asked for at a time.
@@ -91,18 +91,20 @@ impl<'a> Handing<'a> {
         })
     }
 
-    /// The changes that did not arrive.
+    /// The changes, which happened after `since`, that did not arrive. Of one that carries no time an item tells that came after
+    /// `judged_from`.
     pub async fn untold(
         &self,
         changes: Vec<(Change, ChangeType)>,
+        since: Timestamp,
         judged_from: Timestamp,
     ) -> Result<Vec<Untold>, Trouble> {
         let mut untold = Vec::new();
         for chunk in changes.chunks(IDS) {
-            let (since, received) = self.known(chunk).await?;
+            let (complete, received) = self.known(chunk).await?;
             for ((change, kind), received) in chunk.iter().zip(received) {
-                if !Order::is_told(change, received, judged_from) {
-                    let judged = change.modified.unwrap_or(judged_from) >= since;
+                if !told(change, received, judged_from) {
+                    let judged = change.modified.unwrap_or(since) >= complete;
                     untold.push((change.clone(), *kind, judged));
                 }
             }

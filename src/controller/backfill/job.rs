@@ -11,7 +11,7 @@ use crate::api::condition::Reason;
 use crate::api::subscription::ChangeType;
 use crate::controller::pod::Pod;
 use crate::graph::{ChangePage, Failure, Graph, Kind};
-use crate::policy::backfill::{Change, Found, Job, Window, kind, told};
+use crate::policy::backfill::{Change, Found, Job, Window, kind};
 use crate::policy::backoff::Class;
 use crate::policy::resource::{self, Rule};
 use crate::policy::truth::{Start, Truth, path};
@@ -75,7 +75,9 @@ pub async fn run(order: &Order, slots: &Semaphore) -> Result<Found, Trouble> {
         let changes = untold.into_iter().map(|(change, kind, _)| (change, kind)).zip(judged);
         let mut still = Vec::new();
         for (change, judged) in changes {
-            let left = handing.untold(vec![change], order.judged_from(since, rule)).await?;
+            let left = handing
+                .untold(vec![change], since, order.judged_from(since, rule))
+                .await?;
             still.extend(
                 left.into_iter()
                     .map(|(change, kind, known)| (change, kind, known && judged)),
@@ -248,7 +250,7 @@ impl Order {
                     .map(|(kind, change)| (change, kind))
                     .collect()
             };
-            untold.extend(handing.untold(wanted, judged_from).await?);
+            untold.extend(handing.untold(wanted, since, judged_from).await?);
             if whole {
                 // However many items changed, one notification tells of it.
                 untold.sort_by_key(|(change, _, _)| std::cmp::Reverse(change.modified));
@@ -337,11 +339,6 @@ impl Order {
             filled,
             lost,
         }
-    }
-
-    /// Whether a change was told of, by when an item about it last came, by Graph's clock.
-    pub fn is_told(change: &Change, received: Option<Timestamp>, judged_from: Timestamp) -> bool {
-        told(change, received, judged_from)
     }
 }
 
