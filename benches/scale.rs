@@ -352,7 +352,8 @@ impl Bench {
                     self.size,
                     self.world.logs()
                 );
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                // A look makes the API server write out all its metrics: few looks for many objects.
+                tokio::time::sleep(Duration::from_millis(self.size as u64 / 4)).await;
             }
         };
         futures::future::join(creates, all).await.1
