@@ -269,12 +269,14 @@ fn not_proven(situation: &Situation, wanted: &Applied) -> Option<Refusal> {
 /// What happened to the subscription that a create is to follow.
 pub fn cause(situation: &Situation) -> Cause {
     let status = situation.status;
-    let last_sign = status.last_event_time.as_ref().or(status.last_renewal_time.as_ref());
+    // Both prove that it lived.
+    let last_sign = status.last_event_time.as_ref().max(status.last_renewal_time.as_ref());
     if let Some(told) = removed_at(situation) {
         return Cause::Removed(last_sign.map_or(told, |at| told.min(at.0)));
     }
     match (&status.subscription_id, &status.expiration_time) {
-        (Some(_), Some(at)) if at.0 <= situation.now => Cause::Lapsed(at.0),
+        // It may have been removed before, and nobody could ask.
+        (Some(_), Some(at)) if at.0 <= situation.now => Cause::Lapsed(last_sign.map_or(at.0, |sign| sign.0.min(at.0))),
         // It should still live, and the list does not have it. It went at some time after the last renewal.
         (Some(_), _) => Cause::Removed(last_sign.map_or(situation.now, |at| at.0)),
         (None, _) => Cause::First,

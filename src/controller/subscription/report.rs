@@ -170,7 +170,7 @@ fn next_status(
         next.last_event_time = Some(time(at));
     }
     gaps::record_missed(&mut next, &situation);
-    record_lapse(&mut next, view);
+    record_lapse(&mut next, view, &situation);
     // The create took its time, and what happened meanwhile is missing too.
     let done = view.now + SignedDuration::try_from(view.begun.elapsed()).unwrap_or_default();
     match outcome {
@@ -193,15 +193,11 @@ fn next_status(
 }
 
 /// It expired, whatever keeps it from being made anew.
-fn record_lapse(next: &mut GraphSubscriptionStatus, view: &View) {
-    let expired = next
-        .expiration_time
-        .as_ref()
-        .map(|at| at.0)
-        .filter(|at| *at <= view.now);
+fn record_lapse(next: &mut GraphSubscriptionStatus, view: &View, situation: &Situation) {
+    let expired = next.expiration_time.as_ref().is_some_and(|at| at.0 <= view.now);
     let wanted = view.deleted_at.is_none() && !view.object.spec.suspend;
-    if let (Some(at), true) = (expired, wanted && next.subscription_id.is_some()) {
-        gaps::open(next, (Reason::Lapsed, at));
+    if let (true, Some(gap)) = (expired && wanted, gaps::of(cause(situation))) {
+        gaps::open(next, gap);
     }
 }
 

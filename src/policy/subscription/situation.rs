@@ -218,7 +218,7 @@ pub enum Plan {
 pub enum Cause {
     /// There was none.
     First,
-    /// It expired at this time.
+    /// It expired; notifications are missing since this time at the latest.
     Lapsed(Timestamp),
     /// Graph removed it; notifications are missing since this time.
     Removed(Timestamp),

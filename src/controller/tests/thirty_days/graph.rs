@@ -274,7 +274,18 @@ fn create(sim: &Sim, state: &mut State, app: usize, body: &Value) -> Answer {
     state.by_id.insert(id, number);
     state.count("creates");
     state.regain(number, now);
-    if state.subs[number].remote.len() > 1 {
+    let sub = &state.subs[number];
+    let status = sub.object.status.iter();
+    let known: Vec<&String> = status
+        .flat_map(|status| status.previous_ids.iter().chain(&status.subscription_id))
+        .collect();
+    let beside = sub.remote.iter().rev().skip(1).map(|remote| &remote.id);
+    let beside: Option<String> = beside.clone().find(|id| known.contains(id)).cloned();
+    if let Some(beside) = beside {
+        state.violation(format!(
+            "a second one was made beside {beside}, which lives and is on record"
+        ));
+    } else if sub.remote.len() > 1 {
         state.count("second subscriptions for a time");
     }
     reply(sim, 201, &answer)

@@ -328,7 +328,7 @@ impl Sub {
             object: Arc::new(serde_json::from_value(object).unwrap()),
             rule: rule_for(&resource),
             app,
-            admits_two: number.is_multiple_of(5),
+            admits_two: number.is_multiple_of(2),
             remote: Vec::new(),
             missing: None,
             losses: Vec::new(),
