@@ -52,8 +52,8 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         .as_ref()
         .and_then(|receiver| context.observed.last_event(receiver, uid))
         .map(|at| shifted(at, view.skew))
-        // Noted before the cluster's clock was set.
-        .filter(|at| *at <= view.now);
+        // By a clock that is not compared with Graph's, or was set since, it would say that what is gone lived on.
+        .filter(|at| *at <= view.now && clock_is_known(view));
     let next = next_status(view, plan, &outcome, last_event, fastrand::f64());
     let old = view.object.status.as_ref();
     if let Some(written) = apply::status(&context.client, &*view.object, old, &next, false).await? {
@@ -74,6 +74,10 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     }
     let question = context.backfills.advance(context, view, &next, &outcome);
     Ok(again(view, plan, &outcome, &next, question))
+}
+
+fn clock_is_known(view: &View) -> bool {
+    view.app.as_ref().is_ok_and(|(graph, _)| graph.skew().is_some())
 }
 
 async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Action, Error> {

@@ -81,10 +81,10 @@ impl State {
         for gap in &status.gaps {
             let start = since_start(gap.start.0);
             let end = gap.end.as_ref().map(|end| since_start(end.0));
-            let known = sub
-                .seen
-                .iter_mut()
-                .find(|seen| seen.start == start && seen.cause == gap.cause);
+            // Several may begin at the same sign of life.
+            let known = sub.seen.iter_mut().find(|seen| {
+                (seen.start, &seen.cause) == (start, &gap.cause) && (seen.end.is_none() || seen.end == end)
+            });
             let before = known.as_ref().map(|seen| seen.state);
             match known {
                 Some(seen) => (seen.end, seen.state) = (end, gap.state),

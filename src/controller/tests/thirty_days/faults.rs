@@ -259,19 +259,21 @@ fn remove(sim: &Arc<Sim>, number: usize) {
     }
 }
 
-/// A lifecycle event reaches the receiver a little later, unless that is down.
+/// A lifecycle event reaches the receiver a little later. Graph repeats it while that is down.
 fn tell(sim: &Arc<Sim>, number: usize, event: LifecycleEvent, id: String) {
     let sim = sim.clone();
-    let delay = sim.state().rng.i64(1..60);
+    let (delay, apps) = {
+        let mut state = sim.state();
+        (state.rng.i64(1..60), state.scale.apps)
+    };
     tokio::spawn(async move {
         pause(delay).await;
+        while sim.state().apps[number % apps].receiver_down.is_some() {
+            pause(60).await;
+        }
         {
             let received = sim.local_time();
             let mut state = sim.state();
-            let app = state.subs[number].app;
-            if state.apps[app].receiver_down.is_some() {
-                return;
-            }
             state.version += 1;
             let seq = state.version;
             let told = &mut state.subs[number].told;
