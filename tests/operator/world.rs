@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use kube::core::{ApiResource, GroupVersionKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
@@ -308,6 +311,13 @@ impl World {
             .delete(&self.namespace, &DeleteParams::default())
             .await
             .unwrap();
+    }
+
+    /// What the API server tells about an object of ours from now on.
+    pub async fn watch(&self, kind: &str, name: &str) -> impl Stream<Item = WatchEvent<DynamicObject>> + Unpin {
+        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let told = self.api(kind).watch(&params, "0").await.unwrap();
+        told.map(Result::unwrap).boxed()
     }
 
     /// A Service that a user made.
