@@ -41,7 +41,8 @@ use teams_graph_operator::api::{FINALIZER, GROUP, VERSION};
 use teams_graph_operator::simulator::{DEFAULT_APP, DEFAULT_SECRET, Tenant};
 
 use figures::{cpu_seconds, difference, own_events, peak_rss_mb, round, rss_mb, statuses_written, writes};
-use world::{RECEIVER, TENANT, World, free_port};
+use support::ports::free_port;
+use world::{RECEIVER, TENANT, World};
 
 const TENANTS: usize = 20;
 /// Slots of the controller, and creates of the user, at a time.

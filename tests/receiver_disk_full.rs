@@ -6,7 +6,6 @@
 // Clippy's leave for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,6 +15,11 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use teams_graph_operator::policy::identity::{Channel, KEY_BYTES, Key, path};
+
+#[path = "support/ports.rs"]
+mod ports;
+
+use ports::free_port;
 
 /// Set to 1 where mount namespaces are not to be had.
 const SKIP: &str = "SKIP_DISK_FULL";
@@ -44,10 +48,6 @@ fn namespaces_allowed() -> bool {
         .stderr(Stdio::null())
         .status();
     tried.is_ok_and(|status| status.success())
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Pod {

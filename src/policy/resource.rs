@@ -366,8 +366,7 @@ pub fn rule_for(resource: &str) -> &'static Rule {
     RULES.iter().find(|rule| rule.matches(&segments)).unwrap_or(&UNLISTED)
 }
 
-/// The path in pieces, in either way to write an id, without the query. Nothing is copied, and most rules are told apart by a
-/// letter: whole lists of subscriptions are looked through before a create.
+/// The path in pieces, in either way to write an id, without the query.
 pub(super) fn segments(resource: &str) -> impl Iterator<Item = &str> {
     let path = resource.split('?').next().unwrap_or(resource);
     let pieces = path.split('/').flat_map(|piece| match piece.split_once("('") {
@@ -379,6 +378,7 @@ pub(super) fn segments(resource: &str) -> impl Iterator<Item = &str> {
 
 impl Rule {
     fn matches(&self, segments: &[&str]) -> bool {
+        // Half the time, where a whole list of subscriptions is looked through before a create.
         let initial = |text: &str| text.bytes().next().map(|byte| byte.to_ascii_lowercase());
         if segments.first().and_then(|first| initial(first)) != initial(self.pattern) {
             return false;

@@ -14,7 +14,8 @@ use crate::gate::Gate;
 use crate::kubelet::Kubelet;
 use crate::process::Process;
 use crate::proxy::{Judge, Proxy, Upstream};
-use crate::world::{SUBSCRIPTION, TENANT, World, free_port};
+use crate::support::ports::free_port;
+use crate::world::{SUBSCRIPTION, TENANT, World};
 
 pub struct Stand {
     pub world: World,

@@ -116,7 +116,7 @@ async fn the_follower_takes_over_and_there_is_still_one() {
     let mut world = World::new("failover").await;
     world.subscribed().await;
     let leader_port = world.telemetry_port;
-    world.telemetry_port = crate::world::free_port();
+    world.telemetry_port = crate::support::ports::free_port();
     let follower = format!("127.0.0.1:{}", world.telemetry_port);
     world
         .start_controller(&[("TELEMETRY_LISTEN", &follower), ("POD_NAME", "follower")])

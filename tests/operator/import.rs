@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use teams_graph_operator::simulator::{DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT};
 use tokio::process::Command;
 
+use crate::support::ports::free_port;
 use crate::support::{collection, send};
-use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, World, free_port};
+use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, World};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_teams-graph-operator");
 

@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
@@ -21,6 +19,8 @@ use serde_json::{Value, json};
 use teams_graph_operator::simulator::{Config, DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT, Simulator};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+
+use crate::support::ports::free_port;
 
 /// Longest wait for anything to come about. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -660,21 +660,6 @@ pub fn condition(object: &Value, type_: &str) -> Value {
 
 pub fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap().to_owned()
-}
-
-/// A port that nobody listens at, given out once by this process, and below those that the kernel takes for outgoing connections:
-/// of a thousand lives, two began with a port that such a connection had taken meanwhile.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = std::process::id()
-            .wrapping_mul(131)
-            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + u16::try_from(number % 10_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 pub fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) {

@@ -15,6 +15,8 @@ use serde_json::Value;
 use teams_graph_operator::api;
 use tokio::sync::OnceCell;
 
+pub mod ports;
+
 /// A client for the test cluster with our kinds in it. Makes one per test: a client does not outlive its runtime.
 pub async fn client() -> Client {
     static KINDS: OnceCell<()> = OnceCell::const_new();

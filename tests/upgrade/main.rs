@@ -19,8 +19,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use teams_graph_operator::simulator::DEFAULT_SECRET;
 
+use crate::support::ports::free_port;
 use crate::support::{collection, send};
-use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, World, condition, free_port};
+use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, World, condition};
 
 /// Less than what the shortest life here (call records, 70 hours) has left when its renewal is due.
 const STEP_HOURS: i64 = 18;

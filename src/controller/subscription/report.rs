@@ -174,7 +174,7 @@ fn next_status(
         next.last_event_time = Some(time(at));
     }
     gaps::record_missed(&mut next, &situation);
-    record_lapse(&mut next, view, &situation);
+    record_lapse(&mut next, &situation);
     // The create took its time, and what happened meanwhile is missing too.
     let done = view.now + SignedDuration::try_from(view.begun.elapsed()).unwrap_or_default();
     match outcome {
@@ -197,9 +197,9 @@ fn next_status(
 }
 
 /// It expired, whatever keeps it from being made anew.
-fn record_lapse(next: &mut GraphSubscriptionStatus, view: &View, situation: &Situation) {
-    let expired = next.expiration_time.as_ref().is_some_and(|at| at.0 <= view.now);
-    let wanted = view.deleted_at.is_none() && !view.object.spec.suspend;
+fn record_lapse(next: &mut GraphSubscriptionStatus, situation: &Situation) {
+    let expired = next.expiration_time.as_ref().is_some_and(|at| at.0 <= situation.now);
+    let wanted = situation.deleted_at.is_none() && !situation.spec.suspend;
     if let (true, Some(gap)) = (expired && wanted, gaps::of(cause(situation))) {
         gaps::open(next, gap);
     }

@@ -262,13 +262,13 @@ fn remove(sim: &Arc<Sim>, number: usize) {
 /// A lifecycle event reaches the receiver a little later. Graph repeats it while that is down.
 fn tell(sim: &Arc<Sim>, number: usize, event: LifecycleEvent, id: String) {
     let sim = sim.clone();
-    let (delay, apps) = {
+    let (delay, app) = {
         let mut state = sim.state();
-        (state.rng.i64(1..60), state.scale.apps)
+        (state.rng.i64(1..60), state.subs[number].app)
     };
     tokio::spawn(async move {
         pause(delay).await;
-        while sim.state().apps[number % apps].receiver_down.is_some() {
+        while sim.state().apps[app].receiver_down.is_some() {
             pause(60).await;
         }
         {

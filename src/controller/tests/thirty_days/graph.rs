@@ -276,12 +276,9 @@ fn create(sim: &Sim, state: &mut State, app: usize, body: &Value) -> Answer {
     state.regain(number, now);
     let sub = &state.subs[number];
     let status = sub.object.status.iter();
-    let known: Vec<&String> = status
-        .flat_map(|status| status.previous_ids.iter().chain(&status.subscription_id))
-        .collect();
-    let beside = sub.remote.iter().rev().skip(1).map(|remote| &remote.id);
-    let beside: Option<String> = beside.clone().find(|id| known.contains(id)).cloned();
-    if let Some(beside) = beside {
+    let mut on_record = status.flat_map(|status| status.previous_ids.iter().chain(&status.subscription_id));
+    let beside = on_record.find(|id| sub.remote.iter().rev().skip(1).any(|remote| remote.id == **id));
+    if let Some(beside) = beside.cloned() {
         state.violation(format!(
             "a second one was made beside {beside}, which lives and is on record"
         ));
