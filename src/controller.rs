@@ -57,6 +57,8 @@ use crate::RunResult;
 use crate::telemetry::health::Health;
 use crate::telemetry::server;
 
+/// See [`Settings::longest_rest`].
+const LONGEST_REST: Duration = Duration::from_hours(1);
 /// How long events may still be written at the end.
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 /// Longer than a watch lasts, and than any answer may take: a connection that fell silent is given up.
@@ -135,6 +137,7 @@ impl Args {
                 .collect(),
             receiver_address: self.receiver_address.clone(),
             interval: Duration::from_secs(self.interval_seconds),
+            longest_rest: LONGEST_REST,
             sweep_grace: Duration::from_secs(self.sweep_grace_seconds),
         }
     }

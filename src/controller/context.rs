@@ -93,6 +93,8 @@ pub struct Settings {
     pub sweep_grace: Duration,
     /// How often tenants and receivers are looked at without cause.
     pub interval: Duration,
+    /// After how long a subscription is looked at whatever is planned: the look costs little, and clocks may be set.
+    pub longest_rest: Duration,
     /// Namespaces whose tenants may use the operator's own identity; `*` for all.
     pub identity_namespaces: Vec<String>,
 }
@@ -251,12 +253,8 @@ pub fn asked<K: Object>(object: &K, handled: Option<&str>) -> Option<String> {
     (handled != Some(value)).then(|| value.clone())
 }
 
-/// How long until `until`, for a requeue: at least a moment, at most an hour (a look costs nothing).
+/// How long until `until`, for a requeue: at least a moment.
 pub fn wait(now: Timestamp, until: Timestamp) -> Duration {
-    let remaining = until.duration_since(now);
-    remaining
-        .unsigned_abs()
-        .clamp(Duration::from_millis(50), Duration::from_secs(3600))
-        .mul_f64(if remaining.is_negative() { 0.0 } else { 1.0 })
-        .max(Duration::from_millis(50))
+    let remaining = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    remaining.max(Duration::from_millis(50))
 }

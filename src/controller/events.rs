@@ -35,6 +35,17 @@ impl Events {
         }
     }
 
+    /// There is room for none.
+    #[cfg(test)]
+    pub fn none(left_out: IntCounter) -> Self {
+        let (sender, _) = mpsc::channel(1);
+        Self {
+            sender,
+            left_out,
+            full: AtomicBool::new(true),
+        }
+    }
+
     /// Has an event written, if there is room.
     pub fn put(&self, event: Event, about: ObjectReference) {
         if self.sender.try_send((event, about)).is_err() {

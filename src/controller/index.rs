@@ -1,4 +1,4 @@
-//! The subscriptions by what they name: who shares a tenant, a receiver, or what is watched.
+//! The subscriptions by what they name: who shares a tenant, a receiver, or what is watched, and who holds what is at Graph.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -21,6 +21,8 @@ pub enum Group {
     Receiver(ObjectRef),
     /// Resource, in lower case, and change types. Graph admits one subscription of an app for them.
     Watched(String, String),
+    /// The id of the remote subscription on record.
+    Remote(String),
 }
 
 impl Group {
@@ -34,10 +36,38 @@ impl Group {
 
     fn of(object: &GraphSubscription) -> impl Iterator<Item = Self> {
         let receiver = object.receiver().map(Self::Receiver);
+        let remote = remote(object).map(|id| Self::Remote(id.to_owned()));
         [Self::Tenant(object.tenant()), Self::watched_by(object)]
             .into_iter()
             .chain(receiver)
+            .chain(remote)
     }
+
+    /// Whether `object` is of it. Called for each member of a group, so nothing is copied.
+    fn has(&self, object: &GraphSubscription) -> bool {
+        let spec = &object.spec;
+        match self {
+            Self::Tenant(tenant) => is(&spec.tenant_ref, tenant, object),
+            Self::Receiver(receiver) => spec
+                .receiver_ref
+                .as_ref()
+                .is_some_and(|named| is(named, receiver, object)),
+            Self::Watched(resource, changes) => {
+                spec.resource.eq_ignore_ascii_case(resource) && spec.graph_change_type() == *changes
+            }
+            Self::Remote(id) => remote(object) == Some(id),
+        }
+    }
+}
+
+fn remote(object: &GraphSubscription) -> Option<&str> {
+    object.status.as_ref()?.subscription_id.as_deref()
+}
+
+/// Whether `named`, by `object`, is this.
+fn is(named: &ObjectRef, this: &ObjectRef, object: &GraphSubscription) -> bool {
+    let namespace = named.namespace.as_ref().or(object.metadata.namespace.as_ref());
+    named.name == this.name && namespace == this.namespace.as_ref()
 }
 
 /// Kept by the watch, beside the store and with the store's own objects. Cheap to clone; clones share it.
@@ -78,7 +108,7 @@ impl Tables {
             .range((from, Bound::Unbounded))
             .take_while(move |(other, _)| *other == hash)
             .filter_map(|(_, uid)| self.objects.get(uid))
-            .filter(|object| Group::of(object).any(|other| other == *group))
+            .filter(|object| group.has(object))
     }
 }
 
@@ -135,6 +165,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::subscription::GraphSubscriptionStatus;
 
     fn object(uid: &str, tenant: &str, receiver: Option<&str>, resource: &str) -> Arc<GraphSubscription> {
         let receiver = receiver.map(|name| json!({ "name": name }));
@@ -205,6 +236,26 @@ mod tests {
         );
         assert!(index.has_others(&Group::Tenant(reference("u")), Some("a")));
         assert!(!index.has_others(&Group::Tenant(reference("t")), Some("b")));
+    }
+
+    #[test]
+    fn the_holder_of_a_remote_subscription_is_found_by_its_id() {
+        let index = Index::default();
+        let holding = |id: Option<&str>| {
+            let mut object = (*object("a", "t", None, "users")).clone();
+            object.status = Some(GraphSubscriptionStatus {
+                subscription_id: id.map(str::to_owned),
+                ..Default::default()
+            });
+            Arc::new(object)
+        };
+        let held = |id: &str| index.has_others(&Group::Remote(id.to_owned()), None);
+        index.put(holding(Some("1")));
+        assert!(held("1") && !held("2"));
+        index.put(holding(Some("2")));
+        assert!(!held("1") && held("2"));
+        index.put(holding(None));
+        assert!(!held("2"));
     }
 
     #[test]

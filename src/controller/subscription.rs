@@ -29,7 +29,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(30);
 /// Brings one subscription to what its spec says.
 pub async fn reconcile(object: Arc<GraphSubscription>, context: Arc<Context>) -> Action {
     let object = context.written.newest(object);
-    let work = run(object.clone(), &context);
+    // Boxed: the state of the work is large, and is otherwise moved at every layer around it.
+    let work = Box::pin(run(object.clone(), &context));
     guard(object, &context.attempts, &context.metrics.reconciles, work).await
 }
 

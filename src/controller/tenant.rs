@@ -98,10 +98,9 @@ async fn find_out(
     reference: &ObjectRef,
     anew: bool,
 ) -> Result<Findings, Error> {
-    let watched = watched(context, reference);
     let (app, loaded) = match prepare(context, object).await? {
         Ok(prepared) => prepared,
-        Err(refusal) => return Ok(refused(context, reference, refusal, watched)),
+        Err(refusal) => return Ok(refused(context, reference, refusal)),
     };
     let had_client = context.apps.get(reference).is_some_and(|entry| entry.graph.is_ok());
     let last = context.apps.last_good(reference).and_then(|entry| entry.graph.ok());
@@ -146,9 +145,12 @@ async fn find_out(
     });
     Ok(Findings {
         credential_expires: loaded.expires,
-        sign_in,
         skew,
-        watched,
+        // Permissions show only after signing in.
+        watched: sign_in
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |_| watched(context, reference)),
+        sign_in,
         users: Vec::new(),
         orphans,
     })
@@ -245,7 +247,7 @@ pub fn forget_gone(context: &Context) {
 }
 
 /// Without a usable credential there is no client, and the tenant's subscriptions say why.
-fn refused(context: &Context, reference: &ObjectRef, refusal: Refusal, watched: Vec<&'static Rule>) -> Findings {
+fn refused(context: &Context, reference: &ObjectRef, refusal: Refusal) -> Findings {
     if context.apps.refuse(reference, refusal.clone()) {
         wake_users(context, reference);
     }
@@ -253,7 +255,7 @@ fn refused(context: &Context, reference: &ObjectRef, refusal: Refusal, watched: 
         credential_expires: None,
         sign_in: Err(refusal),
         skew: None,
-        watched,
+        watched: Vec::new(),
         users: Vec::new(),
         orphans: orphans::Found::default(),
     }

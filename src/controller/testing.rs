@@ -160,6 +160,7 @@ pub fn settings(receiver_address: &str) -> Settings {
         logging: Vec::new(),
         receiver_address: receiver_address.to_owned(),
         interval: Duration::from_secs(300),
+        longest_rest: Duration::from_hours(1),
         sweep_grace: Duration::ZERO,
         identity_namespaces: vec!["operator".to_owned()],
     }

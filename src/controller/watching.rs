@@ -194,16 +194,21 @@ fn tenant(context: &Context, change: Change<GraphTenant>) {
     };
     match change {
         Change::Now(tenant) => now(&tenant),
-        Change::All(tenants) => tenants.iter().for_each(|tenant| now(tenant)),
+        Change::All(tenants) => {
+            for tenant in &tenants {
+                now(tenant);
+            }
+            super::tenant::forget_gone(context);
+        }
         Change::Gone(tenant) => {
             context.queues.tenants.forget(ObjectRef::from_obj(&tenant));
             context.wake(&Group::Tenant(reference_to(&tenant)), waits);
             context
                 .attempts
                 .succeeded(tenant.metadata.uid.as_deref().unwrap_or_default());
+            super::tenant::forget_gone(context);
         }
     }
-    super::tenant::forget_gone(context);
 }
 
 fn receiver(context: &Context, change: Change<NotificationReceiver>) {

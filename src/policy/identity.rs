@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -85,7 +86,8 @@ impl Key {
 /// Keys by id. New derivations use the active one; all are accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
-    keys: BTreeMap<String, Key>,
+    /// Shared: a keyring is handed out for each look at a subscription.
+    keys: Arc<BTreeMap<String, Key>>,
     /// Id of the active key, where it is not the newest.
     active: Option<String>,
 }
@@ -114,6 +116,7 @@ impl Keyring {
                 _ => malformed.push(id.to_owned()),
             }
         }
+        let keys = Arc::new(keys);
         (Self { keys, active: None }, malformed)
     }
 

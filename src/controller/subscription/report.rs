@@ -1,6 +1,7 @@
 //! What is told about a subscription: its status, events, and when to look again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::events::EventType;
@@ -73,7 +74,12 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         context.event(&*view.object, type_, note.reason, &note.text);
     }
     let question = context.backfills.advance(context, view, &next, &outcome);
-    Ok(again(view, plan, &outcome, &next, question))
+    let look = next_look(view, plan, &outcome, &next);
+    Ok(again(
+        look.into_iter().chain(question).min(),
+        view.now,
+        context.settings.longest_rest,
+    ))
 }
 
 fn clock_is_known(view: &View) -> bool {
@@ -119,18 +125,8 @@ async fn let_go(context: &Context, view: &View, release: &Release) -> Result<Act
     Ok(Action::await_change())
 }
 
-fn again(
-    view: &View,
-    plan: &Plan,
-    outcome: &Outcome,
-    next: &GraphSubscriptionStatus,
-    question: Option<Timestamp>,
-) -> Action {
-    let look = next_look(view, plan, outcome, next);
-    look.into_iter()
-        .chain(question)
-        .min()
-        .map_or_else(Action::await_change, |until| Action::requeue(wait(view.now, until)))
+fn again(at: Option<Timestamp>, now: Timestamp, longest: Duration) -> Action {
+    at.map_or_else(Action::await_change, |at| Action::requeue(wait(now, at).min(longest)))
 }
 
 /// When to look again; never, where only a change helps.

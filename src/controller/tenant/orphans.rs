@@ -11,6 +11,7 @@ use crate::api::condition::Reason;
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::GraphTenant;
 use crate::controller::context::Context;
+use crate::controller::index::Group;
 use crate::controller::subscription::act;
 use crate::graph::{Failure, Graph, Kind, Subscription};
 use crate::policy::orphan::{self, Listed, PATIENCE, Suspects, Treatment};
@@ -145,16 +146,8 @@ impl Round<'_> {
         let exists = |uid: &str| self.context.stores.index.get(uid).is_some();
         let mut suspects = orphan::suspects(before, listed, &self.context.keyrings.all(), exists, self.now);
         // An object may hold one by an `externalEndpoint`, whatever its address.
-        for object in self.context.stores.subscriptions.state() {
-            if suspects.is_empty() {
-                break;
-            }
-            let held = object
-                .status
-                .as_ref()
-                .and_then(|status| status.subscription_id.as_ref());
-            held.map(|id| suspects.remove(id));
-        }
+        let index = &self.context.stores.index;
+        suspects.retain(|id, _| !index.has_others(&Group::Remote(id.clone()), None));
         suspects
     }
 

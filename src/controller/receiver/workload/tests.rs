@@ -53,6 +53,7 @@ fn settings() -> Settings {
         logging: Vec::new(),
         receiver_address: String::new(),
         interval: std::time::Duration::from_secs(300),
+        longest_rest: std::time::Duration::from_hours(1),
         sweep_grace: std::time::Duration::ZERO,
         identity_namespaces: Vec::new(),
     }

@@ -38,15 +38,10 @@ impl tower::Service<Request<Body>> for Api {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            let is_event = head.uri.path().contains("/events");
-            if !is_event {
-                sim.step().await;
-            }
+            sim.step().await;
             sleep(Duration::from_millis(4)).await;
             let (status, answer) = answer(&sim, &head.method, head.uri.path(), &body);
-            if !is_event {
-                sim.step().await;
-            }
+            sim.step().await;
             Ok(Response::builder().status(status).body(Body::from(answer)).unwrap())
         })
     }
@@ -55,7 +50,6 @@ impl tower::Service<Request<Body>> for Api {
 fn answer(sim: &Sim, method: &Method, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (method, &parts[..]) {
-        (_, [.., "events"] | [.., "events", _]) => (201, body.to_vec()),
         (&Method::GET, ["api", "v1", "namespaces", _, "secrets", name]) => (200, secret(sim, name)),
         (&Method::PATCH, [.., "graphsubscriptions", name] | [.., "graphsubscriptions", name, "status"]) => {
             subscription(sim, number(name), body)

@@ -14,6 +14,7 @@ use super::changes::number_of;
 use super::world::{Sim, uid};
 use crate::api::reference::ObjectRef as Reference;
 use crate::controller::context::Context;
+use crate::controller::events::Events;
 use crate::controller::inbox::Origin;
 use crate::controller::observed::PodState;
 use crate::controller::testing::{self, Writers};
@@ -46,7 +47,10 @@ pub fn start(sim: &Arc<Sim>) {
     let (subscriptions, mut due) = {
         let state = sim.state();
         let inner = Arc::get_mut(&mut context).unwrap();
-        inner.settings.interval = Duration::from_secs(state.scale.interval);
+        inner.settings.interval = state.scale.interval;
+        inner.settings.longest_rest = state.scale.rest;
+        // Nobody reads them here, and the recorder looks through all of the last minutes, by the real clock, for each.
+        inner.events = Events::none(inner.metrics.events_left_out.clone());
         for (number, app) in state.apps.iter().enumerate() {
             writers.tenant(&app.tenant);
             writers

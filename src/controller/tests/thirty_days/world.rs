@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
@@ -36,8 +37,9 @@ pub struct Scale {
     pub removed_percent: i64,
     /// Hours between two ends of the process, on average.
     pub process_hours: i64,
-    /// Hours between two looks at a tenant without cause, in seconds.
-    pub interval: u64,
+    /// Time between two looks without cause: at a tenant, and at most at a subscription.
+    pub interval: Duration,
+    pub rest: Duration,
     pub broken: Option<Broken>,
 }
 
