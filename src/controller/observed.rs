@@ -1,7 +1,7 @@
 //! What the receiver pods last said about themselves.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -120,12 +120,12 @@ pub struct SinkState {
     pub dead_letters: u64,
 }
 
-/// What a pod said, or why it could not be asked, by receiver and pod number.
-type States = HashMap<(ObjectRef, i32), Result<PodState, String>>;
+/// What the pods of a receiver said, by number, or why they could not be asked.
+type Pods = BTreeMap<i32, Result<PodState, String>>;
 
-/// States of all pods.
+/// States of all pods, by receiver: each look at a subscription asks for those of one.
 #[derive(Clone, Default)]
-pub struct Observed(Arc<Mutex<States>>);
+pub struct Observed(Arc<Mutex<HashMap<ObjectRef, Pods>>>);
 
 impl Observed {
     /// Remembers what a pod said, or why it could not be asked. Returns what was known before.
@@ -135,40 +135,41 @@ impl Observed {
         pod: i32,
         mut state: Result<PodState, String>,
     ) -> Option<Result<PodState, String>> {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (receiver.clone(), pod);
+        let mut states = self.lock();
+        let pods = states.entry(receiver.clone()).or_default();
         if let Ok(state) = &mut state {
-            let before = states.get(&key).and_then(|old| old.as_ref().ok()?.refuses_since);
+            let before = pods.get(&pod).and_then(|old| old.as_ref().ok()?.refuses_since);
             let refuses = state.storage.state != Storage::Ok;
             state.refuses_since = refuses.then(|| before.unwrap_or_else(crate::local_clock::now));
         }
-        states.insert(key, state)
+        pods.insert(pod, state)
     }
 
     /// Forgets a pod.
     pub fn forget(&self, receiver: &ObjectRef, pod: i32) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&(receiver.clone(), pod));
+        let mut states = self.lock();
+        let Some(pods) = states.get_mut(receiver) else { return };
+        pods.remove(&pod);
+        if pods.is_empty() {
+            states.remove(receiver);
+        }
     }
 
     /// What the pods of a receiver said.
     pub fn of(&self, receiver: &ObjectRef) -> Vec<Result<PodState, String>> {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self.lock();
         states
-            .iter()
-            .filter(|((of, _), _)| of == receiver)
-            .map(|(_, state)| state.clone())
+            .get(receiver)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
             .collect()
     }
 
     /// Since when every pod of a receiver refuses what comes, because its log takes nothing.
     pub fn refuses_since(&self, receiver: &ObjectRef) -> Option<Timestamp> {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
-        let pods = of_receiver.filter_map(|(_, state)| state.as_ref().ok());
-        let since = pods.map(|pod| pod.refuses_since);
+        let states = self.lock();
+        let since = answers(&states, receiver).map(|pod| pod.refuses_since);
         // One pod that takes them is enough.
         let all: Option<Vec<Timestamp>> = since.collect();
         all?.into_iter().max()
@@ -176,10 +177,8 @@ impl Observed {
 
     /// Whether the pods of a receiver answer so slowly that Graph drops notifications: it judges the address as a whole.
     pub fn drops(&self, receiver: &ObjectRef) -> bool {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
-        let pods = of_receiver.filter_map(|(_, state)| state.as_ref().ok());
-        let all = pods.fold(Answers::default(), |all, pod| Answers {
+        let states = self.lock();
+        let all = answers(&states, receiver).fold(Answers::default(), |all, pod| Answers {
             answers: all.answers + pod.webhook.answers,
             late: all.late + pod.webhook.late,
         });
@@ -188,19 +187,29 @@ impl Observed {
 
     /// Whether each pod could be asked.
     pub fn reachable(&self) -> Vec<(ObjectRef, i32, bool)> {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        states
-            .iter()
-            .map(|((receiver, pod), state)| (receiver.clone(), *pod, state.is_ok()))
-            .collect()
+        let states = self.lock();
+        let pods = states.iter().flat_map(|(receiver, pods)| {
+            pods.iter()
+                .map(move |(pod, state)| (receiver.clone(), *pod, state.is_ok()))
+        });
+        pods.collect()
     }
 
     /// When an event last came for the object with this UID.
     pub fn last_event(&self, receiver: &ObjectRef, uid: &str) -> Option<Timestamp> {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_receiver = states.iter().filter(|((of, _), _)| of == receiver);
-        of_receiver
-            .filter_map(|(_, state)| state.as_ref().ok()?.subscriptions.get(uid).copied())
+        let states = self.lock();
+        answers(&states, receiver)
+            .filter_map(|pod| pod.subscriptions.get(uid).copied())
             .max()
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, Pods>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pods of a receiver that could be asked.
+fn answers<'a>(states: &'a HashMap<ObjectRef, Pods>, receiver: &ObjectRef) -> impl Iterator<Item = &'a PodState> {
+    let pods = states.get(receiver).into_iter().flat_map(BTreeMap::values);
+    pods.filter_map(|state| state.as_ref().ok())
 }

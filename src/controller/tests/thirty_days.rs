@@ -246,7 +246,7 @@ fn nothing_lapses_in_thirty_days_that_could_have_been_kept() {
             removed_percent: if many { 5 } else { 100 },
             process_hours: if many { 36 } else { 8 },
             interval: if many { Duration::from_hours(2) } else { usual.interval },
-            rest: if many { Duration::from_hours(3) } else { usual.rest },
+            rest: if many { Duration::from_hours(6) } else { usual.rest },
             ..usual
         });
         println!("{}", report.text());
