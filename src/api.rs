@@ -5,6 +5,8 @@
 pub mod condition;
 pub mod crds;
 pub mod duration;
+pub mod presence;
+pub mod presence_config;
 pub mod receiver;
 pub mod receiver_config;
 pub mod reference;

@@ -8,6 +8,7 @@ pub mod graph;
 pub mod import;
 pub mod local_clock;
 pub mod policy;
+pub mod presence;
 pub mod probe;
 pub mod receiver;
 pub mod simulator;

@@ -1,0 +1,69 @@
+//! What the controller tells a presence worker, as files in its volumes. The worker has no other source.
+
+use serde::{Deserialize, Serialize};
+
+use super::presence::PresenceSyncSpec;
+use super::tenant::{Credentials, Endpoints};
+
+/// File name of the configuration within the ConfigMap's mount.
+pub const CONFIG_FILE: &str = "presence.json";
+/// Where the ConfigMap is mounted.
+pub const CONFIG_DIR: &str = "/etc/teamsgraph/config";
+/// Where Secrets are mounted: a folder for each Secret, named as it is, with a file for each key.
+pub const SECRETS_DIR: &str = "/etc/teamsgraph/secrets";
+/// Where the volume is mounted on which the worker remembers what it wrote.
+pub const DATA_DIR: &str = "/var/lib/teamsgraph";
+/// Where the token of the worker's service account for Entra is mounted, with workload identity.
+pub const FEDERATED_TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+/// Port of the worker's status, metrics and probes.
+pub const INTERNAL_PORT: u16 = 9090;
+
+/// Configuration of a presence worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceConfig {
+    /// Namespace and name of the object, for messages.
+    pub namespace: String,
+    /// See `namespace`.
+    pub name: String,
+    /// UID of the object: its events in the receiver's log carry it.
+    pub uid: String,
+    /// Generation of the spec below.
+    pub generation: i64,
+    /// What the user says. Secrets are named in it, and mounted.
+    pub spec: PresenceSyncSpec,
+    /// The app that reads.
+    pub reader: AppConfig,
+    /// The app that writes.
+    pub writer: AppConfig,
+    /// Where notifications go to and come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<PushConfig>,
+}
+
+/// An app registration, as its `GraphTenant` describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppConfig {
+    /// Tenant id or domain.
+    pub tenant_id: String,
+    /// Application id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Addresses of Entra and Graph.
+    pub endpoints: Endpoints,
+    /// How it proves itself; the Secrets named are mounted.
+    pub credentials: Credentials,
+}
+
+/// Where notifications go to and come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushConfig {
+    /// Address that Graph is given, derived from the receiver's key for this object.
+    pub notification_url: String,
+    /// The same for lifecycle notifications.
+    pub lifecycle_url: String,
+    /// Base addresses of the receiver's pods' pull API.
+    pub pull_urls: Vec<String>,
+}
