@@ -114,6 +114,10 @@ pub struct World {
     /// The choice that was last written, or attempted, and whether its author may be wrong about it.
     last_choice: Option<Choice>,
     doubt: bool,
+    /// A choice of the operator's that the person ended, as long as no reading has shown it.
+    unseen_end: Option<Choice>,
+    /// For when the next look at what ends by itself is planned.
+    ends: Option<i64>,
     report: Report,
     trace: bool,
 }
@@ -142,6 +146,8 @@ pub fn run(history: &History, brain: Brain, weather: Weather, ending: Ending, mi
         acted: 0,
         last_choice: None,
         doubt: false,
+        unseen_end: None,
+        ends: None,
         report: Report::default(),
         trace: std::env::var_os("PRESENCE_TRACE").is_some(),
     };
@@ -238,7 +244,11 @@ impl World {
             Event::Answer { order, outcome, process } if self.serves(process) => self.answered(&order, outcome),
             Event::Sweep { process } if self.serves(process) => {
                 self.read();
-                let pause = if self.history.source == Source::Poll { 15_000 } else { 60_000 };
+                let pause = match self.history.source {
+                    _ if self.over.is_some_and(|over| self.now > over + 5 * MINUTE) => 4 * MINUTE,
+                    Source::Poll => 20_000,
+                    Source::Hint | Source::Rich => 60_000,
+                };
                 self.schedule(self.now + pause, Event::Sweep { process });
             }
             Event::Wake => {
@@ -273,16 +283,20 @@ impl World {
             self.tell_view();
         }
         let ends = self.teams.next_end().into_iter().chain(self.pbx.own_ends).min();
-        if let Some(ends) = ends.filter(|ends| *ends > self.now) {
-            self.schedule(ends, Event::End);
+        if let Some(when) = ends.filter(|when| *when > self.now && self.ends != Some(*when)) {
+            self.schedule(when, Event::End);
         }
+        self.ends = ends;
     }
 
     fn act(&mut self, action: &Action) {
         match action {
             Action::Client(client) => self.teams.client = *client,
             Action::Choose(chosen) => self.choose(*chosen),
-            Action::Reset => self.teams.preferred = None,
+            Action::Reset => {
+                self.note_end();
+                self.teams.preferred = None;
+            }
             Action::Line(line) => {
                 self.pbx.line = *line;
                 self.tell_view();
@@ -324,6 +338,8 @@ impl World {
         if ours.is_some_and(|ours| ours.chosen == chosen) {
             return; // Graph does not tell it from ours.
         }
+        self.note_end();
+        let unseen = chosen.is_some() && self.unseen_end == chosen;
         let lapsed = self.teams.lapsed.is_some_and(|(when, choice)| self.now - when < 70_000 && Some(choice) == chosen);
         let doubtful = self.doubt && self.last_choice == chosen;
         let counted = chosen.is_some_and(|choice| self.brain.counts_as_own(choice, self.now));
@@ -334,9 +350,14 @@ impl World {
             expires: None,
             shown_since: None,
             hidden_since: None,
-            indistinguishable: counted && (lapsed || doubtful),
+            indistinguishable: counted && (lapsed || doubtful || unseen),
             replaced_ours: replaces.then_some(self.pbx.choices),
         });
+    }
+
+    fn note_end(&mut self) {
+        let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
+        self.unseen_end = ours.and_then(|ours| ours.chosen).or(self.unseen_end);
     }
 
     fn end_history(&mut self) {
@@ -402,6 +423,10 @@ impl World {
     }
 
     fn learn(&mut self, state: TeamsState, sequence: &str, when: i64) {
+        let other = |choice: Choice| !choice.explains(&state) && state.visible() && !state.looks_derived();
+        if self.unseen_end.is_some_and(other) && self.brain.can_tell(when) {
+            self.unseen_end = None;
+        }
         let reading = Reading {
             state,
             sequence: Some(sequence.into()),
