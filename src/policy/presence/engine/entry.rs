@@ -58,6 +58,7 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
             OnPbx::NoChange => Wish::Hold(Why::NoChange),
             OnPbx::Unmapped => Wish::Hold(Why::Unmapped),
             OnPbx::Unset => Wish::Nothing(Why::Nothing),
+            OnPbx::Entry(entry) if settings.capabilities.own_is_do_not_disturb => by_switch(state, entry),
             OnPbx::Entry(entry) => Wish::Say(entry),
         }
     };
@@ -65,6 +66,15 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
     match chosen.is_none_or(|activity| *activity == Activity::Unset) {
         true => by_teams,
         false => beside_the_persons(state, by_teams, now),
+    }
+}
+
+/// Where our entry is a switch of the person's, do not disturb is all that it can say, and the person's hand goes before.
+fn by_switch(state: &UserState, entry: OwnEntry) -> Wish {
+    match entry.activity {
+        Activity::DoNotDisturb if state.owned().switched_off => Wish::Nothing(Why::SwitchedOff),
+        Activity::DoNotDisturb => Wish::Say(entry),
+        _ => Wish::Nothing(Why::Nothing),
     }
 }
 

@@ -26,6 +26,7 @@ pub fn capabilities(own_entry_expires: bool) -> Capabilities {
         reads_presence: true,
         own_entry: true,
         own_entry_expires,
+        own_is_do_not_disturb: false,
         line: true,
         enumerates_users: true,
     }

@@ -14,7 +14,7 @@ use crate::policy::backoff::Class;
 use crate::policy::presence::engine::{FRESH, Outcome, Write};
 use crate::policy::presence::mapping::{Choice, Session};
 use crate::policy::presence::pbx::{Activity, Line, Origin, OwnEntry, PbxView};
-use crate::policy::presence::teams::{Reading, TeamsState};
+use crate::policy::presence::teams::{Reading, TeamsState, Word};
 
 const MINUTE: i64 = 60_000;
 /// After that, an unanswered call is given up.
@@ -180,9 +180,9 @@ impl World {
         self.bodies.insert(self.order, event);
     }
 
-    fn say(&self, what: &str) {
+    fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            eprintln!("{:>9.3} {what}", self.now as f64 / 1000.0);
+            eprintln!("{:>9.3} {}", self.now as f64 / 1000.0, what());
         }
     }
 
@@ -215,7 +215,7 @@ impl World {
             Event::Act(number) => {
                 self.acted += 1;
                 let action = self.history.actions[number].1.clone();
-                self.say(&format!("{action:?}"));
+                self.say(|| format!("{action:?}"));
                 self.act(&action);
             }
             Event::Over => self.end_history(),
@@ -246,7 +246,7 @@ impl World {
                 self.read();
                 let pause = match self.history.source {
                     _ if self.over.is_some_and(|over| self.now > over + 5 * MINUTE) => 4 * MINUTE,
-                    Source::Poll => 20_000,
+                    Source::Poll => 30_000,
                     Source::Hint | Source::Rich => 60_000,
                 };
                 self.schedule(self.now + pause, Event::Sweep { process });
@@ -361,7 +361,7 @@ impl World {
     }
 
     fn end_history(&mut self) {
-        self.say("the history is over");
+        self.say(|| "the history is over".to_owned());
         self.over = Some(self.now);
         self.graph_up = true;
         if self.ending == Ending::Death {
@@ -392,7 +392,7 @@ impl World {
     /// Graph notifies of a change.
     fn notify(&mut self) {
         let (state, sequence) = self.teams.read();
-        self.say(&format!("Teams shows {state}"));
+        self.say(|| format!("Teams shows {state}"));
         let rich = match self.history.source {
             Source::Poll => return,
             Source::Hint => None,
@@ -485,7 +485,7 @@ impl World {
     }
 
     fn send(&mut self, order: Order) {
-        self.say(&format!("sends {order:?}"));
+        self.say(|| format!("sends {order:?}"));
         self.brain.begin(&order, self.now);
         self.report.writes.push((self.now - self.over.unwrap_or(i64::MAX), order.clone()));
         let process = self.process;
@@ -527,7 +527,7 @@ impl World {
     }
 
     fn serve(&mut self, order: Order, sent: i64, answered: bool, process: u64) {
-        self.say(&format!("is done: {order:?}"));
+        self.say(|| format!("is done: {order:?}"));
         match &order {
             Order::Engine(write) => self.serve_engine(write, sent),
             Order::Naive(write) => self.serve_naive(write, sent),
@@ -540,7 +540,7 @@ impl World {
     }
 
     fn answered(&mut self, order: &Order, outcome: Outcome) {
-        self.say(&format!("{outcome:?}: {order:?}"));
+        self.say(|| format!("{outcome:?}: {order:?}"));
         if is_choice(order) && outcome == Outcome::Done {
             self.doubt = false;
         }
@@ -601,16 +601,18 @@ impl World {
     }
 
     fn set_session(&mut self, session: Session, ttl: i64) {
-        if let Some((_, _, ends)) = self.teams.session {
+        if let Some((_, _, ends)) = &self.teams.session {
             let margin = ends - self.now;
             self.report.least_margin = Some(self.report.least_margin.map_or(margin, |least| least.min(margin)));
         }
         // Graph gives back another word at times; the same one for the same call.
         let other_word = (self.history.seed ^ self.acted.wrapping_mul(0x9E37_79B9_7F4A_7C15)).count_ones() % 3 == 0;
         let activity = match session {
-            Session::DoNotDisturb if other_word => "DoNotDisturb",
-            Session::InACall | Session::InAConferenceCall if other_word => "Busy",
-            session => session.activity(),
+            Session::DoNotDisturb if other_word => Word::DoNotDisturb,
+            Session::DoNotDisturb => Word::Presenting,
+            Session::InACall | Session::InAConferenceCall if other_word => Word::Busy,
+            Session::InACall => Word::InACall,
+            Session::InAConferenceCall => Word::InAConferenceCall,
         };
         self.teams.session = Some((session, activity, self.now + ttl));
     }
@@ -652,7 +654,7 @@ impl World {
 
     fn finish(mut self) -> Report {
         let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
-        self.report.session = self.teams.session.map(|(session, _, _)| session);
+        self.report.session = self.teams.session.as_ref().map(|(session, _, _)| *session);
         self.report.preferred = ours.and_then(|preferred| preferred.chosen);
         self.report.entry = self.pbx.ours().map(|entry| entry.activity.clone());
         let entries = self.pbx.entries.iter();
