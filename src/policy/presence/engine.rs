@@ -134,6 +134,9 @@ pub fn decide(state: &UserState, settings: &Settings, now: Timestamp) -> Decisio
             choice: choice.why,
             entry: entry.why,
         },
-        writes: [session.write, choice.write, entry.write].into_iter().flatten().collect(),
+        writes: [session.write, choice.write, entry.write]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }

@@ -80,7 +80,10 @@ pub enum Why {
 impl Why {
     /// Whether there are candidates, too many of them.
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self, Self::ManyPeople { .. } | Self::ManyUsers { .. } | Self::Taken { .. })
+        matches!(
+            self,
+            Self::ManyPeople { .. } | Self::ManyUsers { .. } | Self::Taken { .. }
+        )
     }
 }
 
@@ -90,13 +93,22 @@ impl fmt::Display for Why {
             Self::NoValue => f.write_str("has none of the properties that the matching rules compare"),
             Self::Nobody => f.write_str("no user in Entra has the same property"),
             Self::ManyPeople { rule, people } => {
-                write!(f, "matching rule {rule}: {people} users in Entra have the same property")
+                write!(
+                    f,
+                    "matching rule {rule}: {people} users in Entra have the same property"
+                )
             }
             Self::ManyUsers { rule, users } => {
-                write!(f, "matching rule {rule}: {users} users of the PBX are the same user in Entra")
+                write!(
+                    f,
+                    "matching rule {rule}: {users} users of the PBX are the same user in Entra"
+                )
             }
             Self::Taken { rule } => {
-                write!(f, "matching rule {rule}: the user in Entra is already another user of the PBX")
+                write!(
+                    f,
+                    "matching rule {rule}: the user in Entra is already another user of the PBX"
+                )
             }
         }
     }
@@ -163,10 +175,16 @@ fn apply(rule: &MatchRule, number: usize, users: &[PbxUser], people: &[Person], 
         let taken = state.taken.get(candidate.first).copied().unwrap_or_default();
         let refusal = match candidate.count {
             0 => Some(Why::Nobody),
-            1 if users > 1 => Some(Why::ManyUsers { rule: number + 1, users }),
+            1 if users > 1 => Some(Why::ManyUsers {
+                rule: number + 1,
+                users,
+            }),
             1 if taken => Some(Why::Taken { rule: number + 1 }),
             1 => None,
-            people => Some(Why::ManyPeople { rule: number + 1, people }),
+            people => Some(Why::ManyPeople {
+                rule: number + 1,
+                people,
+            }),
         };
         match refusal {
             // What was ambiguous once is the better hint than that a later rule finds nobody.

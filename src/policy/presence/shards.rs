@@ -20,6 +20,10 @@ pub struct Shards {
 /// Gives each person to one account. Nobody is moved who need not be, and newcomers fill as few accounts as possible, in the order of
 /// `accounts`: each account whose people change has to subscribe anew.
 pub fn assign(accounts: &[String], people: &BTreeSet<String>, before: &Shards) -> Shards {
+    assign_up_to(MOST_PEOPLE, accounts, people, before)
+}
+
+fn assign_up_to(most: usize, accounts: &[String], people: &BTreeSet<String>, before: &Shards) -> Shards {
     let mut shards = Shards::default();
     let mut placed: BTreeSet<&str> = BTreeSet::new();
     for account in accounts {
@@ -29,17 +33,22 @@ pub fn assign(accounts: &[String], people: &BTreeSet<String>, before: &Shards) -
             .into_iter()
             .flatten()
             .filter(|person| people.contains(*person) && !placed.contains(person.as_str()))
-            .take(MOST_PEOPLE)
+            .take(most)
             .cloned()
             .collect();
-        placed.extend(people.iter().filter(|person| stay.contains(*person)).map(String::as_str));
+        placed.extend(
+            people
+                .iter()
+                .filter(|person| stay.contains(*person))
+                .map(String::as_str),
+        );
         // An account that is named twice has one place.
         shards.accounts.entry(account.clone()).or_default().extend(stay);
     }
     let mut homeless = people.iter().filter(|person| !placed.contains(person.as_str()));
     for account in accounts {
         if let Some(share) = shards.accounts.get_mut(account) {
-            let room = MOST_PEOPLE.saturating_sub(share.len());
+            let room = most.saturating_sub(share.len());
             share.extend(homeless.by_ref().take(room).cloned());
         }
     }

@@ -70,7 +70,10 @@ fn take_back(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -
     if !visible && !state.released(settings) {
         return Verdict::wait(Why::NotVisible, state.owned().choice.vanishes());
     }
-    Verdict::write(Write::ClearPreferred, if why == Why::TakenBack { why } else { Why::Due })
+    Verdict::write(
+        Write::ClearPreferred,
+        if why == Why::TakenBack { why } else { Why::Due },
+    )
 }
 
 fn choose(state: &UserState, settings: &Settings, choice: Choice, activity: &Activity, now: Timestamp) -> Verdict {

@@ -93,7 +93,10 @@ fn is_echo(state: &UserState, reading: &Reading, now: Timestamp) -> bool {
     let owned = state.owned();
     let base = reading.state.base();
     let in_session = owned.session.live(now).any(|held| held.value.base() == base);
-    let in_choice = owned.choice.live(now).any(|held| held.value.choice.explains(&reading.state));
+    let in_choice = owned
+        .choice
+        .live(now)
+        .any(|held| held.value.choice.explains(&reading.state));
     let unsettled = unsettled(&owned.session, reading, now) || unsettled(&owned.choice, reading, now);
     let suspect = matches!(base, Base::Busy | Base::DoNotDisturb) || reading.state.looks_chosen();
     in_session || in_choice || (unsettled && suspect)
@@ -123,10 +126,19 @@ fn reread(verdict: Verdict, state: &UserState, settings: &Settings, now: Timesta
     let lapses = [owned.session.vanishes(), owned.choice.vanishes()];
     let due = ends.into_iter().flatten().map(|at| at + SETTLE).max();
     let due = due.filter(|at| reading.at < *at);
-    let later = lapses.into_iter().flatten().filter(|at| *at > now).map(|at| at + SETTLE);
+    let later = lapses
+        .into_iter()
+        .flatten()
+        .filter(|at| *at > now)
+        .map(|at| at + SETTLE);
     Verdict {
         read: verdict.read || due.is_some_and(|at| at <= now),
-        look: verdict.look.into_iter().chain(due.filter(|at| *at > now)).chain(later).min(),
+        look: verdict
+            .look
+            .into_iter()
+            .chain(due.filter(|at| *at > now))
+            .chain(later)
+            .min(),
         ..verdict
     }
 }
@@ -154,7 +166,12 @@ fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) 
 
 fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Verdict {
     let owned = &state.owned().entry;
-    let Some(held) = owned.intent.as_ref().or(owned.held.as_ref()).filter(|_| owned.is_live(now)) else {
+    let Some(held) = owned
+        .intent
+        .as_ref()
+        .or(owned.held.as_ref())
+        .filter(|_| owned.is_live(now))
+    else {
         return Verdict::rest(why);
     };
     // What was begun without an answer is done again.

@@ -206,7 +206,10 @@ impl<T> Layer<T> {
 
     /// Whether it was written, or taken back, is not known.
     pub(super) fn lose(&mut self, now: Timestamp) {
-        self.held.iter_mut().chain(&mut self.intent).for_each(|held| held.settled = now);
+        self.held
+            .iter_mut()
+            .chain(&mut self.intent)
+            .for_each(|held| held.settled = now);
     }
 
     /// What was sent is what is there.

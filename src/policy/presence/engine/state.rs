@@ -185,7 +185,9 @@ impl UserState {
     /// Finds out whether our entry is still there.
     fn recognise_entry(&mut self, told: &Told, now: Timestamp) -> bool {
         let layer = &mut self.owned.entry;
-        let Some(entries) = &told.view.entries else { return false };
+        let Some(entries) = &told.view.entries else {
+            return false;
+        };
         if self.entry.under_way || layer.intent.is_some() {
             return false;
         }
@@ -250,7 +252,9 @@ impl UserState {
         match write {
             Write::SetSession { ttl, .. } => owned.session.written(outcome, Some(*ttl), now, |a, b| a == b),
             Write::SetPreferred { ttl, .. } => {
-                owned.choice.written(outcome, Some(*ttl), now, |a, b| a.choice == b.choice);
+                owned
+                    .choice
+                    .written(outcome, Some(*ttl), now, |a, b| a.choice == b.choice);
             }
             Write::PutOwn { ttl, .. } => owned.entry.written(outcome, *ttl, now, |a, b| a == b),
             Write::ClearSession => owned.session.cleared(outcome, now),
@@ -297,7 +301,13 @@ impl UserState {
 }
 
 impl<T> Layer<T> {
-    fn written(&mut self, outcome: Outcome, ttl: Option<SignedDuration>, now: Timestamp, same: impl Fn(&T, &T) -> bool) {
+    fn written(
+        &mut self,
+        outcome: Outcome,
+        ttl: Option<SignedDuration>,
+        now: Timestamp,
+        same: impl Fn(&T, &T) -> bool,
+    ) {
         match outcome {
             Outcome::Done => self.confirm(ttl, now, same),
             Outcome::Refused(_) => self.refuse(now),

@@ -50,7 +50,10 @@ fn the_innovaphone_profile_is_the_table_of_the_connector() {
         assert_eq!(shown(&innovaphone, "new", teams), pbx, "{teams}");
     }
     // It has no other rows.
-    let in_table = |word: &str| SEED.lines().any(|row| row.to_lowercase().starts_with(&format!("{} ", word.to_lowercase())));
+    let in_table = |word: &str| {
+        SEED.lines()
+            .any(|row| row.to_lowercase().starts_with(&format!("{} ", word.to_lowercase())))
+    };
     for word in ["Focusing", "AvailableIdle", "BusyIdle", "new"] {
         assert!(!in_table(word));
         assert_eq!(super::innovaphone(&Word::read(word)), None, "{word}");
@@ -73,13 +76,21 @@ fn each_profile_knows_each_state() {
         ("DoNotDisturb", "Focusing", ["dnd", "dnd", "dnd"]),
         ("Busy", "InACall", ["on-the-phone", "on-the-phone", "on-the-phone"]),
         ("inACall", "new", ["on-the-phone", "on-the-phone", "on-the-phone"]),
-        ("Busy", "InAConferenceCall", ["on-the-phone", "on-the-phone", "on-the-phone"]),
+        (
+            "Busy",
+            "InAConferenceCall",
+            ["on-the-phone", "on-the-phone", "on-the-phone"],
+        ),
         ("DoNotDisturb", "Presenting", ["on-the-phone", "on-the-phone", "dnd"]),
         ("Busy", "InAMeeting", ["meeting", "meeting", "meeting"]),
         ("Away", "OutOfOffice", ["away", "away", "away"]),
         ("Offline", "Offline", ["online", "online", "no change"]),
         ("Offline", "OffWork", ["online", "online", "no change"]),
-        ("PresenceUnknown", "PresenceUnknown", ["online", "no change", "no change"]),
+        (
+            "PresenceUnknown",
+            "PresenceUnknown",
+            ["online", "no change", "no change"],
+        ),
         ("new", "newer", ["unmapped", "unmapped", "unmapped"]),
         ("Busy", "newer", ["busy", "busy", "busy"]),
     ];
@@ -123,14 +134,21 @@ fn rows_of_the_spec_go_before_policies_and_these_before_the_profile() {
         ("Offline", "OffWork", "away"),
     ];
     for (availability, activity, expected) in cases {
-        assert_eq!(shown(&mapping, availability, activity), expected, "{availability}/{activity}");
+        assert_eq!(
+            shown(&mapping, availability, activity),
+            expected,
+            "{availability}/{activity}"
+        );
     }
 }
 
 #[test]
 fn out_of_office_is_shown_as_the_policy_says() {
     let show = |policy: OutOfOfficePolicy, profile: Profile, availability: &str, activity: &str| {
-        let rows = Rows { profile, ..Rows::default() };
+        let rows = Rows {
+            profile,
+            ..Rows::default()
+        };
         let policy = Policy {
             out_of_office: policy,
             ..Policy::default()
@@ -145,9 +163,24 @@ fn out_of_office_is_shown_as_the_policy_says() {
         (OutOfOfficePolicy::Away, Profile::Innovaphone, "Available", "away:"),
         (OutOfOfficePolicy::Away, Profile::Conservative, "Offline", "away:"),
         (OutOfOfficePolicy::Away, Profile::Innovaphone, "Busy", "busy:"),
-        (OutOfOfficePolicy::Away, Profile::Innovaphone, "PresenceUnknown", "Unset"),
-        (OutOfOfficePolicy::Note, Profile::Innovaphone, "Available", "online:Out of office"),
-        (OutOfOfficePolicy::Note, Profile::Innovaphone, "Busy", "busy:Out of office"),
+        (
+            OutOfOfficePolicy::Away,
+            Profile::Innovaphone,
+            "PresenceUnknown",
+            "Unset",
+        ),
+        (
+            OutOfOfficePolicy::Note,
+            Profile::Innovaphone,
+            "Available",
+            "online:Out of office",
+        ),
+        (
+            OutOfOfficePolicy::Note,
+            Profile::Innovaphone,
+            "Busy",
+            "busy:Out of office",
+        ),
         (OutOfOfficePolicy::Note, Profile::Conservative, "Offline", "NoChange"),
     ];
     for (policy, profile, word, expected) in cases {
@@ -205,7 +238,10 @@ fn rows_for_the_pbxs_words_are_found_however_they_are_written() {
         (Activity::DoNotDisturb, InTeams::Choice(Choice::Busy)),
         (Activity::OnThePhone, InTeams::Nothing),
         (Activity::Vacation, InTeams::Choice(Choice::Away)),
-        (Activity::Other("worship".to_owned()), InTeams::Choice(Choice::DoNotDisturb)),
+        (
+            Activity::Other("worship".to_owned()),
+            InTeams::Choice(Choice::DoNotDisturb),
+        ),
         (Activity::Unset, InTeams::Choice(Choice::Available)),
         (Activity::Lunch, InTeams::Choice(Choice::BeRightBack)),
     ];
@@ -217,11 +253,27 @@ fn rows_for_the_pbxs_words_are_found_however_they_are_written() {
 #[test]
 fn only_pairs_that_graph_accepts_can_be_written() {
     let sessions = [Session::InACall, Session::InAConferenceCall, Session::DoNotDisturb];
-    let accepted = [("Busy", "InACall"), ("Busy", "InAConferenceCall"), ("DoNotDisturb", "Presenting")];
-    assert_eq!(sessions.map(|session| (session.availability(), session.activity())), accepted);
-    let choices = [Choice::Available, Choice::Busy, Choice::DoNotDisturb, Choice::BeRightBack, Choice::Away];
+    let accepted = [
+        ("Busy", "InACall"),
+        ("Busy", "InAConferenceCall"),
+        ("DoNotDisturb", "Presenting"),
+    ];
+    assert_eq!(
+        sessions.map(|session| (session.availability(), session.activity())),
+        accepted
+    );
+    let choices = [
+        Choice::Available,
+        Choice::Busy,
+        Choice::DoNotDisturb,
+        Choice::BeRightBack,
+        Choice::Away,
+    ];
     let accepted = ["Available", "Busy", "DoNotDisturb", "BeRightBack", "Away"].map(|word| (word, word));
-    assert_eq!(choices.map(|choice| (choice.availability(), choice.activity())), accepted);
+    assert_eq!(
+        choices.map(|choice| (choice.availability(), choice.activity())),
+        accepted
+    );
 }
 
 /// How little a person is to be reached.
@@ -235,9 +287,25 @@ fn level(base: Base) -> u8 {
 
 fn word() -> impl Strategy<Value = String> {
     let known = vec![
-        "Available", "AvailableIdle", "away", "BERIGHTBACK", "Busy", "BusyIdle", "DoNotDisturb", "Focusing", "inACall",
-        "InAConferenceCall", "InAMeeting", "Inactive", "Offline", "OffWork", "OutOfOffice", "Presenting",
-        "UrgentInterruptionsOnly", "PresenceUnknown", "",
+        "Available",
+        "AvailableIdle",
+        "away",
+        "BERIGHTBACK",
+        "Busy",
+        "BusyIdle",
+        "DoNotDisturb",
+        "Focusing",
+        "inACall",
+        "InAConferenceCall",
+        "InAMeeting",
+        "Inactive",
+        "Offline",
+        "OffWork",
+        "OutOfOffice",
+        "Presenting",
+        "UrgentInterruptionsOnly",
+        "PresenceUnknown",
+        "",
     ];
     prop_oneof![4 => prop::sample::select(known).prop_map(str::to_owned), 1 => any::<String>()]
 }
@@ -247,20 +315,53 @@ fn profile() -> impl Strategy<Value = Profile> {
 }
 
 fn rows() -> impl Strategy<Value = (Rows, Policy)> {
-    let target = prop::sample::select(vec![PbxTarget::Unset, PbxTarget::DoNotDisturb, PbxTarget::Meeting, PbxTarget::NoChange]);
-    let teams = prop::sample::select(vec![TeamsTarget::Available, TeamsTarget::DoNotDisturb, TeamsTarget::NoChange]);
+    let target = prop::sample::select(vec![
+        PbxTarget::Unset,
+        PbxTarget::DoNotDisturb,
+        PbxTarget::Meeting,
+        PbxTarget::NoChange,
+    ]);
+    let teams = prop::sample::select(vec![
+        TeamsTarget::Available,
+        TeamsTarget::DoNotDisturb,
+        TeamsTarget::NoChange,
+    ]);
     let to_pbx = prop::collection::vec((word(), target).prop_map(|(teams, pbx)| TeamsRow { teams, pbx }), 0..4);
-    let to_teams = prop::collection::vec((any::<String>(), teams).prop_map(|(pbx, teams)| PbxRow { pbx, teams }), 0..4);
-    let offline = prop::sample::select(vec![OfflinePolicy::Profile, OfflinePolicy::Unset, OfflinePolicy::NoChange]);
-    let absent = prop::sample::select(vec![OutOfOfficePolicy::Ignore, OutOfOfficePolicy::Note, OutOfOfficePolicy::Away]);
-    (profile(), to_pbx, to_teams, offline, absent).prop_map(|(profile, teams_to_pbx, pbx_to_teams, offline, out_of_office)| {
-        let rows = Rows { profile, teams_to_pbx, pbx_to_teams };
-        (rows, Policy { offline, out_of_office, ..Policy::default() })
-    })
+    let to_teams = prop::collection::vec(
+        (any::<String>(), teams).prop_map(|(pbx, teams)| PbxRow { pbx, teams }),
+        0..4,
+    );
+    let offline = prop::sample::select(vec![
+        OfflinePolicy::Profile,
+        OfflinePolicy::Unset,
+        OfflinePolicy::NoChange,
+    ]);
+    let absent = prop::sample::select(vec![
+        OutOfOfficePolicy::Ignore,
+        OutOfOfficePolicy::Note,
+        OutOfOfficePolicy::Away,
+    ]);
+    (profile(), to_pbx, to_teams, offline, absent).prop_map(
+        |(profile, teams_to_pbx, pbx_to_teams, offline, out_of_office)| {
+            let rows = Rows {
+                profile,
+                teams_to_pbx,
+                pbx_to_teams,
+            };
+            (
+                rows,
+                Policy {
+                    offline,
+                    out_of_office,
+                    ..Policy::default()
+                },
+            )
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(histories()))]
+    #![proptest_config(histories())]
 
     #[test]
     fn p8_mapping_is_total(

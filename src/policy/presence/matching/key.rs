@@ -52,7 +52,11 @@ fn phone(value: &str, country: Option<&str>, extension: usize) -> Option<String>
     let value = value.split([';', ',']).next().unwrap_or_default();
     let international = value.starts_with('+');
     // A trunk zero that is written for callers from within the country: +49 (0)89 …
-    let value = if international { value.replacen("(0)", "", 1) } else { value.to_owned() };
+    let value = if international {
+        value.replacen("(0)", "", 1)
+    } else {
+        value.to_owned()
+    };
     let digits: String = value.chars().filter(char::is_ascii_digit).collect();
     if extension > 0 {
         let skipped = digits.len().checked_sub(extension)?;

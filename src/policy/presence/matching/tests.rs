@@ -84,17 +84,26 @@ fn two_users_of_the_pbx_are_never_one_person() {
     let matching = match_users(&[by_name()], &users, &people);
     assert!(matching.pairs.is_empty());
     let why = Why::ManyUsers { rule: 1, users: 2 };
-    assert_eq!(matching.unmatched, [("1".to_owned(), why.clone()), ("2".to_owned(), why)]);
+    assert_eq!(
+        matching.unmatched,
+        [("1".to_owned(), why.clone()), ("2".to_owned(), why)]
+    );
 }
 
 #[test]
 fn two_people_of_one_name_are_ambiguous_until_another_rule_tells_them_apart() {
     let users = [user("1", "Ann", "ann2"), user("2", "Ann", "nobody")];
-    let people = [person("a", "Ann", "ann1@example.com"), person("b", "Ann", "ann2@example.com")];
+    let people = [
+        person("a", "Ann", "ann1@example.com"),
+        person("b", "Ann", "ann2@example.com"),
+    ];
     let matching = match_users(&[by_name(), by_upn()], &users, &people);
     assert_eq!(pairs(&matching), [("1", "b", 1)]);
     // That one of them is known does not make the other one this one.
-    assert_eq!(matching.unmatched, [("2".to_owned(), Why::ManyPeople { rule: 1, people: 2 })]);
+    assert_eq!(
+        matching.unmatched,
+        [("2".to_owned(), Why::ManyPeople { rule: 1, people: 2 })]
+    );
 }
 
 #[test]
@@ -122,7 +131,11 @@ fn a_number_that_two_users_reach_by_different_ways_is_ambiguous() {
         extension_digits: Some(2),
         ..rule(PbxField::Extension, GraphField::Phone)
     };
-    let matching = match_users(std::slice::from_ref(&rule), &[extension("1", "10"), extension("2", "20")], &people);
+    let matching = match_users(
+        std::slice::from_ref(&rule),
+        &[extension("1", "10"), extension("2", "20")],
+        &people,
+    );
     assert!(matching.pairs.is_empty());
     assert!(matching.unmatched.iter().all(|(_, why)| why.is_ambiguous()));
     let matching = match_users(&[rule], &[extension("1", "10"), extension("2", "30")], &people);
@@ -187,11 +200,17 @@ fn spellings_of_the_same_are_the_same() {
         ("a@b@example.com", "a@b", true),
     ];
     for (one, other, strip_domain) in same {
-        let rule = MatchRule { strip_domain, ..by_name() };
+        let rule = MatchRule {
+            strip_domain,
+            ..by_name()
+        };
         let other = if other == "a@b" { "a@b@x" } else { other };
         assert_eq!(key::of(&rule, one), key::of(&rule, other), "{one}");
     }
-    assert_ne!(key::of(&by_name(), "ann@one.example"), key::of(&by_name(), "ann@two.example"));
+    assert_ne!(
+        key::of(&by_name(), "ann@one.example"),
+        key::of(&by_name(), "ann@two.example")
+    );
     assert_eq!(key::of(&by_upn(), "@example.com"), None);
 }
 
@@ -243,7 +262,10 @@ fn an_address_is_made_from_a_property() {
         address(&rule, &person)
     };
     assert_eq!(make(GraphField::UserPrincipalName, true, None), some("Ann"));
-    assert_eq!(make(GraphField::UserPrincipalName, false, None), some("Ann@example.com"));
+    assert_eq!(
+        make(GraphField::UserPrincipalName, false, None),
+        some("Ann@example.com")
+    );
     assert_eq!(make(GraphField::Phone, false, None), some("+4989123456"));
     assert_eq!(make(GraphField::Phone, false, Some(2)), some("56"));
     assert_eq!(make(GraphField::Phone, false, Some(12)), None);
@@ -264,7 +286,9 @@ fn ten_thousand_users_are_matched_at_once() {
 }
 
 fn name() -> impl Strategy<Value = Option<String>> {
-    let names = vec!["ann", "Ann", " ann", "bob", "Bob@x", "bob@y", "carl", "10", "+49 10", "0010", "é", "e\u{301}", ""];
+    let names = vec![
+        "ann", "Ann", " ann", "bob", "Bob@x", "bob@y", "carl", "10", "+49 10", "0010", "é", "e\u{301}", "",
+    ];
     proptest::option::weighted(0.8, prop::sample::select(names).prop_map(str::to_owned))
 }
 
@@ -288,12 +312,13 @@ fn rules() -> impl Strategy<Value = Vec<MatchRule>> {
 fn users() -> impl Strategy<Value = Vec<PbxUser>> {
     let values = prop::collection::vec((name(), name(), name()), 0..8);
     values.prop_map(|values| {
-        let user = |(number, (cn, h323, extension)): (usize, (Option<String>, Option<String>, Option<String>))| PbxUser {
-            id: number.to_string(),
-            cn,
-            h323,
-            extension,
-        };
+        let user =
+            |(number, (cn, h323, extension)): (usize, (Option<String>, Option<String>, Option<String>))| PbxUser {
+                id: number.to_string(),
+                cn,
+                h323,
+                extension,
+            };
         values.into_iter().enumerate().map(user).collect()
     })
 }
@@ -301,21 +326,22 @@ fn users() -> impl Strategy<Value = Vec<PbxUser>> {
 fn everybody() -> impl Strategy<Value = Vec<Person>> {
     let values = prop::collection::vec((name(), name(), prop::collection::vec(name(), 0..3)), 0..8);
     values.prop_map(|values| {
-        let person = |(number, (display_name, mail, phones)): (usize, (Option<String>, Option<String>, Vec<Option<String>>))| {
-            Person {
-                id: format!("p{number}"),
-                display_name,
-                mail,
-                phones: phones.into_iter().flatten().collect(),
-                ..Person::default()
-            }
-        };
+        let person =
+            |(number, (display_name, mail, phones)): (usize, (Option<String>, Option<String>, Vec<Option<String>>))| {
+                Person {
+                    id: format!("p{number}"),
+                    display_name,
+                    mail,
+                    phones: phones.into_iter().flatten().collect(),
+                    ..Person::default()
+                }
+            };
         values.into_iter().enumerate().map(person).collect()
     })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(histories()))]
+    #![proptest_config(histories())]
 
     #[test]
     fn p10_matching_is_a_partial_injection(rules in rules(), users in users(), people in everybody()) {

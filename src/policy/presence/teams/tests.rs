@@ -35,7 +35,11 @@ fn a_state_comes_down_to_its_availability_or_what_its_activity_tells() {
     for (availability, activity, base) in cases {
         let state = TeamsState::read(availability, activity, false);
         assert_eq!(state.base(), base, "{state}");
-        assert_eq!(state.visible(), !matches!(base, Base::Offline | Base::Unknown), "{state}");
+        assert_eq!(
+            state.visible(),
+            !matches!(base, Base::Offline | Base::Unknown),
+            "{state}"
+        );
     }
 }
 
@@ -68,5 +72,8 @@ fn what_a_person_can_choose_looks_chosen() {
 #[test]
 fn a_state_is_shown_with_both_words() {
     assert_eq!(TeamsState::read("busy", "inacall", false).to_string(), "Busy/InACall");
-    assert_eq!(TeamsState::read("away", "away", true).to_string(), "Away/Away, out of office");
+    assert_eq!(
+        TeamsState::read("away", "away", true).to_string(),
+        "Away/Away, out of office"
+    );
 }

@@ -50,7 +50,14 @@ pub struct History {
 }
 
 fn client() -> impl Strategy<Value = Action> {
-    let clients = vec![Client::Offline, Client::Available, Client::Available, Client::Idle, Client::InACall, Client::InAMeeting];
+    let clients = vec![
+        Client::Offline,
+        Client::Available,
+        Client::Available,
+        Client::Idle,
+        Client::InACall,
+        Client::InAMeeting,
+    ];
     prop::sample::select(clients).prop_map(Action::Client)
 }
 
@@ -68,7 +75,14 @@ fn choose() -> impl Strategy<Value = Action> {
 }
 
 fn line() -> impl Strategy<Value = Action> {
-    let lines = vec![Line::Idle, Line::Idle, Line::Ringing, Line::Connected, Line::Connected, Line::Conference];
+    let lines = vec![
+        Line::Idle,
+        Line::Idle,
+        Line::Ringing,
+        Line::Connected,
+        Line::Connected,
+        Line::Conference,
+    ];
     prop::sample::select(lines).prop_map(Action::Line)
 }
 

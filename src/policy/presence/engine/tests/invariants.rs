@@ -51,9 +51,17 @@ fn p1_quiet(report: &Report) -> Result<(), String> {
         return Err(format!("{soon} writes after the last change"));
     }
     for (time, order) in after(SETTLED) {
-        let earlier = report.writes.iter().filter(|(at, other)| at < time && part(other) == part(order));
+        let earlier = report
+            .writes
+            .iter()
+            .filter(|(at, other)| at < time && part(other) == part(order));
         let refresh = earlier.last().is_some_and(|(_, last)| last == order) && !matches!(order, Order::Naive(_));
-        if !refresh || matches!(order, Order::Engine(Write::ClearOwn | Write::ClearSession | Write::ClearPreferred)) {
+        if !refresh
+            || matches!(
+                order,
+                Order::Engine(Write::ClearOwn | Write::ClearSession | Write::ClearPreferred)
+            )
+        {
             return Err(format!("{order:?} {} s after the last change", time / 1000));
         }
     }
@@ -68,7 +76,10 @@ fn p1_quiet(report: &Report) -> Result<(), String> {
 fn p2_nothing_left(report: &Report) -> Result<(), String> {
     match (report.left_over(), report.clear) {
         (false, true) => Ok(()),
-        (true, _) => Err(format!("left: {:?} {:?} {:?}", report.session, report.preferred, report.entries)),
+        (true, _) => Err(format!(
+            "left: {:?} {:?} {:?}",
+            report.session, report.preferred, report.entries
+        )),
         (false, false) => Err("the record still tells of something".to_owned()),
     }
 }
@@ -85,7 +96,7 @@ fn hold(result: Result<(), String>) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(histories()))]
+    #![proptest_config(histories())]
 
     #[test]
     fn p1_writes_end_after_the_last_change(history in troubled()) {
@@ -213,7 +224,11 @@ fn broken(make: impl Fn(&History) -> Brain, strategy: impl Strategy<Value = Hist
         let history = strategy.new_tree(&mut runner).unwrap().current();
         let staying = run(&history, make(&history), weather, Ending::Stay, LONG);
         let idle = run(&history, make(&history), weather, Ending::Idle, LONG);
-        let results = [p1_quiet(&staying), p2_nothing_left(&idle), p3_no_choice_touched(&staying)];
+        let results = [
+            p1_quiet(&staying),
+            p2_nothing_left(&idle),
+            p3_no_choice_touched(&staying),
+        ];
         for (count, result) in broken.iter_mut().zip(results) {
             *count += u32::from(result.is_err());
         }
@@ -253,5 +268,8 @@ fn settings_follow_the_spec() {
     assert_eq!(settings.session().ttl, SignedDuration::from_mins(5));
     assert_eq!(settings.session().refresh, SignedDuration::from_mins(1));
     assert_eq!(settings.choice(Choice::Busy).ttl, SignedDuration::from_hours(2));
-    assert_eq!(settings.choice(Choice::BeRightBack).refresh, SignedDuration::from_mins(90));
+    assert_eq!(
+        settings.choice(Choice::BeRightBack).refresh,
+        SignedDuration::from_mins(90)
+    );
 }

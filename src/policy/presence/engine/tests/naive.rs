@@ -66,7 +66,8 @@ impl Naive {
 
     pub fn see_teams(&mut self, reading: Reading) {
         let state = reading.state;
-        let echo = self.strategy == Strategy::EchoFilter && self.told_teams.is_some_and(|choice| choice.explains(&state));
+        let echo =
+            self.strategy == Strategy::EchoFilter && self.told_teams.is_some_and(|choice| choice.explains(&state));
         let activity = match self.mapping.on_pbx(&state) {
             OnPbx::Entry(entry) => entry.activity,
             OnPbx::Unset => Activity::Unset,
@@ -92,7 +93,8 @@ impl Naive {
         self.pbx = Some(view);
         if session != self.session {
             self.session = session;
-            self.orders.push(session.map_or(NaiveWrite::ClearSession, NaiveWrite::SetSession));
+            self.orders
+                .push(session.map_or(NaiveWrite::ClearSession, NaiveWrite::SetSession));
         }
         let activity = self.newest().unwrap_or(Activity::Unset);
         if self.strategy == Strategy::EchoFilter && self.told_pbx.as_ref() == Some(&activity) {

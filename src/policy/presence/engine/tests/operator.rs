@@ -1,6 +1,6 @@
 //! The operator in the model: the engine as a worker uses it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::history::History;
@@ -11,14 +11,16 @@ use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Capabilities, PbxView};
 use crate::policy::presence::teams::Reading;
 
+/// Some morning.
+const START: i64 = 1_772_352_000_000;
+
 /// A moment of the model, in milliseconds.
 pub fn at(milliseconds: i64) -> Timestamp {
-    let start: Timestamp = "2026-03-01T08:00:00Z".parse().unwrap();
-    start + SignedDuration::from_millis(milliseconds)
+    Timestamp::from_millisecond(START + milliseconds).unwrap()
 }
 
 pub fn milliseconds(time: Timestamp) -> i64 {
-    i64::try_from(time.duration_since(at(0)).as_millis()).unwrap()
+    time.as_millisecond() - START
 }
 
 pub fn capabilities(own_entry_expires: bool) -> Capabilities {
@@ -45,7 +47,11 @@ pub fn spec(says: serde_json::Value) -> PresenceSyncSpec {
 
 pub fn settings(history: &History) -> Settings {
     let dnd = if history.dnd_session { "Session" } else { "Preferred" };
-    let (chosen, away) = if history.short_lives { ("10m", "12m") } else { ("24h", "168h") };
+    let (chosen, away) = if history.short_lives {
+        ("10m", "12m")
+    } else {
+        ("24h", "168h")
+    };
     let says = json!({
         "policy": { "doNotDisturb": dnd },
         "lifetimes": { "chosen": chosen, "away": away },
@@ -92,7 +98,9 @@ impl Brain {
     /// An engine whose volume is lost with the process.
     pub fn forgetful(history: &History) -> Self {
         match Self::engine(history) {
-            Self::Engine { state, settings, disk, .. } => Self::Engine {
+            Self::Engine {
+                state, settings, disk, ..
+            } => Self::Engine {
                 state,
                 settings,
                 disk,
@@ -105,7 +113,12 @@ impl Brain {
     /// A new process. It knows what is on the disk, through the form in which it is there.
     pub fn restart(&mut self, now: i64) {
         match self {
-            Self::Engine { state, disk, keeps_record, .. } => {
+            Self::Engine {
+                state,
+                disk,
+                keeps_record,
+                ..
+            } => {
                 if !*keeps_record {
                     *disk = Owned::default();
                 }
@@ -179,7 +192,10 @@ impl Brain {
     /// The record is on the disk before anything is sent.
     pub fn begin(&mut self, order: &Order, now: i64) {
         if let (Self::Engine { state, disk, .. }, Order::Engine(write)) = (self, order) {
-            assert!(!state.under_way(write.part()), "two writes of a layer at once: {write:?}");
+            assert!(
+                !state.under_way(write.part()),
+                "two writes of a layer at once: {write:?}"
+            );
             state.begin(write, at(now));
             disk.clone_from(state.owned());
         }
@@ -204,7 +220,9 @@ impl Brain {
         match self {
             Self::Engine { state, disk, .. } => {
                 let records = [&state.owned().choice, &disk.choice];
-                records.iter().any(|layer| layer.live(at(now)).any(|held| held.value.choice == choice))
+                records
+                    .iter()
+                    .any(|layer| layer.live(at(now)).any(|held| held.value.choice == choice))
             }
             Self::Naive(_) => false,
         }

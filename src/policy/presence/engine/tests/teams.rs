@@ -75,7 +75,10 @@ impl Teams {
     /// Lets end what has ended, and works out what is seen. True if that is something else.
     pub fn settle(&mut self, now: i64) -> bool {
         self.session.take_if(|(_, _, ends)| *ends <= now);
-        if let Some(preferred) = self.preferred.filter(|preferred| preferred.expires.is_some_and(|ends| ends <= now)) {
+        if let Some(preferred) = self
+            .preferred
+            .filter(|preferred| preferred.expires.is_some_and(|ends| ends <= now))
+        {
             self.lapsed = preferred.chosen.map(|choice| (now, choice));
             self.preferred = None;
         }
@@ -143,6 +146,9 @@ impl Teams {
 
     /// Whether something of the operator's is there.
     pub fn holds_ours(&self) -> bool {
-        self.session.is_some() || self.preferred.is_some_and(|preferred| preferred.author == Author::Operator)
+        self.session.is_some()
+            || self
+                .preferred
+                .is_some_and(|preferred| preferred.author == Author::Operator)
     }
 }

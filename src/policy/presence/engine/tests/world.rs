@@ -78,14 +78,34 @@ enum Event {
     Act(usize),
     Over,
     Notify(Option<(TeamsState, String, i64)>),
-    ServeRead { sent: i64, process: u64 },
-    Read { reading: Option<(TeamsState, String, i64)>, process: u64 },
-    View { view: Option<PbxView>, process: u64 },
+    ServeRead {
+        sent: i64,
+        process: u64,
+    },
+    Read {
+        reading: Option<(TeamsState, String, i64)>,
+        process: u64,
+    },
+    View {
+        view: Option<PbxView>,
+        process: u64,
+    },
     PbxUp,
     GraphUp,
-    Serve { order: Order, sent: i64, answered: bool, process: u64 },
-    Answer { order: Order, outcome: Outcome, process: u64 },
-    Sweep { process: u64 },
+    Serve {
+        order: Order,
+        sent: i64,
+        answered: bool,
+        process: u64,
+    },
+    Answer {
+        order: Order,
+        outcome: Outcome,
+        process: u64,
+    },
+    Sweep {
+        process: u64,
+    },
     Wake,
     Restart,
     End,
@@ -187,7 +207,11 @@ impl World {
     }
 
     fn latency(&mut self) -> i64 {
-        if self.faulty() { self.dice.i64(20..900) } else { self.dice.i64(20..200) }
+        if self.faulty() {
+            self.dice.i64(20..900)
+        } else {
+            self.dice.i64(20..200)
+        }
     }
 
     fn faulty(&self) -> bool {
@@ -240,8 +264,17 @@ impl World {
                 self.tell_view();
             }
             Event::GraphUp => self.graph_up = true,
-            Event::Serve { order, sent, answered, process } => self.serve(order, sent, answered, process),
-            Event::Answer { order, outcome, process } if self.serves(process) => self.answered(&order, outcome),
+            Event::Serve {
+                order,
+                sent,
+                answered,
+                process,
+            } => self.serve(order, sent, answered, process),
+            Event::Answer {
+                order,
+                outcome,
+                process,
+            } if self.serves(process) => self.answered(&order, outcome),
             Event::Sweep { process } if self.serves(process) => {
                 self.read();
                 let pause = match self.history.source {
@@ -261,7 +294,12 @@ impl World {
                 self.brain.restart(self.now);
                 self.start();
             }
-            Event::End | Event::Read { .. } | Event::View { .. } | Event::Answer { .. } | Event::Sweep { .. } | Event::Restart => {}
+            Event::End
+            | Event::Read { .. }
+            | Event::View { .. }
+            | Event::Answer { .. }
+            | Event::Sweep { .. }
+            | Event::Restart => {}
         }
         self.settle();
     }
@@ -316,7 +354,13 @@ impl World {
             Action::PbxDown(time) => {
                 self.pbx.connected = false;
                 let delay = self.latency();
-                self.schedule(self.now + delay, Event::View { view: None, process: self.process });
+                self.schedule(
+                    self.now + delay,
+                    Event::View {
+                        view: None,
+                        process: self.process,
+                    },
+                );
                 self.schedule(self.now + delay + time, Event::PbxUp);
             }
             Action::GraphDown(time) => {
@@ -334,13 +378,19 @@ impl World {
 
     /// A person chooses in Teams.
     fn choose(&mut self, chosen: Option<Choice>) {
-        let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
+        let ours = self
+            .teams
+            .preferred
+            .filter(|preferred| preferred.author == Author::Operator);
         if ours.is_some_and(|ours| ours.chosen == chosen) {
             return; // Graph does not tell it from ours.
         }
         self.note_end();
         let unseen = chosen.is_some() && self.unseen_end == chosen;
-        let lapsed = self.teams.lapsed.is_some_and(|(when, choice)| self.now - when < 70_000 && Some(choice) == chosen);
+        let lapsed = self
+            .teams
+            .lapsed
+            .is_some_and(|(when, choice)| self.now - when < 70_000 && Some(choice) == chosen);
         let doubtful = self.doubt && self.last_choice == chosen;
         let counted = chosen.is_some_and(|choice| self.brain.counts_as_own(choice, self.now));
         let replaces = ours.is_some() && chosen == Some(Choice::Available) && self.brain.knows_own();
@@ -356,7 +406,10 @@ impl World {
     }
 
     fn note_end(&mut self) {
-        let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
+        let ours = self
+            .teams
+            .preferred
+            .filter(|preferred| preferred.author == Author::Operator);
         self.unseen_end = ours.and_then(|ours| ours.chosen).or(self.unseen_end);
     }
 
@@ -371,7 +424,10 @@ impl World {
         }
         if self.ending == Ending::Idle {
             self.teams.client = Client::Available;
-            self.teams.preferred = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
+            self.teams.preferred = self
+                .teams
+                .preferred
+                .filter(|preferred| preferred.author == Author::Operator);
             self.pbx.line = Line::Idle;
             self.pbx.remove(&Origin::User);
             self.pbx.remove(&Origin::System);
@@ -461,7 +517,13 @@ impl World {
         let delay = self.latency();
         self.next_view = (self.now + delay).max(self.next_view);
         let (view, process) = (self.pbx.view(), self.process);
-        self.schedule(self.next_view, Event::View { view: Some(view), process });
+        self.schedule(
+            self.next_view,
+            Event::View {
+                view: Some(view),
+                process,
+            },
+        );
     }
 
     fn decide(&mut self) {
@@ -487,9 +549,15 @@ impl World {
     fn send(&mut self, order: Order) {
         self.say(|| format!("sends {order:?}"));
         self.brain.begin(&order, self.now);
-        self.report.writes.push((self.now - self.over.unwrap_or(i64::MAX), order.clone()));
+        self.report
+            .writes
+            .push((self.now - self.over.unwrap_or(i64::MAX), order.clone()));
         let process = self.process;
-        let reaches = if to_teams(&order) { self.graph_up } else { self.pbx.connected };
+        let reaches = if to_teams(&order) {
+            self.graph_up
+        } else {
+            self.pbx.connected
+        };
         let fate = if self.faulty() { self.dice.u8(0..100) } else { 100 };
         let delay = self.latency();
         if let Some(choice) = choice_of(&order) {
@@ -499,11 +567,25 @@ impl World {
         match fate {
             _ if !reaches => {
                 let outcome = Outcome::Refused(Class::Retry);
-                self.schedule(self.now + delay, Event::Answer { order, outcome, process });
+                self.schedule(
+                    self.now + delay,
+                    Event::Answer {
+                        order,
+                        outcome,
+                        process,
+                    },
+                );
             }
             0..6 => {
                 let outcome = Outcome::Refused(Class::Throttled(None));
-                self.schedule(self.now + delay, Event::Answer { order, outcome, process });
+                self.schedule(
+                    self.now + delay,
+                    Event::Answer {
+                        order,
+                        outcome,
+                        process,
+                    },
+                );
             }
             6..12 => {
                 // Never arrives.
@@ -513,17 +595,40 @@ impl World {
                 // Acted on, perhaps late, and not answered.
                 let late = self.dice.i64(100..PATIENCE - 1_000);
                 let served = order.clone();
-                self.schedule(self.now + late, Event::Serve { order: served, sent, answered: false, process });
+                self.schedule(
+                    self.now + late,
+                    Event::Serve {
+                        order: served,
+                        sent,
+                        answered: false,
+                        process,
+                    },
+                );
                 self.lose(order, process);
             }
-            _ => self.schedule(self.now + delay, Event::Serve { order, sent, answered: true, process }),
+            _ => self.schedule(
+                self.now + delay,
+                Event::Serve {
+                    order,
+                    sent,
+                    answered: true,
+                    process,
+                },
+            ),
         }
     }
 
     fn lose(&mut self, order: Order, process: u64) {
         self.doubt = self.doubt || is_choice(&order);
         let outcome = Outcome::Lost(Class::Retry);
-        self.schedule(self.now + PATIENCE, Event::Answer { order, outcome, process });
+        self.schedule(
+            self.now + PATIENCE,
+            Event::Answer {
+                order,
+                outcome,
+                process,
+            },
+        );
     }
 
     fn serve(&mut self, order: Order, sent: i64, answered: bool, process: u64) {
@@ -535,7 +640,14 @@ impl World {
         if answered {
             let delay = self.latency();
             let outcome = Outcome::Done;
-            self.schedule(self.now + delay, Event::Answer { order, outcome, process });
+            self.schedule(
+                self.now + delay,
+                Event::Answer {
+                    order,
+                    outcome,
+                    process,
+                },
+            );
         }
     }
 
@@ -560,7 +672,10 @@ impl World {
                 let before = self.pbx.entries.first().cloned();
                 self.pbx.put_own(entry, ends, self.now);
                 let hides = self.pbx.chosen_since.is_some_and(|since| since < sent - 2_000);
-                if hides && before.is_some_and(|first| first.origin != Origin::Ours) && self.pbx.entries[0].origin == Origin::Ours {
+                if hides
+                    && before.is_some_and(|first| first.origin != Origin::Ours)
+                    && self.pbx.entries[0].origin == Origin::Ours
+                {
                     self.report.hidden.push(format!("{} s: {entry:?}", self.now / 1000));
                 }
                 self.tell_view();
@@ -601,20 +716,29 @@ impl World {
     }
 
     fn set_session(&mut self, session: Session, ttl: i64) {
-        if let Some((_, _, ends)) = &self.teams.session {
-            let margin = ends - self.now;
-            self.report.least_margin = Some(self.report.least_margin.map_or(margin, |least| least.min(margin)));
-        }
         // Graph gives back another word at times; the same one for the same call.
-        let other_word = (self.history.seed ^ self.acted.wrapping_mul(0x9E37_79B9_7F4A_7C15)).count_ones() % 3 == 0;
-        let activity = match session {
-            Session::DoNotDisturb if other_word => Word::DoNotDisturb,
+        let mut word = match session {
+            _ if self.other_word() => match session {
+                Session::DoNotDisturb => Word::DoNotDisturb,
+                Session::InACall | Session::InAConferenceCall => Word::Busy,
+            },
             Session::DoNotDisturb => Word::Presenting,
-            Session::InACall | Session::InAConferenceCall if other_word => Word::Busy,
             Session::InACall => Word::InACall,
             Session::InAConferenceCall => Word::InAConferenceCall,
         };
-        self.teams.session = Some((session, activity, self.now + ttl));
+        if let Some((before, known, ends)) = self.teams.session.take() {
+            let margin = ends - self.now;
+            self.report.least_margin = Some(self.report.least_margin.map_or(margin, |least| least.min(margin)));
+            if before == session {
+                word = known;
+            }
+        }
+        self.teams.session = Some((session, word, self.now + ttl));
+    }
+
+    fn other_word(&self) -> bool {
+        let mixed = self.history.seed ^ self.acted.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed.count_ones().is_multiple_of(3)
     }
 
     fn set_preferred(&mut self, choice: Choice, ttl: i64, sent: i64) {
@@ -637,7 +761,11 @@ impl World {
 
     /// P3: what a person chose, and what could be known when the write was sent, is not touched.
     fn judge(&mut self, what: &str, sent: i64, sets: bool) {
-        let Some(theirs) = self.teams.preferred.filter(|preferred| preferred.author == Author::Person) else {
+        let Some(theirs) = self
+            .teams
+            .preferred
+            .filter(|preferred| preferred.author == Author::Person)
+        else {
             return;
         };
         let known_since = sent - whole(FRESH);
@@ -653,12 +781,17 @@ impl World {
     }
 
     fn finish(mut self) -> Report {
-        let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
+        let ours = self
+            .teams
+            .preferred
+            .filter(|preferred| preferred.author == Author::Operator);
         self.report.session = self.teams.session.as_ref().map(|(session, _, _)| *session);
         self.report.preferred = ours.and_then(|preferred| preferred.chosen);
         self.report.entry = self.pbx.ours().map(|entry| entry.activity.clone());
         let entries = self.pbx.entries.iter();
-        self.report.entries = entries.map(|entry| (entry.origin.clone(), entry.activity.clone())).collect();
+        self.report.entries = entries
+            .map(|entry| (entry.origin.clone(), entry.activity.clone()))
+            .collect();
         self.report.clear = self.brain.is_clear(self.now);
         self.report
     }
@@ -672,13 +805,16 @@ fn is_choice(order: &Order) -> bool {
     use NaiveWrite as N;
     matches!(
         order,
-        Order::Engine(Write::SetPreferred { .. } | Write::ClearPreferred) | Order::Naive(N::SetPreferred(_) | N::ClearPreferred)
+        Order::Engine(Write::SetPreferred { .. } | Write::ClearPreferred)
+            | Order::Naive(N::SetPreferred(_) | N::ClearPreferred)
     )
 }
 
 fn choice_of(order: &Order) -> Option<Choice> {
     match order {
-        Order::Engine(Write::SetPreferred { choice, .. }) | Order::Naive(NaiveWrite::SetPreferred(choice)) => Some(*choice),
+        Order::Engine(Write::SetPreferred { choice, .. }) | Order::Naive(NaiveWrite::SetPreferred(choice)) => {
+            Some(*choice)
+        }
         _ => None,
     }
 }
