@@ -17,15 +17,29 @@ enum Wish<'a> {
     Hold,
 }
 
-/// What the person chose on the PBX: what the newest entry says that is the person's or an app's. `None`: nobody knows. Calls, and
-/// what the PBX itself makes of a calendar, are no choice.
-pub(super) fn chosen<'a>(state: &'a UserState, settings: &Settings) -> Option<Option<&'a Activity>> {
+/// What the person chose on the PBX.
+pub(super) enum Said<'a> {
+    /// This.
+    This(&'a Activity),
+    /// Nothing.
+    Nothing,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What the person chose on the PBX: what the newest entry says that is the person's or an app's. Calls, and what the PBX itself makes
+/// of a calendar, are no choice.
+pub(super) fn chosen<'a>(state: &'a UserState, settings: &Settings) -> Said<'a> {
     let is_choice = |activity: &Activity| {
         *activity != Activity::OnThePhone || !matches!(settings.mapping.in_teams(activity), InTeams::Session(_))
     };
-    let entries = state.entries_of_others()?;
+    let Some(entries) = state.entries_of_others() else {
+        return Said::Unknown;
+    };
     let mut choices = entries.filter(|entry| entry.origin != Origin::System && is_choice(&entry.activity));
-    Some(choices.next().map(|entry| &entry.activity))
+    choices
+        .next()
+        .map_or(Said::Nothing, |entry| Said::This(&entry.activity))
 }
 
 pub(super) fn verdict(state: &UserState, settings: &Settings, now: Timestamp) -> Verdict {
@@ -48,11 +62,10 @@ fn wish<'a>(state: &'a UserState, settings: &Settings) -> Wish<'a> {
     if !settings.to_teams || !settings.capabilities.reads_presence {
         return Wish::Nothing(Why::Off);
     }
-    let Some(chosen) = chosen(state, settings) else {
-        return Wish::Hold;
-    };
-    let Some(activity) = chosen else {
-        return Wish::Nothing(Why::Nothing);
+    let activity = match chosen(state, settings) {
+        Said::This(activity) => activity,
+        Said::Nothing => return Wish::Nothing(Why::Nothing),
+        Said::Unknown => return Wish::Hold,
     };
     match settings.mapping.in_teams(activity) {
         InTeams::Choice(choice) => Wish::Choose(choice, activity),

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use super::super::mapping::OnPbx;
 use super::super::pbx::{Activity, Origin, OwnEntry};
 use super::super::teams::{Base, Reading};
+use super::choice::{self, Said};
 use super::owned::Layer;
 use super::verdict::Verdict;
-use super::{Part, SETTLE, Settings, UserState, Why, Write, choice};
+use super::{Part, SETTLE, Settings, UserState, Why, Write};
 
 /// What our entry is to say.
 enum Wish {
@@ -62,10 +63,9 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
             OnPbx::Entry(entry) => Wish::Say(entry),
         }
     };
-    let chosen = choice::chosen(state, settings).flatten();
-    match chosen.is_none_or(|activity| *activity == Activity::Unset) {
-        true => by_teams,
-        false => beside_the_persons(state, by_teams, now),
+    match choice::chosen(state, settings) {
+        Said::This(activity) if *activity != Activity::Unset => beside_the_persons(state, by_teams, now),
+        _ => by_teams,
     }
 }
 
@@ -104,10 +104,8 @@ fn is_echo(state: &UserState, reading: &Reading, now: Timestamp) -> bool {
 
 /// When the layer ended, if it has.
 fn ended<T>(layer: &Layer<T>, now: Timestamp) -> Option<Timestamp> {
-    match layer.is_live(now) {
-        true => None,
-        false => layer.vanishes().max(layer.ended),
-    }
+    let over = layer.vanishes().max(layer.ended);
+    over.filter(|_| !layer.is_live(now))
 }
 
 /// Whether this was read before the layer's last change can be seen: it may show what was there before.

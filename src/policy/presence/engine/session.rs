@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::super::mapping::{InTeams, Session};
 use super::super::pbx::{Activity, Line};
+use super::choice::{self, Said};
 use super::verdict::Verdict;
-use super::{Part, Settings, UserState, Why, Write, choice};
+use super::{Part, Settings, UserState, Why, Write};
 
 /// What the session is to say.
 enum Wish {
@@ -44,15 +45,16 @@ fn wish(state: &UserState, settings: &Settings) -> Wish {
     }
     let Some(told) = state.pbx() else { return Wish::Hold };
     match choice::chosen(state, settings) {
-        Some(Some(activity)) => {
+        Said::This(activity) => {
             if let InTeams::Session(session) = settings.mapping.in_teams(activity) {
                 return Wish::Say(session);
             }
         }
-        Some(None) => {}
         // Whether a choice goes on that is told as a session is not known.
-        None if holds(state, Session::DoNotDisturb) && settings.capabilities.reads_presence => return Wish::Hold,
-        None => {}
+        Said::Unknown if holds(state, Session::DoNotDisturb) && settings.capabilities.reads_presence => {
+            return Wish::Hold;
+        }
+        Said::Nothing | Said::Unknown => {}
     }
     let line = told.view.line;
     match settings.mapping.of_line(line) {

@@ -18,6 +18,7 @@ fn rule(pbx_field: PbxField, graph_field: GraphField) -> MatchRule {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the fields want it
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -52,8 +53,6 @@ fn by_name() -> MatchRule {
 }
 
 fn pairs(matching: &Matching) -> Vec<(&str, &str, usize)> {
-    let pair = |pair: &'_ Pair| (pair.pbx.clone(), pair.person.clone(), pair.rule);
-    let _ = pair;
     matching
         .pairs
         .iter()
@@ -310,33 +309,33 @@ fn rules() -> impl Strategy<Value = Vec<MatchRule>> {
 }
 
 fn users() -> impl Strategy<Value = Vec<PbxUser>> {
-    let values = prop::collection::vec((name(), name(), name()), 0..8);
-    values.prop_map(|values| {
-        let user =
-            |(number, (cn, h323, extension)): (usize, (Option<String>, Option<String>, Option<String>))| PbxUser {
-                id: number.to_string(),
-                cn,
-                h323,
-                extension,
-            };
-        values.into_iter().enumerate().map(user).collect()
+    let user = (name(), name(), name()).prop_map(|(cn, h323, extension)| PbxUser {
+        id: String::new(),
+        cn,
+        h323,
+        extension,
+    });
+    prop::collection::vec(user, 0..8).prop_map(|mut users| {
+        for (number, user) in users.iter_mut().enumerate() {
+            user.id = number.to_string();
+        }
+        users
     })
 }
 
 fn everybody() -> impl Strategy<Value = Vec<Person>> {
-    let values = prop::collection::vec((name(), name(), prop::collection::vec(name(), 0..3)), 0..8);
-    values.prop_map(|values| {
-        let person =
-            |(number, (display_name, mail, phones)): (usize, (Option<String>, Option<String>, Vec<Option<String>>))| {
-                Person {
-                    id: format!("p{number}"),
-                    display_name,
-                    mail,
-                    phones: phones.into_iter().flatten().collect(),
-                    ..Person::default()
-                }
-            };
-        values.into_iter().enumerate().map(person).collect()
+    let phones = prop::collection::vec(name(), 0..3).prop_map(|phones| phones.into_iter().flatten().collect());
+    let person = (name(), name(), phones).prop_map(|(display_name, mail, phones)| Person {
+        display_name,
+        mail,
+        phones,
+        ..Person::default()
+    });
+    prop::collection::vec(person, 0..8).prop_map(|mut people| {
+        for (number, person) in people.iter_mut().enumerate() {
+            person.id = format!("p{number}");
+        }
+        people
     })
 }
 

@@ -51,11 +51,11 @@ fn p1_quiet(report: &Report) -> Result<(), String> {
         return Err(format!("{soon} writes after the last change"));
     }
     for (time, order) in after(SETTLED) {
-        let earlier = report
+        let mut earlier = report
             .writes
             .iter()
             .filter(|(at, other)| at < time && part(other) == part(order));
-        let refresh = earlier.last().is_some_and(|(_, last)| last == order) && !matches!(order, Order::Naive(_));
+        let refresh = earlier.next_back().is_some_and(|(_, last)| last == order) && !matches!(order, Order::Naive(_));
         if !refresh
             || matches!(
                 order,
@@ -176,7 +176,7 @@ proptest! {
     #[test]
     fn p13_whatever_the_spec_says_a_refresh_comes_in_time(seconds in 1_i64..1_000_000) {
         let says = json!({ "lifetimes": { "lineRefresh": format!("{seconds}s"), "chosen": format!("{seconds}s"), "away": format!("{seconds}s") } });
-        let settings = Settings::new(&spec(says), capabilities(true));
+        let settings = Settings::new(&spec(&says), capabilities(true));
         let session = settings.session();
         prop_assert!(session.ttl - session.refresh >= MARGIN);
         prop_assert!(session.ttl >= SHORTEST_SESSION && session.ttl <= LONGEST_SESSION);
@@ -261,7 +261,7 @@ fn settings_follow_the_spec() {
         "policy": { "debounce": "4s" },
         "lifetimes": { "lineRefresh": "1m", "chosen": "2h", "away": "3h" },
     });
-    let spec: PresenceSyncSpec = spec(says);
+    let spec: PresenceSyncSpec = spec(&says);
     let settings = Settings::new(&spec, capabilities(true));
     assert!(settings.to_pbx && !settings.to_teams && settings.suspended);
     assert_eq!(settings.debounce, SignedDuration::from_secs(4));

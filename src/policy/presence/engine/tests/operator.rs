@@ -35,7 +35,7 @@ pub fn capabilities(own_entry_expires: bool) -> Capabilities {
 }
 
 /// A spec by what it says of direction, mapping, lifetimes, policy; whatever else a spec needs is filled in.
-pub fn spec(says: serde_json::Value) -> PresenceSyncSpec {
+pub fn spec(says: &serde_json::Value) -> PresenceSyncSpec {
     let mut whole = json!({
         "tenantRef": { "name": "contoso" },
         "pbx": { "sip": { "host": "sip.example.com", "domain": "example.com" } },
@@ -56,7 +56,7 @@ pub fn settings(history: &History) -> Settings {
         "policy": { "doNotDisturb": dnd },
         "lifetimes": { "chosen": chosen, "away": away },
     });
-    Settings::new(&spec(says), capabilities(history.expires))
+    Settings::new(&spec(&says), capabilities(history.expires))
 }
 
 /// What is written: by the engine, or by a strategy that knows no better.

@@ -111,6 +111,7 @@ enum Event {
     End,
 }
 
+#[allow(clippy::struct_excessive_bools)] // independent circumstances, not states
 pub struct World {
     now: i64,
     over: Option<i64>,
@@ -202,7 +203,7 @@ impl World {
 
     fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            eprintln!("{:>9.3} {}", self.now as f64 / 1000.0, what());
+            eprintln!("{:>6}.{:03} {}", self.now / 1000, self.now % 1000, what());
         }
     }
 
