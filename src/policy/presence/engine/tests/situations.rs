@@ -375,7 +375,10 @@ fn a_failed_write_is_tried_again_later_and_its_intent_is_kept_while_nobody_knows
         (Why::Waiting, Some(second(13)))
     );
     refused.try_again();
-    assert_eq!(decide(&refused, &settings, second(11)).writes, std::slice::from_ref(&write));
+    assert_eq!(
+        decide(&refused, &settings, second(11)).writes,
+        std::slice::from_ref(&write)
+    );
 
     state.settle(&write, Outcome::Lost(Class::Retry), second(20), 0.0);
     assert!(state.owned().session.is_live(second(20)));
