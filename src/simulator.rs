@@ -21,6 +21,8 @@ mod front;
 mod jwt;
 mod objects;
 mod outbound;
+mod people;
+mod presence;
 mod reading;
 mod sink;
 mod stamps;
@@ -41,7 +43,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use config::{
     App, Config, DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT, DeliverySettings, DeltaSettings, FederatedCredential,
-    Secret, Settings, Tenant, TlsPem,
+    PresenceSettings, Secret, Settings, Tenant, TlsPem,
 };
 use errors::GraphError;
 use outbound::Outbound;
@@ -135,6 +137,8 @@ impl Simulator {
         serve(listener, tls, router(&shared), handle.clone())?;
         let (watched, stop) = (shared.clone(), shared.stop.clone());
         tokio::spawn(async move { stop.run_until_cancelled(delivery::lifecycle::watch(watched)).await });
+        let (watched, stop) = (shared.clone(), shared.stop.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(presence::told::watch(watched)).await });
         Ok(Self {
             url: format!("{}://{address}", shared.scheme),
             shared,
@@ -178,6 +182,7 @@ fn router(shared: &Shared) -> Router {
     entra::routes()
         .merge(subscriptions::routes())
         .merge(reading::routes())
+        .merge(presence::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(shared.clone(), front::pass))

@@ -3,6 +3,7 @@
 mod directory;
 mod help;
 mod objects;
+mod people;
 mod sink;
 mod world;
 
@@ -40,6 +41,15 @@ pub fn routes() -> Router<Shared> {
         .route("/_simulator/events", post(world::event))
         .route("/_simulator/lifecycle", post(world::lifecycle))
         .route("/_simulator/users", post(objects::put_user))
+        .route("/_simulator/people", post(people::make))
+        .route("/_simulator/people/owned", get(people::owned))
+        .route("/_simulator/people/writes", get(people::writes))
+        .route("/_simulator/people/{id}", get(people::show))
+        .route("/_simulator/people/{id}/client", put(people::set_client))
+        .route("/_simulator/people/{id}/choice", put(people::set_choice))
+        .route("/_simulator/people/{id}/outOfOffice", put(people::set_out_of_office))
+        .route("/_simulator/people/{id}/account", put(people::set_account))
+        .route("/_simulator/people/{id}/licence", put(people::set_licence))
         .route("/_simulator/callRecords", post(objects::put_call_record))
         .route("/_simulator/objects", post(objects::put).put(objects::put))
         .route("/_simulator/deltas/forget", post(objects::forget))

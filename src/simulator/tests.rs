@@ -1,5 +1,6 @@
 //! The simulator over HTTP, as its users see it.
 
+mod accounts;
 mod catalogue;
 mod changes;
 mod creating;
@@ -10,6 +11,7 @@ mod faults;
 mod handshake;
 mod lasting;
 mod lists;
+mod presence;
 mod rich;
 mod store;
 mod strict;
