@@ -1,4 +1,4 @@
-//! A stand-in for Microsoft Entra and Microsoft Graph, for tests, demos and users' own CI. It is not Microsoft's code
+//! A stand-in for Microsoft Entra and Microsoft Graph, and for PBXs, for tests, demos and users' own CI. It is not Microsoft's code
 //! and never says so. It is as strict as the documentation and field reports make the originals: a wrong field, date or
 //! state is refused with the original's status and error body. Where the original's wording is not known, status and
 //! code are kept and the words are the simulator's own.
@@ -18,6 +18,7 @@ mod errors;
 mod families;
 mod faults;
 mod front;
+mod innovaphone;
 mod jwt;
 mod objects;
 mod outbound;
@@ -186,6 +187,7 @@ fn router(shared: &Shared) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(shared.clone(), front::pass))
+        .merge(innovaphone::routes())
         .merge(admin::routes())
         .with_state(shared.clone())
 }

@@ -16,6 +16,7 @@ use super::delivery::record::Notifications;
 use super::entra::account::RefreshTokens;
 use super::errors::GraphResult;
 use super::faults::Faults;
+use super::innovaphone::site::Site;
 use super::objects::{Objects, View};
 use super::outbound::Outbound;
 use super::people::Account;
@@ -57,6 +58,8 @@ pub struct State {
     pub objects: Objects,
     /// Who shows what.
     pub presence: Book,
+    /// The innovaphone PBXs.
+    pub site: Site,
     /// How people sign in, by tenant and object id.
     pub accounts: HashMap<(String, String), Account>,
     /// Refresh tokens that were given out.
@@ -211,6 +214,7 @@ impl State {
             tenants: Vec::new(),
             objects: Objects::default(),
             presence: Book::new(presence_news.clone()),
+            site: Site::default(),
             accounts: HashMap::new(),
             refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),

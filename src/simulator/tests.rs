@@ -9,6 +9,7 @@ mod delta;
 mod entra;
 mod faults;
 mod handshake;
+mod innovaphone;
 mod lasting;
 mod lists;
 mod presence;

@@ -8,6 +8,9 @@ use super::world::{World, in_minutes, read};
 use crate::simulator::{DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT};
 
 const NAME: &str = "user0@contoso.onmicrosoft.com";
+/// A change of the form, the status, and the number of the error.
+type Case<'a> = (&'a [(&'a str, &'a str)], u16, u32);
+
 const PASSWORD: &str = "p&ss=w+rd %\"ü";
 
 impl World {
@@ -100,7 +103,6 @@ async fn a_person_signs_in_and_stays_so() {
 async fn sign_in_is_refused_as_by_entra() {
     let world = World::new().await;
     world.account(0).await;
-    type Case<'a> = (&'a [(&'a str, &'a str)], u16, u32);
     let table: [Case<'_>; 7] = [
         (&[("password", "wrong")], 400, 50_126),
         (&[("username", "nobody@contoso.onmicrosoft.com")], 400, 50_034),
