@@ -41,7 +41,7 @@ pub async fn told(world: &World) -> Worker {
     let token = secrets.get("desk-presence-token").await.unwrap().data.unwrap();
     let token = String::from_utf8(token["token"].0.clone()).unwrap();
     let worker = Worker::start(world.presence_port, &token).await;
-    worker.says(json!({ "shards": red("OverLimit", "some users have no place at an account") }));
+    worker.says(&json!({ "shards": red("OverLimit", "some users have no place at an account") }));
     world.pod_ready("desk-presence-0", None).await;
     worker
 }

@@ -104,12 +104,12 @@ async fn a_worker_is_built_and_what_it_says_is_told() {
         assert!(paths.contains(&path.as_str()), "{path}: {paths:?}");
     }
 
-    worker.says(json!({ "pbx": red("CredentialsRejected", "the PBX refuses the password of the App object teams") }));
+    worker.says(&json!({ "pbx": red("CredentialsRejected", "the PBX refuses the password of the App object teams") }));
     let message = world
         .told(PRESENCE, "desk", "PbxConnected", "False", "CredentialsRejected")
         .await;
     assert!(message.contains("refuses the password"), "{message}");
-    worker.says(json!({ "pbx": { "ok": true, "message": "connected" } }));
+    worker.says(&json!({ "pbx": { "ok": true, "message": "connected" } }));
     world
         .condition(PRESENCE, "desk", "PbxConnected", "True", "Succeeded")
         .await;
@@ -227,7 +227,7 @@ async fn with_push_the_worker_gets_addresses_that_the_receiver_knows() {
         (200, "proof")
     );
 
-    worker.says(json!({
+    worker.says(&json!({
         "shards": red("OverLimit", "some users have no place at an account"),
         "accounts": [{
             "account": "one", "users": 650, "subscriptionId": "s", "expirationTime": "2027-01-01T00:00:00Z",
@@ -269,7 +269,7 @@ async fn a_deletion_waits_for_the_worker_and_suspension_ends_it() {
     assert_eq!(condition(&object, "PbxConnected"), Value::Null);
 
     world.delete_pod(POD).await;
-    worker.says(json!({ "generation": 3 }));
+    worker.says(&json!({ "generation": 3 }));
     world
         .patch(PRESENCE, "desk", json!({ "spec": { "suspend": false } }))
         .await;

@@ -69,7 +69,7 @@ impl Worker {
     }
 
     /// Changes what it says about itself.
-    pub fn says(&self, changes: Value) {
+    pub fn says(&self, changes: &Value) {
         let mut state = self.state.lock().unwrap();
         for (key, value) in changes.as_object().unwrap() {
             state.status[key] = value.clone();

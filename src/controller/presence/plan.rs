@@ -140,13 +140,14 @@ mod tests {
         "3 entries".to_owned()
     }
 
+    type Change = fn(&mut Situation);
+
     #[test]
     fn every_situation_has_its_plan() {
         let refusal = Refusal::waiting(Reason::TenantNotFound, "no tenant");
         let rest = |abandoned: Option<String>| Plan::Rest { abandoned };
         let go = |abandoned: Option<String>| Plan::LetGo { abandoned };
         let wait = || Plan::Wait { why: why() };
-        type Change = fn(&mut Situation);
         let cases: Vec<(&str, Change, Plan)> = vec![
             ("nothing is wrong", |_| {}, Plan::Run),
             (

@@ -43,7 +43,10 @@ fn dark() -> Value {
 
 #[test]
 fn each_lamp_has_its_condition() {
-    use ConditionType::*;
+    use ConditionType::{
+        Authenticated, Available, ClockSynchronized, LicencesValid, NotificationUrlReachable, PbxConnected,
+        PresenceSubscribed, ShardsReady, UsersMatched,
+    };
     let account = |lamps: Value| {
         let green = json!({ "ok": true, "message": "well" });
         let mut account = json!({ "account": "one", "users": 3, "signedIn": green, "subscribed": green });
