@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod controller;
+pub mod explain;
 pub mod graph;
 pub mod import;
 pub mod local_clock;

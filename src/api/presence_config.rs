@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::presence::PresenceSyncSpec;
+use super::reference::SecretKeyRef;
 use super::tenant::{Credentials, Endpoints};
 
 /// File name of the configuration within the ConfigMap's mount.
@@ -18,6 +19,26 @@ pub const FEDERATED_TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-iden
 /// Port of the worker's status, metrics and probes.
 pub const INTERNAL_PORT: u16 = 9090;
 
+/// Header with the token, where `Authorization` is taken by somebody on the way: the API server keeps that for itself.
+pub const TOKEN_HEADER: &str = "teamsgraph-token";
+/// Key of the token in its Secret.
+pub const TOKEN_KEY: &str = "token";
+
+/// Name of the StatefulSet, the Service and the ConfigMap of a `PresenceSync`.
+pub fn workload_name(sync: &str) -> String {
+    format!("{sync}-presence")
+}
+
+/// Name of its one pod.
+pub fn pod_name(sync: &str) -> String {
+    format!("{}-0", workload_name(sync))
+}
+
+/// Name of the Secret with the token of the worker's internal port.
+pub fn token_secret_name(sync: &str) -> String {
+    format!("{}-token", workload_name(sync))
+}
+
 /// Configuration of a presence worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +49,9 @@ pub struct PresenceConfig {
     pub name: String,
     /// UID of the object: its events in the receiver's log carry it.
     pub uid: String,
+    /// Bearer token of the worker's internal port, for all below `/v1`: a Secret that the controller makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretKeyRef>,
     /// Generation of the spec below.
     pub generation: i64,
     /// What the user says. Secrets are named in it, and mounted.
@@ -56,14 +80,26 @@ pub struct AppConfig {
     pub credentials: Credentials,
 }
 
-/// Where notifications go to and come from.
+/// Where notifications come from. Where they go to is a secret, because its path is a proof: see [`PushConfig::secret`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushConfig {
-    /// Address that Graph is given, derived from the receiver's key for this object.
-    pub notification_url: String,
-    /// The same for lifecycle notifications.
-    pub lifecycle_url: String,
+    /// Folder in [`SECRETS_DIR`] with [`NOTIFICATION_URL_FILE`], [`LIFECYCLE_URL_FILE`] and [`CLIENT_STATE_FILE`], derived from
+    /// the receiver's key for this object's UID: a Secret that the controller makes.
+    pub secret: String,
     /// Base addresses of the receiver's pods' pull API.
     pub pull_urls: Vec<String>,
 }
+
+/// File with the address that Graph is given.
+pub const NOTIFICATION_URL_FILE: &str = "notification-url";
+/// File with the address for lifecycle notifications.
+pub const LIFECYCLE_URL_FILE: &str = "lifecycle-url";
+/// File with what Graph repeats in each notification.
+pub const CLIENT_STATE_FILE: &str = "client-state";
+/// File in an account's Secret with its user principal name.
+pub const USERNAME_FILE: &str = "username";
+/// File in an account's Secret with its password.
+pub const PASSWORD_FILE: &str = "password";
+/// File in an account's Secret with a refresh token, instead of name and password.
+pub const REFRESH_TOKEN_FILE: &str = "refresh-token";
