@@ -7,10 +7,10 @@ use prometheus::Registry;
 use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use serde_json::json;
-use teams_graph_operator::api::presence::Sip;
+use teams_graph_operator::api::presence::Sip as Config;
 use teams_graph_operator::policy::presence::pbx::{Activity, Line, Origin, OwnEntry, PbxError, PbxEvent, PbxView};
-use teams_graph_operator::presence::adapters::metrics::{Kind, Metrics};
-use teams_graph_operator::presence::adapters::sip::{self, SipAdapter};
+use teams_graph_operator::presence::adapters::metrics::Metrics;
+use teams_graph_operator::presence::adapters::sip::{self, Sip};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub const HOUR: Duration = Duration::from_secs(3600);
 
 pub struct World {
-    pub adapter: SipAdapter,
+    pub adapter: Sip,
     events: mpsc::Receiver<PbxEvent>,
     views: HashMap<String, PbxView>,
     pub ups: usize,
@@ -48,11 +48,11 @@ impl World {
             "host": if transport == "TLS" { "localhost" } else { "127.0.0.1" },
             "port": port, "transport": transport, "domain": "example.test", "username": username,
         });
-        let config: Sip = serde_json::from_value(config).unwrap();
-        let tally = Metrics::new(&Registry::new()).unwrap().of(Kind::Sip);
+        let config: Config = serde_json::from_value(config).unwrap();
+        let metrics = Metrics::new(&Registry::new()).unwrap();
         let (sender, events) = mpsc::channel(8);
         let secret = password.map(|(_, secret)| SecretString::from(secret.to_owned()));
-        let adapter = sip::start(&config, secret, roots, tally, sender).unwrap();
+        let adapter = sip::start(&config, secret.as_ref(), roots, &metrics, sender).unwrap();
         Self {
             adapter,
             events,

@@ -11,9 +11,9 @@ use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::metrics::Tally;
+use super::metrics::{Kind, Metrics};
 use super::tls;
-use crate::api::presence::{Sip, SipTransport};
+use crate::api::presence::{Sip as Config, SipTransport};
 use crate::policy::presence::pbx::{Capabilities, OwnEntry, PbxError, PbxEvent};
 
 mod agent;
@@ -38,20 +38,20 @@ use transport::{Server, Transport};
 const QUEUE: usize = 256;
 
 /// A connection to a SIP presence server. A user's id is the user part of the address, or all of it (`anna@example.com`).
-pub struct SipAdapter {
+pub struct Sip {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
 
 /// Starts to connect. `extra_roots` are trusted besides the platform's, with TLS. Fails when the spec cannot work.
 pub fn start(
-    config: &Sip,
-    password: Option<SecretString>,
+    config: &Config,
+    password: Option<&SecretString>,
     extra_roots: &[CertificateDer<'static>],
-    tally: Tally,
+    metrics: &Metrics,
     events: mpsc::Sender<PbxEvent>,
-) -> Result<SipAdapter, PbxError> {
-    let credentials = config.username.clone().zip(password);
+) -> Result<Sip, PbxError> {
+    let credentials = config.username.clone().zip(password.cloned());
     let credentials = credentials.map(|(username, password)| Credentials { username, password });
     let profile = Profile::new(config, credentials)?;
     let transport = match config.transport {
@@ -70,6 +70,7 @@ pub fn start(
         port: port.map_err(|_| PbxError::Protocol("the port is out of range".to_owned()))?,
         transport,
     };
+    let tally = metrics.of(Kind::Sip);
     let (commands, receiver) = mpsc::channel(QUEUE);
     let runner = Runner {
         agent: Agent::new(profile, tally.clone()),
@@ -80,19 +81,20 @@ pub fn start(
         replies: HashMap::new(),
         last_ticket: 0,
     };
-    Ok(SipAdapter {
+    Ok(Sip {
         commands,
         task: tokio::spawn(runner.run()),
     })
 }
 
-impl SipAdapter {
+impl Sip {
     /// What a SIP presence server can do.
-    pub fn capabilities(&self) -> Capabilities {
+    pub fn capabilities() -> Capabilities {
         Capabilities {
             reads_presence: true,
             own_entry: true,
             own_entry_expires: true,
+            own_is_do_not_disturb: false,
             line: true,
             enumerates_users: false,
         }

@@ -1,6 +1,7 @@
 //! Connections to a PBX that are not HTTP: TCP, and TLS with the platform's trusted authorities and those of the spec.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -55,28 +56,43 @@ pub fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<Clie
 
 /// Connects to a host; without `tls` in clear. The caller sets the time limit.
 pub async fn connect(host: &str, port: u16, tls: Option<Arc<ClientConfig>>) -> Result<Box<dyn Stream>, PbxError> {
-    // An IPv6 address in a URL stands in brackets.
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut addresses = tokio::net::lookup_host((host, port))
+    let tcp = TcpStream::connect(&*addresses(host, port).await?)
         .await
-        .map_err(|_| PbxError::Transport("the name cannot be resolved".to_owned()))?
-        .peekable();
-    if addresses.peek().is_none() {
-        return Err(PbxError::Transport("the name cannot be resolved".to_owned()));
+        .map_err(|error| broken(&error))?;
+    secure(tcp, host, tls).await
+}
+
+/// The addresses of a host.
+pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, PbxError> {
+    let unknown = || PbxError::Transport("the name cannot be resolved".to_owned());
+    let found = tokio::net::lookup_host((bare(host), port))
+        .await
+        .map_err(|_| unknown())?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if addresses.is_empty() {
+        return Err(unknown());
     }
-    let addresses: Vec<_> = addresses.collect();
-    let tcp = TcpStream::connect(&*addresses).await.map_err(|error| broken(&error))?;
+    Ok(addresses)
+}
+
+/// A connection as it is used: small messages at once, and under TLS if that is wanted.
+pub async fn secure(tcp: TcpStream, host: &str, tls: Option<Arc<ClientConfig>>) -> Result<Box<dyn Stream>, PbxError> {
     tcp.set_nodelay(true).map_err(|error| broken(&error))?;
     let Some(config) = tls else {
         return Ok(Box::new(tcp));
     };
-    let name = ServerName::try_from(host.to_owned())
+    let name = ServerName::try_from(bare(host).to_owned())
         .map_err(|_| PbxError::Transport("the address holds no host name".to_owned()))?;
     let tls = TlsConnector::from(config)
         .connect(name, tcp)
         .await
         .map_err(|error| broken(&error))?;
     Ok(Box::new(tls))
+}
+
+/// An IPv6 address in a URL stands in brackets.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Why a connection failed, in words that do not change and name no address.

@@ -1,21 +1,20 @@
 //! Sockets to the server: UDP, TCP, TLS.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::framing::{Frame, Framer};
 use super::message::{MOST_BYTES, Message};
 use crate::policy::presence::pbx::PbxError;
 use crate::presence::adapters::metrics::Tally;
-use crate::presence::adapters::tls::{Stream, broken};
+use crate::presence::adapters::tls::{self, Stream, broken};
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -66,27 +65,21 @@ impl Server {
     }
 
     async fn try_connect(&self) -> Result<Wire, PbxError> {
-        // An IPv6 address may stand in brackets.
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let unknown = || PbxError::Transport("the name cannot be resolved".to_owned());
-        let addresses = lookup_host((host, self.port)).await.map_err(|_| unknown())?;
-        let addresses: Vec<SocketAddr> = addresses.collect();
-        let first = addresses.first().ok_or_else(unknown)?;
-        let wire = match &self.transport {
-            Transport::Udp => Wire::datagrams(*first).await,
-            Transport::Tcp => Wire::stream(&addresses, None).await,
-            Transport::Tls(config) => Wire::stream(&addresses, Some((config, host))).await,
-        };
-        wire.map_err(|error| broken(&error))
+        let addresses = tls::addresses(&self.host, self.port).await?;
+        match &self.transport {
+            Transport::Udp => Wire::datagrams(&addresses).await.map_err(|error| broken(&error)),
+            Transport::Tcp => Wire::stream(&addresses, &self.host, None).await,
+            Transport::Tls(config) => Wire::stream(&addresses, &self.host, Some(config.clone())).await,
+        }
     }
 }
 
 impl Wire {
-    async fn datagrams(server: SocketAddr) -> std::io::Result<Self> {
-        let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any).await?;
+    async fn datagrams(servers: &[SocketAddr]) -> io::Result<Self> {
+        let v4 = servers.first().is_none_or(SocketAddr::is_ipv4);
+        let socket = UdpSocket::bind(if v4 { "0.0.0.0:0" } else { "[::]:0" }).await?;
         // From now on only the server is heard, and an absent one is noticed.
-        socket.connect(server).await?;
+        socket.connect(servers).await?;
         Ok(Self {
             local: socket.local_addr()?,
             kind: Kind::Datagrams(socket),
@@ -94,17 +87,10 @@ impl Wire {
         })
     }
 
-    async fn stream(addresses: &[SocketAddr], tls: Option<(&Arc<ClientConfig>, &str)>) -> std::io::Result<Self> {
-        let tcp = TcpStream::connect(addresses).await?;
-        tcp.set_nodelay(true)?;
-        let local = tcp.local_addr()?;
-        let stream: Box<dyn Stream> = match tls {
-            None => Box::new(tcp),
-            Some((config, host)) => {
-                let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-                Box::new(TlsConnector::from(config.clone()).connect(name, tcp).await?)
-            }
-        };
+    async fn stream(servers: &[SocketAddr], host: &str, tls: Option<Arc<ClientConfig>>) -> Result<Self, PbxError> {
+        let tcp = TcpStream::connect(servers).await.map_err(|error| broken(&error))?;
+        let local = tcp.local_addr().map_err(|error| broken(&error))?;
+        let stream = tls::secure(tcp, host, tls).await?;
         Ok(Self {
             local,
             kind: Kind::Stream(stream, Framer::default()),
