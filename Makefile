@@ -1,9 +1,12 @@
 # Everything a person types. CI runs `make test` (.ci/run).
 .DEFAULT_GOAL := help
-.PHONY: demo demo-down test e2e bench soak crds fmt lint help
+.PHONY: demo demo-presence demo-down test e2e bench soak crds fmt lint help
 
 demo: ## From nothing to a delivered notification, on a node with real pods
 	@tests/demo/run
+
+demo-presence: ## A call on a real Kamailio turns a person busy in the simulated Teams, and back
+	@tests/demo/presence
 
 demo-down: ## End what make demo left running
 	@tests/demo/down
@@ -32,4 +35,4 @@ lint: ## The part of make test that runs nothing: format, clippy, shellcheck, ca
 	@tests/support/gate lint
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile

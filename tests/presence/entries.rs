@@ -30,12 +30,18 @@ async fn an_own_entry_beside_that_of_the_user() {
         ] {
             world.put("anna", activity.clone(), HOUR).await.unwrap();
             world.see("anna", &[(OURS, activity), (USER, Activity::Busy)]).await;
-            assert_eq!(server.published("anna").len(), 2, "{:?}", server.published("anna"));
+            let published = server.published("anna");
+            assert_eq!(published.len(), 2, "{published:?}");
+            assert_eq!(published.iter().filter(|body| body.contains("teamsgraph-")).count(), 1);
         }
         // The user's entry is as it was, and that of somebody else untouched.
         world.adapter.clear_own("anna").await.unwrap();
         world.see("anna", &[(USER, Activity::Busy)]).await;
-        assert_eq!(server.published("anna").len(), 1);
+        let published = server.published("anna");
+        assert!(
+            matches!(&published[..], [body] if body.contains("rpid:busy")),
+            "{published:?}"
+        );
         assert_eq!(world.entries("ben"), None, "nobody knows anything of Ben");
         assert_eq!(world.downs, []);
     }
@@ -52,14 +58,15 @@ async fn entries_expire_or_are_refreshed_with_their_body() {
     phone.publish("away", 3).await;
     world.see("anna", &[(USER, Activity::Away)]).await;
     world.see_nothing("anna").await;
-    // Ours lives for as long as it was asked for: it is refreshed at least once in that time, and stays what it was.
-    world
-        .put("anna", Activity::Meeting, Duration::from_secs(6))
-        .await
-        .unwrap();
+    // Ours lives for as long as it was asked for: it is refreshed at half of that or later, and stays what it was.
+    let ttl = Duration::from_secs(8);
+    world.put("anna", Activity::Meeting, ttl).await.unwrap();
     world.see("anna", &[(OURS, Activity::Meeting)]).await;
-    let lived = world.see_nothing("anna").await;
-    assert!((4.0..12.0).contains(&lived.as_secs_f64()), "{lived:?}");
+    let before = server.published("anna");
+    tokio::time::sleep(Duration::from_millis(6500)).await;
+    assert_eq!(server.published("anna"), before, "refreshed, with the whole document");
+    let lived = world.see_nothing("anna").await.as_secs_f64() + 6.5;
+    assert!((6.6..14.0).contains(&lived), "{lived} s");
     assert_eq!(server.published("anna").len(), 0);
     assert_eq!(world.downs, []);
 }

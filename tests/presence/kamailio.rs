@@ -132,20 +132,17 @@ impl Kamailio {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// The server's own word on who has published what: the bodies that are in force for a user, oldest first.
+    /// The server's own word: the presence documents that are in force for a user.
     pub fn published(&self, user: &str) -> Vec<String> {
         let all = self
-            .rpc("presence.presentity_list", &json!([]))
+            .rpc("presence.presentity_list", &json!(["full"]))
             .expect("presentity_list");
-        let texts = |value: &Value| match value {
-            Value::Array(list) => list.clone(),
-            Value::Null => Vec::new(),
-            one => vec![one.clone()],
-        };
-        let mine = texts(&all)
-            .into_iter()
-            .filter(|entry| entry.to_string().contains(&format!("\"{user}\"")));
-        mine.map(|entry| entry.to_string()).collect()
+        let entries = all.as_array().cloned().unwrap_or_default();
+        let mine = entries
+            .iter()
+            .filter(|entry| entry["user"] == user && entry["event"] == "presence");
+        mine.map(|entry| entry["body"].as_str().expect("a body").to_owned())
+            .collect()
     }
 
     /// A call over JSON-RPC, by a client that has nothing to do with what is tested.

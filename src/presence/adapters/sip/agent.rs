@@ -5,7 +5,7 @@
 //! time to time one subscription is refreshed early: a server that has forgotten it was restarted, and all are looked at.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use super::digest::{Asker, Challenge, Credentials};
 use super::message::{Message, Start};
 use super::profile::Profile;
-use super::text::parameter;
 use crate::policy::backoff::{self, Class};
 use crate::policy::presence::pbx::{PbxError, PbxEvent};
 use crate::presence::adapters::metrics::Tally;
@@ -22,6 +21,7 @@ use crate::presence::adapters::metrics::Tally;
 mod exchanges;
 mod notifying;
 mod outbox;
+mod probing;
 mod publishing;
 mod subscription;
 mod timers;
@@ -34,10 +34,6 @@ pub(super) use publishing::{Put, Ticket};
 use subscription::{Package, Watched};
 use timers::{Timer, Timers};
 
-/// How often the server is asked whether it is there.
-const PROBE_EVERY: Duration = Duration::from_secs(30);
-/// How long it may take to answer that.
-const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 /// Most requests that wait for an answer at the same time.
 const WINDOW: usize = 64;
 type User = Arc<str>;
@@ -284,61 +280,6 @@ impl Agent {
         }
     }
 
-    /// Asks whether the server is there.
-    fn probe(&mut self, proofs: Proofs, now: Instant) {
-        let domain = format!("sip:{}", self.profile.domain());
-        let contact = self.contact();
-        let Some(link) = &mut self.link else {
-            return;
-        };
-        link.sequence += 1;
-        let from = self.profile.subscriber();
-        let message = Message::request("OPTIONS", &domain)
-            .with("From", format!("<{from}>;tag={}", random()))
-            .with("To", format!("<{domain}>"))
-            .with("Call-ID", &*link.call_id)
-            .with("CSeq", format!("{} OPTIONS", link.sequence))
-            .with("Contact", contact)
-            .with("Accept", "application/pidf+xml, application/dialog-info+xml");
-        let errand = Errand {
-            patience: PROBE_PATIENCE,
-            ..Errand::new(Purpose::Probe, proofs)
-        };
-        self.send(errand, message, now);
-    }
-
-    fn probe_again(&mut self, now: Instant) {
-        let busy = self.held_until.is_some() || self.exchanges.len() >= WINDOW;
-        if !busy && !self.probe_by_refresh(now) {
-            self.probe(Proofs::NONE, now);
-        }
-        self.timers
-            .set(Timer::Probe, now + PROBE_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64()));
-    }
-
-    /// Whatever it answers, it speaks SIP; what it thinks of users, their requests tell.
-    fn probed(&mut self, answer: &Message, status: u16, now: Instant) {
-        let Some(link) = &mut self.link else {
-            return;
-        };
-        if status == 503 && !link.up {
-            self.outputs
-                .push_back(Output::Drop(PbxError::Throttled(patience_of(answer))));
-            return;
-        }
-        if link.up {
-            return;
-        }
-        link.up = true;
-        if let Some(seen) = seen_as(answer) {
-            link.contact = seen.to_string();
-        }
-        self.outbox.up();
-        self.timers.set(Timer::Probe, now + PROBE_EVERY);
-        self.watch_all(now);
-        self.publish_all(now);
-    }
-
     fn overdue(&mut self, id: u64, now: Instant) {
         match self.exchanges.overdue(id, now) {
             Some(Overdue::Repeat(bytes, next)) => {
@@ -415,14 +356,6 @@ fn prove(message: Message, asker: Asker, challenge: Option<&mut Challenge>, cred
     };
     let proof = challenge.prove(credentials, method, uri, &random());
     message.with(asker.proof_field(), proof)
-}
-
-/// Our address as the server sees it, behind address translation (RFC 3581).
-fn seen_as(answer: &Message) -> Option<SocketAddr> {
-    let via = answer.list("Via").next()?;
-    let host: IpAddr = parameter(via, "received")?.trim_matches(['[', ']']).parse().ok()?;
-    let port = parameter(via, "rport")?.parse().ok()?;
-    Some(SocketAddr::new(host, port))
 }
 
 /// How long the server asks us to stay away, or half a minute.

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::exchanges::{Errand, PATIENCE, Proofs, Purpose};
+use super::probing::PROBE_PATIENCE;
 use super::subscription::{Package, Watched};
 use super::timers::Timer;
-use super::{Agent, Output, PROBE_PATIENCE, User, wait};
+use super::{Agent, Output, User, wait};
 use crate::policy::backoff::Class;
 use crate::policy::presence::pbx::PbxError;
 use crate::presence::adapters::sip::message::Message;
