@@ -60,6 +60,10 @@ struct Link {
     accepted: bool,
     /// How often it has refused.
     refused: usize,
+    /// A notification has come.
+    notified: bool,
+    /// How many subscriptions it accepted without ever notifying.
+    silent: usize,
     /// When all subscriptions were looked at last.
     doubted: Option<Instant>,
     call_id: String,
@@ -118,6 +122,8 @@ impl Agent {
             up: false,
             accepted: false,
             refused: 0,
+            notified: false,
+            silent: 0,
             doubted: None,
             call_id: random(),
             sequence: 0,
@@ -321,8 +327,8 @@ impl Agent {
         let (id, branch) = self.exchanges.name();
         let via = format!("SIP/2.0/{} {};branch={branch};rport", self.profile.via(), link.contact);
         let mut message = message
-            .with("Via", via)
-            .with("Max-Forwards", "70")
+            .with_first("Max-Forwards", "70".to_owned())
+            .with_first("Via", via)
             .with("User-Agent", "teams-graph-operator");
         if let Some(credentials) = self.profile.credentials() {
             let challenges = [

@@ -17,6 +17,8 @@ pub(super) struct Framer {
     bytes: Vec<u8>,
     /// How much of a head was looked through in vain, so that a slow sender costs nothing more.
     looked_at: usize,
+    /// How many bytes the next message has, once its head is there.
+    needed: usize,
 }
 
 impl Framer {
@@ -38,6 +40,9 @@ impl Framer {
         if b"\r\n\r\n".starts_with(&self.bytes) {
             return Ok(None);
         }
+        if self.bytes.len() < self.needed {
+            return Ok(None);
+        }
         let from = self.looked_at.saturating_sub(3);
         let found = self.bytes.get(from..).and_then(split_head);
         let Some((piece, rest)) = found else {
@@ -56,6 +61,7 @@ impl Framer {
             return Err(Malformed::TooLong);
         }
         let Some(body) = rest.get(..length) else {
+            self.needed = head_end + 4 + length;
             return Ok(None);
         };
         message.body = body.to_vec();
@@ -66,6 +72,7 @@ impl Framer {
     fn drop_front(&mut self, bytes: usize) {
         self.bytes.drain(..bytes.min(self.bytes.len()));
         self.looked_at = 0;
+        self.needed = 0;
     }
 }
 

@@ -85,6 +85,12 @@ impl Message {
         self
     }
 
+    /// The same with a header field before all others, where `Via` belongs.
+    pub(super) fn with_first(mut self, name: &str, value: String) -> Self {
+        self.fields.insert(0, (name.to_owned(), value));
+        self
+    }
+
     /// The same with a body.
     pub(super) fn with_body(mut self, kind: &str, body: String) -> Self {
         self.body = body.into_bytes();

@@ -32,6 +32,9 @@ impl Agent {
             Belongs::Repeated => return 200,
             Belongs::No(status) => return status,
         }
+        if let Some(link) = &mut self.link {
+            link.notified = true;
+        }
         let state = message.field("Subscription-State").unwrap_or_default();
         if word(state) == "terminated" {
             self.ended(&user, package, state, now);

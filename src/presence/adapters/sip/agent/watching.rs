@@ -15,8 +15,8 @@ use crate::presence::adapters::sip::text::uri;
 
 /// The longest that is asked for or believed, in seconds.
 pub(super) const LONGEST: u32 = 86_400;
-/// So many users must be refused, and none accepted, before it is the account that is refused.
-const REFUSED: usize = 10;
+/// So many users must be refused, and none accepted, before it is the account that is refused; and likewise with notifications.
+const ENOUGH: usize = 10;
 /// How often it may be asked whether the server has forgotten all subscriptions.
 const DOUBT: Duration = Duration::from_secs(60);
 
@@ -90,7 +90,7 @@ impl Agent {
         }
         if subscription.expires.is_some() && subscription.notified.is_none() {
             // Accepted, but the notification that must follow at once never came.
-            self.tally.ignored("no_notification");
+            self.silent();
             self.retry(user, package, Class::RetrySlowly, now);
             return;
         }
@@ -229,9 +229,27 @@ impl Agent {
         self.timers.set(Timer::Subscription(user.clone(), package), now + after);
     }
 
+    /// A subscription was accepted, and nothing came of it.
+    fn silent(&mut self) {
+        self.tally.ignored("no_notification");
+        let enough = self.enough();
+        if let Some(link) = &mut self.link {
+            link.silent += 1;
+            if !link.notified && link.silent >= enough {
+                let why = "the server accepts subscriptions, but its notifications do not arrive";
+                self.outputs.push_back(Output::Drop(PbxError::Protocol(why.to_owned())));
+            }
+        }
+    }
+
+    /// How many users it takes to say that it is not about the user.
+    fn enough(&self) -> usize {
+        ENOUGH.min(self.watched.len().max(1))
+    }
+
     /// An answer that says that the account may not do it.
     pub(super) fn refused(&mut self, status: u16) {
-        let enough = REFUSED.min(self.watched.len().max(1));
+        let enough = self.enough();
         if let Some(link) = &mut self.link {
             link.refused += 1;
             if !link.accepted && link.refused >= enough {

@@ -300,19 +300,41 @@ fn subscriptions_that_the_server_ends() {
 
 #[test]
 fn a_subscription_without_notification_does_not_work() {
+    let mut world = World::up(&["anna", "ben"]);
+    let is_of = |request: &Message, user: &str| request.field("To").unwrap().contains(user);
+    for request in world.requests("SUBSCRIBE") {
+        world.answer_to(&request, 200, &[("Expires", "600")]);
+        if is_of(&request, "ben") {
+            world.notify(&request, "active", "");
+        }
+    }
+    let mut again = 0;
+    world.pass(60, |world| {
+        for request in world.requests("SUBSCRIBE") {
+            if is_of(&request, "ben") {
+                world.answer_to(&request, 200, &[("Expires", "600")]);
+            } else {
+                assert_eq!(request.tag("To"), None, "as a new one");
+                again += 1;
+            }
+        }
+    });
+    assert_eq!(again, 2);
+    assert_eq!(world.dropped, None);
+}
+
+#[test]
+fn a_server_whose_notifications_do_not_arrive_is_of_no_use() {
     let mut world = World::up(&["anna"]);
     for request in world.requests("SUBSCRIBE") {
         world.answer_to(&request, 200, &[("Expires", "600")]);
     }
-    world.advance(31.0);
-    assert_eq!(world.requests("SUBSCRIBE").len(), 0);
-    for probe in world.requests("OPTIONS") {
-        world.answer_to(&probe, 200, &[]);
-    }
-    world.advance(25.0);
-    let again = world.requests("SUBSCRIBE");
-    assert_eq!(again.len(), 2);
-    assert!(again.iter().all(|request| request.tag("To").is_none()), "as new ones");
+    world.pass(33, |_| {});
+    assert!(
+        matches!(world.dropped, Some(PbxError::Protocol(_))),
+        "{:?}",
+        world.dropped
+    );
 }
 
 #[test]
