@@ -30,6 +30,7 @@ mod stamps;
 mod state;
 mod subscriptions;
 mod throttle;
+mod xsi;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -184,6 +185,7 @@ fn router(shared: &Shared) -> Router {
         .merge(subscriptions::routes())
         .merge(reading::routes())
         .merge(presence::routes())
+        .merge(xsi::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(shared.clone(), front::pass))

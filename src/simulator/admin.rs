@@ -7,6 +7,7 @@ mod pbx;
 mod people;
 mod sink;
 mod world;
+mod xsi;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -104,6 +105,18 @@ fn pbx_routes() -> Router<Shared> {
         .route("/_simulator/pbx/pbxs/{name}/drop", post(pbx::drop_all))
         .route("/_simulator/pbx/pbxs/{name}/say", post(pbx::say))
         .route("/_simulator/pbx/writes", get(pbx::writes))
+        .route("/_simulator/xsi", get(xsi::show).put(xsi::replace))
+        .route("/_simulator/xsi/manners", put(xsi::set_manners))
+        .route("/_simulator/xsi/users", post(xsi::put_users))
+        .route("/_simulator/xsi/users/{user}", get(xsi::show_user))
+        .route("/_simulator/xsi/users/{user}/dnd", put(xsi::set_dnd))
+        .route("/_simulator/xsi/users/{user}/calls", post(xsi::begin_call))
+        .route(
+            "/_simulator/xsi/calls/{call}",
+            put(xsi::change_call).delete(xsi::end_call),
+        )
+        .route("/_simulator/xsi/drop", post(xsi::drop_channels))
+        .route("/_simulator/xsi/writes", get(xsi::writes))
 }
 
 /// A refusal with a reason.

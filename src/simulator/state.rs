@@ -26,6 +26,7 @@ use super::stamps::Stamping;
 use super::subscriptions::bearer::Caller;
 use super::subscriptions::store::Subscriptions;
 use super::throttle::{Kind, Throttle};
+use super::xsi::host::Host;
 
 const LOGGED_REQUESTS: usize = 10_000;
 const USERS: &str = "users";
@@ -60,6 +61,8 @@ pub struct State {
     pub presence: Book,
     /// The innovaphone PBXs.
     pub site: Site,
+    /// The BroadWorks behind the XSPs.
+    pub xsi: Host,
     /// How people sign in, by tenant and object id.
     pub accounts: HashMap<(String, String), Account>,
     /// Refresh tokens that were given out.
@@ -215,6 +218,7 @@ impl State {
             objects: Objects::default(),
             presence: Book::new(presence_news.clone()),
             site: Site::default(),
+            xsi: Host::default(),
             accounts: HashMap::new(),
             refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),

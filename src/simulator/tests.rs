@@ -17,3 +17,4 @@ mod rich;
 mod store;
 mod strict;
 mod world;
+mod xsi;

@@ -17,6 +17,10 @@ Stands in for
   GET  /PBX0/APPS/websocket, /{pbx}/PBX0/APPS/websocket  App WebSocket of an innovaphone PBX: a protocol fake; app 'teams',
                                                          password 'simulator-password'
 
+  /com.broadsoft.xsi-actions/…, /com.broadsoft.xsi-events/…, /com.broadsoft.async/…, and below /{xsp}
+                                                         Xsi of BroadWorks: a protocol fake with XSPs 'xsp1' and 'xsp2';
+                                                         'admin@example.com', 'simulator-password'
+
 Admin (JSON)
   GET  /_simulator/healthz
   GET|PUT /_simulator/clock                {offsetSeconds?, rate?}
@@ -57,6 +61,17 @@ Admin (JSON)
   POST /_simulator/pbx/pbxs/{name}/drop    its connections break
   POST /_simulator/pbx/pbxs/{name}/say     any message, to all who are logged in
   GET  /_simulator/pbx/writes?since=N      what apps wrote: {seq, guid, h323, contact, activity, note, realMs}
+  GET|PUT /_simulator/xsi                  BroadWorks: {username?, password?, serviceProvider?, xsps?, manners?}; GET shows
+                                           channels, subscriptions, violations as well
+  PUT  /_simulator/xsi/manners             {grantedSeconds?, heartbeatMs?, heartbeatLimitMs?, ackLimitMs?, pieceBytes?, sticky?,
+                                           providerSnapshots?, silent?, down?: [xsp]}
+  POST /_simulator/xsi/users               {count, first?, prefix?, domain?} or [{id, password?, number?, dnd?, withoutDnd?}]
+  GET  /_simulator/xsi/users/{user}        do not disturb, calls
+  PUT  /_simulator/xsi/users/{user}/dnd    true or false
+  POST /_simulator/xsi/users/{user}/calls  {outgoing?} -> {call}
+  PUT|DELETE /_simulator/xsi/calls/{call}  {state: answered|held|retrieved}
+  POST /_simulator/xsi/drop                {how: terminate|forget|break, xsp?}: channels end
+  GET  /_simulator/xsi/writes?since=N      what clients wrote: {seq, user, doNotDisturb, realMs}
   POST /_simulator/callRecords             the same for call records
   POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event

@@ -51,8 +51,9 @@ pub struct CallState {
 /// Where to begin.
 #[derive(Deserialize)]
 pub struct Since {
+    /// The number before.
     #[serde(default)]
-    since: u64,
+    pub since: u64,
 }
 
 /// Which entry.
