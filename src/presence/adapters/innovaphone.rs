@@ -197,3 +197,6 @@ impl Drop for Innovaphone {
         self.stop.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;

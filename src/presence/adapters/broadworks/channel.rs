@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use reqwest::{Method, Response};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
@@ -29,8 +31,10 @@ const LASTED: Duration = Duration::from_secs(30);
 const CLOSE: Duration = Duration::from_secs(2);
 /// Shortest and longest lifetime that is believed.
 const LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_hours(24));
-/// Acknowledgements under way at a time, and those that may wait.
+/// Acknowledgements that may wait.
 const ACKS: usize = 256;
+/// Acknowledgements under way at a time.
+const ACKS_AT_ONCE: usize = 16;
 
 /// News of one channel.
 #[derive(Debug)]
@@ -253,20 +257,28 @@ async fn keep_alive(xsp: Arc<Xsp>, id: String, expires: Duration) -> PbxError {
     }
 }
 
-/// Acknowledges events, in their order. Ends with an error.
+/// Acknowledges events, some at a time. Ends with an error.
 async fn acknowledge(xsp: Arc<Xsp>, mut events: mpsc::Receiver<String>) -> PbxError {
-    while let Some(event) = events.recv().await {
-        match xsp
-            .ask("ack", Method::POST, requests::ACK, Some(requests::ack(&event)))
-            .await
-        {
+    let mut running = FuturesUnordered::new();
+    loop {
+        let result = tokio::select! {
+            Some(event) = events.recv(), if running.len() < ACKS_AT_ONCE => {
+                let xsp = xsp.clone();
+                running.push(async move {
+                    xsp.ask("ack", Method::POST, requests::ACK, Some(requests::ack(&event))).await
+                });
+                continue;
+            }
+            Some(result) = running.next() => result,
+            // The stream ended, which is told elsewhere.
+            else => std::future::pending().await,
+        };
+        match result {
             // An event that the server no longer waits for.
             Ok(_) | Err(PbxError::NotFound(_)) => {}
             Err(error) => return error,
         }
     }
-    // Only when the stream ends, which is told elsewhere.
-    std::future::pending().await
 }
 
 async fn ordered_to_end(failed: &mut watch::Receiver<Option<PbxError>>) -> PbxError {

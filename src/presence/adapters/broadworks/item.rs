@@ -39,7 +39,7 @@ pub(super) struct Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// All calls that the user has.
-    Calls(Vec<(String, Line)>),
+    Calls(Vec<(String, Option<Line>)>),
     /// A call exists, or changed; `None`: in a way that says nothing about the line.
     Call(String, Option<Line>),
     /// A call is over.
@@ -111,8 +111,8 @@ fn news(element: &Element) -> News {
     }
 }
 
-/// All calls of a list, by event or by query.
-pub(super) fn calls(element: &Element) -> Vec<(String, Line)> {
+/// All calls of a list, by event or by query. A query tells no states.
+pub(super) fn calls(element: &Element) -> Vec<(String, Option<Line>)> {
     let list = element.child("calls").unwrap_or(element);
     let calls = list
         .children
@@ -120,9 +120,10 @@ pub(super) fn calls(element: &Element) -> Vec<(String, Line)> {
         .filter(|child| child.name == "call")
         .filter_map(|call| {
             let id = call.text_of("callId")?.to_owned();
-            // Listed without a state, a call is one all the same.
-            let line = call.text_of("state").map_or(Some(Line::Ringing), line)?;
-            Some((id, line))
+            match call.text_of("state") {
+                Some(state) => line(state).map(|line| (id, Some(line))),
+                None => Some((id, None)),
+            }
         });
     calls.take(MOST_CALLS).collect()
 }
@@ -226,7 +227,7 @@ mod tests {
             (
                 "CallSubscriptionEvent",
                 format!("<calls>{}</calls>", call("Remote Held")),
-                News::Calls(vec![(c1(), Line::Connected)]),
+                News::Calls(vec![(c1(), Some(Line::Connected))]),
             ),
         ];
         for (kind, data, expected) in cases {

@@ -1,6 +1,6 @@
 //! The channels to all XSPs, as one state machine: what comes over them and time in, requests and news out.
 //!
-//! The server spreads events over the channels of a set. Whenever a channel comes or goes, an event may have been lost with it, so
+//! The server spreads events over the channels of a set. Whenever a channel is lost, an event may have been lost with it, so
 //! everything is subscribed and read anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -19,6 +19,8 @@ pub(super) use switch::Ticket;
 
 /// Requests under way at a time.
 const WINDOW: usize = 8;
+/// Shortest time between two looks at all that is due.
+const TICK: Duration = Duration::from_secs(1);
 /// When a user whom the server does not know is asked for again.
 const AGAIN: Duration = Duration::from_mins(5);
 
@@ -58,6 +60,8 @@ pub(super) struct Task {
     pub(super) job: Job,
     life: u64,
     failures: u32,
+    /// Only to be done if a subscription did not tell by itself what this asks for.
+    is_fallback: bool,
 }
 
 /// What a request brought.
@@ -68,7 +72,7 @@ pub(super) enum Done {
         id: String,
         expires: Option<Duration>,
     },
-    Calls(Vec<(String, Line)>),
+    Calls(Vec<(String, Option<Line>)>),
     Switch(bool),
     Nothing,
 }
@@ -99,6 +103,7 @@ pub(super) struct Set {
     channels: Vec<(String, bool)>,
     /// Rises when everything is subscribed anew; what belongs to an earlier life is void.
     life: u64,
+    is_live: bool,
     subscriptions: HashMap<Key, Subscription>,
     by_id: HashMap<String, Key>,
     retired: HashSet<String>,
@@ -106,7 +111,11 @@ pub(super) struct Set {
     own: HashMap<String, Instant>,
     shown: HashMap<String, PbxView>,
     jobs: VecDeque<Task>,
+    /// What is done when nothing else is to be.
+    leftovers: VecDeque<Task>,
     later: Vec<(Instant, Task)>,
+    /// When something of `later` is due, or a subscription to be renewed.
+    wake: Option<Instant>,
     under_way: usize,
     out: VecDeque<Out>,
 }
@@ -118,6 +127,7 @@ impl Set {
             is_wide,
             channels: names.into_iter().map(|name| (name, false)).collect(),
             life: 0,
+            is_live: false,
             subscriptions: HashMap::new(),
             by_id: HashMap::new(),
             retired: HashSet::new(),
@@ -125,7 +135,9 @@ impl Set {
             own: HashMap::new(),
             shown: HashMap::new(),
             jobs: VecDeque::new(),
+            leftovers: VecDeque::new(),
             later: Vec::new(),
+            wake: None,
             under_way: 0,
             out: VecDeque::new(),
         }
@@ -140,7 +152,7 @@ impl Set {
     pub(super) fn next_task(&mut self) -> Option<(usize, Task)> {
         let at = self.channels.iter().position(|(_, is_up)| *is_up)?;
         while self.under_way < WINDOW {
-            let task = self.jobs.pop_front()?;
+            let task = self.jobs.pop_front().or_else(|| self.leftovers.pop_front())?;
             if self.is_void(&task) {
                 continue;
             }
@@ -157,10 +169,7 @@ impl Set {
 
     /// When something is to be done that nothing else prompts.
     pub(super) fn look_again(&self) -> Option<Instant> {
-        let later = self.later.iter().map(|(at, _)| *at);
-        later
-            .chain(self.subscriptions.values().filter_map(|known| known.renew_at))
-            .min()
+        self.wake
     }
 
     /// A channel stands.
@@ -170,7 +179,10 @@ impl Set {
         };
         *is_up = true;
         let event = PbxEvent::Up { endpoint: name.clone() };
-        self.begin_life();
+        // Beside another one, it takes its part of what is subscribed.
+        if self.life_is_over() {
+            self.begin_life();
+        }
         self.tell_again(event);
     }
 
@@ -259,12 +271,14 @@ impl Set {
 
     /// Time passes.
     pub(super) fn tick(&mut self, now: Instant) {
-        let mut due: Vec<Task> = self
+        if self.wake.is_none_or(|at| at > now) {
+            return;
+        }
+        let due: Vec<Task> = self
             .later
             .extract_if(.., |(at, _)| *at <= now)
             .map(|(_, task)| task)
             .collect();
-        due.retain(|task| !self.is_void(task));
         self.jobs.extend(due);
         let renew = self.subscriptions.iter_mut().filter_map(|(key, known)| {
             known.renew_at.take_if(|at| *at <= now)?;
@@ -274,6 +288,20 @@ impl Set {
         for job in renew {
             self.enqueue(job);
         }
+        let later = self.later.iter().map(|(at, _)| *at);
+        let next = later
+            .chain(self.subscriptions.values().filter_map(|known| known.renew_at))
+            .min();
+        self.wake = next.map(|at| at.max(now + TICK));
+    }
+
+    fn wake_at(&mut self, at: Instant) {
+        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+    }
+
+    fn do_at(&mut self, at: Instant, task: Task) {
+        self.later.push((at, task));
+        self.wake_at(at);
     }
 
     /// A request ended.
@@ -302,8 +330,10 @@ impl Set {
                 } else {
                     None
                 };
+                let at = now + life::half(expires);
                 if let Some(known) = self.subscriptions.get_mut(&key) {
-                    known.renew_at = Some(now + life::half(expires));
+                    known.renew_at = Some(at);
+                    self.wake_at(at);
                 }
             }
             (Job::Renew(key, id), Err(PbxError::NotFound(_))) => {
@@ -316,7 +346,7 @@ impl Set {
                 user.set_calls(&calls, number);
             }),
             (Job::ReadSwitch(user, version), Ok(Done::Switch(active))) => {
-                self.read(&user, version, &task, |user| user.do_not_disturb = Some(active));
+                self.read(&user, version, &task, |user| user.switched(active));
                 if !active {
                     self.switched_off(&user, now);
                     self.show(&user);
@@ -324,7 +354,7 @@ impl Set {
             }
             // The service is not assigned, so it is off.
             (Job::ReadSwitch(user, version), Err(PbxError::NotFound(_))) => {
-                self.read(&user, version, &task, |user| user.do_not_disturb = Some(false));
+                self.read(&user, version, &task, |user| user.switched(false));
             }
             (Job::Unsubscribe(_), _) | (Job::ReadCalls(..), Err(PbxError::NotFound(_))) => {}
             (_, Err(error)) => self.failed(task, error, now),
@@ -342,7 +372,7 @@ impl Set {
         }
         // Events have told what it asked for, if they told everything.
         let (job, is_known) = match task.job {
-            Job::ReadCalls(..) => (Job::ReadCalls(key.to_owned(), user.version), user.knows_calls),
+            Job::ReadCalls(..) => (Job::ReadCalls(key.to_owned(), user.version), user.is_listed),
             _ => (
                 Job::ReadSwitch(key.to_owned(), user.version),
                 user.do_not_disturb.is_some(),
@@ -354,11 +384,16 @@ impl Set {
     }
 
     fn read_anew(&mut self, key: &str, package: Package) {
+        let job = self.reading(key, package);
+        self.enqueue(job);
+    }
+
+    fn reading(&self, key: &str, package: Package) -> Job {
         let version = self.users.get(key).map_or(0, |user| user.version);
-        self.enqueue(match package {
+        match package {
             Package::Calls => Job::ReadCalls(key.to_owned(), version),
             Package::DoNotDisturb => Job::ReadSwitch(key.to_owned(), version),
-        });
+        }
     }
 
     fn failed(&mut self, mut task: Task, error: PbxError, now: Instant) {
@@ -374,7 +409,7 @@ impl Set {
                 pace::delay(&error, task.failures, 0.0)
             }
         };
-        self.later.push((now + wait, task));
+        self.do_at(now + wait, task);
     }
 
     fn enqueue(&mut self, job: Job) {
@@ -387,6 +422,7 @@ impl Set {
             job,
             life: self.life,
             failures: 0,
+            is_fallback: false,
         }
     }
 
@@ -398,7 +434,13 @@ impl Set {
             Job::Subscribe(Key { user, .. }) | Job::Renew(Key { user, .. }, _) => {
                 task.life != self.life || user.as_ref().is_some_and(is_gone)
             }
-            Job::ReadCalls(user, _) | Job::ReadSwitch(user, _) => task.life != self.life || is_gone(user),
+            Job::ReadCalls(key, _) | Job::ReadSwitch(key, _) => {
+                let is_told = |user: &User| match task.job {
+                    Job::ReadCalls(..) => user.is_listed,
+                    _ => user.is_switch_told && task.is_fallback,
+                };
+                task.life != self.life || self.users.get(key).is_none_or(is_told)
+            }
         }
     }
 

@@ -17,6 +17,10 @@ pub(super) struct User {
     pub(super) version: u64,
     /// Whether all calls are known.
     pub(super) knows_calls: bool,
+    /// Whether a list told of all calls since everything was subscribed anew.
+    pub(super) is_listed: bool,
+    /// The same of do not disturb.
+    pub(super) is_switch_told: bool,
     /// Whether do not disturb is on.
     pub(super) do_not_disturb: Option<bool>,
     /// Of each call, the event that last told of it, and the line by it; `None`: over.
@@ -75,7 +79,7 @@ impl User {
                 let (number, is_new) = self.switch_from.number(subscription, number);
                 let is_news = is_new || number > before;
                 if is_news {
-                    self.do_not_disturb = Some(*active);
+                    self.switched(*active);
                 }
                 is_news
             }
@@ -106,13 +110,25 @@ impl User {
         taken
     }
 
+    /// Takes what do not disturb is.
+    pub(super) fn switched(&mut self, active: bool) {
+        self.do_not_disturb = Some(active);
+        self.is_switch_told = true;
+    }
+
     /// Takes a list of all calls, as they were at the event of this number. What later events told stays.
-    pub(super) fn set_calls(&mut self, calls: &[(String, Line)], number: u64) {
-        self.calls.retain(|_, (last, _)| *last > number);
+    pub(super) fn set_calls(&mut self, calls: &[(String, Option<Line>)], number: u64) {
+        let before = std::mem::take(&mut self.calls);
         for (id, line) in calls.iter().take(MOST_CALLS) {
-            self.calls.entry(id.clone()).or_insert((number, Some(*line)));
+            // Listed without a state, a call is one all the same.
+            let known = before.get(id).and_then(|(_, line)| *line);
+            let line = line.or(known).unwrap_or(Line::Ringing);
+            self.calls.insert(id.clone(), (number, Some(line)));
         }
+        self.calls
+            .extend(before.into_iter().filter(|(_, (last, _))| *last > number));
         self.knows_calls = true;
+        self.is_listed = true;
         self.listed = self.listed.max(number);
     }
 

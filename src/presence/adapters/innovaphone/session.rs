@@ -354,8 +354,8 @@ impl Session {
 
     fn user_gone(&mut self, guid: &str) {
         if self.known.remove(guid) {
-            let messages = self.watching.remove(guid);
-            self.send(messages);
+            // The PBX ends the subscription by itself, and would refuse to be told.
+            let _ = self.watching.remove(guid);
             self.tell(Told::UserGone(guid.to_owned()));
         }
     }

@@ -21,25 +21,22 @@ pub(super) fn half(expires: Option<Duration>) -> Duration {
 impl Set {
     pub(super) fn subscribed(&mut self, key: &Key, id: String, expires: Option<Duration>, now: Instant) {
         self.by_id.insert(id.clone(), key.clone());
+        let renew_at = now + half(expires);
+        self.wake_at(renew_at);
         let known = Subscription {
             id: Some(id),
-            renew_at: Some(now + half(expires)),
+            renew_at: Some(renew_at),
         };
         self.subscriptions.insert(key.clone(), known);
-        match (&key.user, key.package) {
-            (None, package) => {
-                let users: Vec<String> = self.users.keys().cloned().collect();
-                for user in users {
-                    self.read_anew(&user, package);
-                }
-            }
-            (Some(user), Package::DoNotDisturb) => self.read_anew(user, Package::DoNotDisturb),
-            // The subscription itself lists the calls; they are asked for if it does not.
-            (Some(user), Package::Calls) => {
-                let version = self.users.get(user).map_or(0, |user| user.version);
-                let task = self.task(Job::ReadCalls(user.clone(), version));
-                self.later.push((now + LISTING, task));
-            }
+        // The subscription itself tells how things are; they are asked for where it does not.
+        let users: Vec<String> = match &key.user {
+            Some(user) => vec![user.clone()],
+            None => self.users.keys().cloned().collect(),
+        };
+        for user in users {
+            let mut task = self.task(self.reading(&user, key.package));
+            task.is_fallback = true;
+            self.do_at(now + LISTING, task);
         }
     }
 
@@ -49,15 +46,29 @@ impl Set {
             Some(key) => {
                 self.subscriptions.remove(&key);
                 self.retired.insert(id.to_owned());
+                for user in self.users.values_mut() {
+                    user.is_listed = false;
+                    user.is_switch_told = false;
+                }
                 let task = self.task(Job::Subscribe(key));
-                self.later.push((now + Duration::from_secs(1), task));
+                self.do_at(now + Duration::from_secs(1), task);
             }
             None => self.ignore("unknown_subscription"),
         }
     }
 
+    /// Whether nothing is subscribed, or to be.
+    pub(super) fn life_is_over(&self) -> bool {
+        !self.is_live
+    }
+
     pub(super) fn begin_life(&mut self) {
         self.end_life();
+        self.is_live = true;
+        for user in self.users.values_mut() {
+            user.is_listed = false;
+            user.is_switch_told = false;
+        }
         if self.is_wide {
             for package in [Package::Calls, Package::DoNotDisturb] {
                 self.enqueue(Job::Subscribe(Key { user: None, package }));
@@ -88,6 +99,7 @@ impl Set {
     /// What is subscribed is void from now on.
     pub(super) fn end_life(&mut self) {
         self.life += 1;
+        self.is_live = false;
         let jobs = std::mem::take(&mut self.jobs);
         for task in jobs {
             match task.job {
@@ -95,7 +107,7 @@ impl Set {
                     let error = PbxError::Transport("there is no connection to the PBX".to_owned());
                     self.out.push_back(Out::Answer(ticket, Err(error)));
                 }
-                Job::Switch { .. } | Job::Unsubscribe(_) => self.jobs.push_back(task),
+                Job::Switch { .. } => self.jobs.push_back(task),
                 _ => {}
             }
         }
@@ -118,6 +130,7 @@ impl Set {
 
     pub(super) fn retire(&mut self, id: String) {
         self.retired.insert(id.clone());
-        self.enqueue(Job::Unsubscribe(id));
+        let task = self.task(Job::Unsubscribe(id));
+        self.leftovers.push_back(task);
     }
 }

@@ -124,7 +124,7 @@ impl Set {
         }
         let version = self.users.get(user).map_or(0, |user| user.version);
         let task = self.task(Job::ReadSwitch(user.to_owned(), version));
-        self.later.push((settled, task));
+        self.do_at(settled, task);
     }
 
     fn answer(&mut self, ticket: Ticket, result: Result<(), PbxError>) {

@@ -96,6 +96,10 @@ fn ready(now: Instant) -> Set {
     set.up(0);
     serve(&mut set, now);
     set.event(&call(1, 1, News::Calls(vec![])), now);
+    set.event(
+        &event("ann", Package::DoNotDisturb, 1, 1, News::DoNotDisturb(false)),
+        now,
+    );
     outs(&mut set);
     set
 }
@@ -123,11 +127,13 @@ async fn each_user_is_subscribed_when_a_channel_stands() {
     let expected = [
         Job::Subscribe(user("ann", Package::Calls)),
         Job::Subscribe(user("ann", Package::DoNotDisturb)),
-        Job::ReadSwitch("ann".to_owned(), 0),
     ];
     assert_eq!(asked, expected);
-    assert_eq!(outs(&mut set).len(), 2, "up, and do not disturb is off");
-    set.event(&call(1, 1, News::Calls(vec![("c".to_owned(), Line::Connected)])), now);
+    assert_eq!(outs(&mut set).len(), 1);
+    set.event(
+        &call(1, 1, News::Calls(vec![("c".to_owned(), Some(Line::Connected))])),
+        now,
+    );
     let told = views(&mut set);
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].0.as_str(), told[0].1.line), ("Ann", Line::Connected));
@@ -138,7 +144,7 @@ async fn each_user_is_subscribed_when_a_channel_stands() {
 }
 
 #[tokio::test]
-async fn calls_are_asked_for_when_the_subscription_does_not_list_them() {
+async fn what_the_subscriptions_do_not_tell_is_asked_for() {
     let now = Instant::now();
     let mut set = set(false);
     set.watch(&["ann".to_owned()]);
@@ -147,8 +153,20 @@ async fn calls_are_asked_for_when_the_subscription_does_not_list_them() {
     assert_eq!(set.users["ann"].view(false).line, Line::Unknown);
     let at = set.look_again().unwrap();
     set.tick(at);
-    assert_eq!(serve(&mut set, at), [Job::ReadCalls("ann".to_owned(), 0)]);
-    assert_eq!(set.users["ann"].view(false).line, Line::Idle);
+    let asked = serve(&mut set, at);
+    assert_eq!(
+        asked,
+        [
+            Job::ReadCalls("ann".to_owned(), 0),
+            Job::ReadSwitch("ann".to_owned(), 0)
+        ]
+    );
+    let known = set.users["ann"].view(false);
+    assert_eq!((known.line, known.entries), (Line::Idle, Some(vec![])));
+    let mut set = ready(now);
+    let at = set.look_again().unwrap();
+    set.tick(at);
+    assert_eq!(serve(&mut set, at), [], "all was told");
 }
 
 #[tokio::test]
@@ -158,15 +176,15 @@ async fn a_service_provider_is_subscribed_as_a_whole() {
     set.watch(&["ann".to_owned()]);
     set.up(0);
     let asked = serve(&mut set, now);
+    let wide_ones = [Package::Calls, Package::DoNotDisturb].map(|package| Job::Subscribe(wide(package)));
+    assert_eq!(asked, wide_ones);
+    let at = set.look_again().unwrap();
+    set.tick(at);
     let reads = [
         Job::ReadCalls("ann".to_owned(), 0),
         Job::ReadSwitch("ann".to_owned(), 0),
     ];
-    assert_eq!(
-        asked[..2],
-        [Package::Calls, Package::DoNotDisturb].map(|package| Job::Subscribe(wide(package)))
-    );
-    assert_eq!(asked[2..], reads);
+    assert_eq!(serve(&mut set, at), reads);
     set.watch(&["ann".to_owned(), "bob".to_owned()]);
     let reads = [
         Job::ReadCalls("bob".to_owned(), 0),
@@ -185,8 +203,8 @@ async fn a_lost_channel_means_that_all_is_subscribed_anew() {
     let now = Instant::now();
     let mut set = ready(now);
     set.up(1);
-    serve(&mut set, now);
-    set.event(&call(2, 1, News::Calls(vec![("c".to_owned(), Line::Connected)])), now);
+    assert_eq!(serve(&mut set, now), [], "a second channel takes its part");
+    set.event(&call(1, 2, connected("c")), now);
     outs(&mut set);
     set.down(1, gone());
     let told = outs(&mut set);
@@ -199,9 +217,9 @@ async fn a_lost_channel_means_that_all_is_subscribed_anew() {
     let unsubscribed = asked.iter().filter(|job| matches!(job, Job::Unsubscribe(_))).count();
     let subscribed = asked.iter().filter(|job| matches!(job, Job::Subscribe(_))).count();
     assert_eq!((unsubscribed, subscribed), (2, 2));
-    set.event(&call(2, 2, News::Released("c".to_owned())), now);
+    set.event(&call(1, 3, News::Released("c".to_owned())), now);
     assert_eq!(outs(&mut set), [Out::Ignored("retired")], "an event of before");
-    set.event(&call(3, 1, News::Calls(vec![])), now);
+    set.event(&call(2, 1, News::Calls(vec![])), now);
     assert_eq!(
         views(&mut set)[0].1.line,
         Line::Idle,
@@ -312,6 +330,7 @@ async fn few_requests_are_under_way_at_a_time() {
     }
     assert_eq!(under_way.len(), WINDOW);
     set.up(1);
+    set.down(1, gone());
     for task in under_way {
         let done = grant(&task.job, task.life);
         set.done(task, Ok(done), now);
@@ -344,7 +363,7 @@ async fn do_not_disturb_is_taken_back_only_if_it_is_ours() {
     assert_eq!(answers(&mut set), [(3, Ok(()))]);
     assert_eq!(entries(&set), Some(vec![]));
     let switched = |number, active| event("ann", Package::DoNotDisturb, 1, number, News::DoNotDisturb(active));
-    set.event(&switched(1, true), now);
+    set.event(&switched(2, true), now);
     assert_eq!(entries(&set), Some(vec![Origin::User]));
     set.put(4, "ann", now);
     set.clear(5, "ann");
@@ -359,13 +378,13 @@ async fn a_user_who_switches_ours_off_owns_the_next() {
     set.put(1, "ann", now);
     serve(&mut set, now);
     let switched = |number, active| event("ann", Package::DoNotDisturb, 1, number, News::DoNotDisturb(active));
-    set.event(&switched(1, false), now);
+    set.event(&switched(2, false), now);
     assert!(set.own.contains_key("ann"), "told before our write came into force");
-    set.event(&switched(2, true), now);
+    set.event(&switched(3, true), now);
     assert_eq!(entries(&set), Some(vec![Origin::Ours]));
     let later = now + Duration::from_secs(60);
-    set.event(&switched(3, false), later);
-    set.event(&switched(4, true), later);
+    set.event(&switched(4, false), later);
+    set.event(&switched(5, true), later);
     assert_eq!(entries(&set), Some(vec![Origin::User]));
 }
 

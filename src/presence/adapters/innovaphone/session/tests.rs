@@ -324,10 +324,10 @@ async fn lines_follow_calls() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_is_unsubscribed() {
+async fn of_a_deleted_user_nothing_more_is_taken() {
     let mut session = watching(&["a1"]);
     let outs = take(&mut session, &users("ReplicateDel", &json!({"guid": "a1"})));
-    assert_eq!(sent(&outs)[0]["mt"], "UnsubscribePresence");
+    assert_eq!(outs, [Out::Tell(Told::UserGone("a1".to_owned()))]);
     let late = take(
         &mut session,
         &presence("PresenceUpdate", "a1", &json!({"presence": []})),
