@@ -7,6 +7,7 @@ pub mod crds;
 pub mod duration;
 pub mod presence;
 pub mod presence_config;
+pub mod presence_report;
 pub mod receiver;
 pub mod receiver_config;
 pub mod reference;
