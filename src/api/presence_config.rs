@@ -56,14 +56,26 @@ pub struct AppConfig {
     pub credentials: Credentials,
 }
 
-/// Where notifications go to and come from.
+/// Where notifications come from. Where they go to is a secret, because its path is a proof: see [`PushConfig::secret`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushConfig {
-    /// Address that Graph is given, derived from the receiver's key for this object.
-    pub notification_url: String,
-    /// The same for lifecycle notifications.
-    pub lifecycle_url: String,
+    /// Folder in [`SECRETS_DIR`] with [`NOTIFICATION_URL_FILE`], [`LIFECYCLE_URL_FILE`] and [`CLIENT_STATE_FILE`], derived from
+    /// the receiver's key for this object's UID: a Secret that the controller makes.
+    pub secret: String,
     /// Base addresses of the receiver's pods' pull API.
     pub pull_urls: Vec<String>,
 }
+
+/// File with the address that Graph is given.
+pub const NOTIFICATION_URL_FILE: &str = "notification-url";
+/// File with the address for lifecycle notifications.
+pub const LIFECYCLE_URL_FILE: &str = "lifecycle-url";
+/// File with what Graph repeats in each notification.
+pub const CLIENT_STATE_FILE: &str = "client-state";
+/// File in an account's Secret with its user principal name.
+pub const USERNAME_FILE: &str = "username";
+/// File in an account's Secret with its password.
+pub const PASSWORD_FILE: &str = "password";
+/// File in an account's Secret with a refresh token, instead of name and password.
+pub const REFRESH_TOKEN_FILE: &str = "refresh-token";
