@@ -261,7 +261,7 @@ pub struct UserReport {
     pub why: String,
     /// Whether they are.
     pub synced: bool,
-    /// The layers, each with what is wanted, what is held and why.
+    /// The layers, each with what is held and why.
     pub layers: Vec<LayerReport>,
     /// The last writes, newest first; at most ten.
     pub writes: Vec<WriteReport>,
@@ -359,9 +359,6 @@ pub struct LayerReport {
     /// Until when that lives, if it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// What the worker wants there; `None`: nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wanted: Option<String>,
     /// Why, in one sentence.
     pub why: String,
 }
