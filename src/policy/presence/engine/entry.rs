@@ -1,0 +1,165 @@
+//! What Teams shows as an entry of our own on the PBX.
+
+use jiff::Timestamp;
+
+use super::super::mapping::OnPbx;
+use super::super::pbx::{Activity, Origin, OwnEntry};
+use super::super::teams::{Base, Reading};
+use super::owned::Layer;
+use super::verdict::Verdict;
+use super::{Part, SETTLE, Settings, UserState, Why, Write, choice};
+
+/// What our entry is to say.
+enum Wish {
+    /// This.
+    Say(OwnEntry),
+    /// There is to be none.
+    Nothing(Why),
+    /// What it says, refreshed where entries expire.
+    Hold(Why),
+    /// What it says, as long as it lasts.
+    Leave(Why),
+}
+
+pub(super) fn verdict(state: &UserState, settings: &Settings, now: Timestamp) -> Verdict {
+    if state.under_way(Part::Entry) {
+        return Verdict::rest(Why::UnderWay);
+    }
+    let verdict = match wish(state, settings, now) {
+        Wish::Leave(why) => Verdict::rest(why),
+        Wish::Hold(why) => hold(state, settings, why, now),
+        Wish::Nothing(why) => clear(state, why, now),
+        Wish::Say(entry) => say(state, settings, entry, now),
+    };
+    let verdict = match state.waits(Part::Entry, now) {
+        Some(until) if verdict.write.is_some() => Verdict::wait(Why::Waiting, Some(until)),
+        _ => verdict,
+    };
+    reread(verdict, state, settings, now)
+}
+
+fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
+    if state.released(settings) {
+        return Wish::Nothing(Why::TakenBack);
+    }
+    if state.pbx().is_none() {
+        return Wish::Leave(Why::PbxUnknown);
+    }
+    if !settings.to_pbx || !settings.capabilities.own_entry {
+        return Wish::Nothing(Why::Off);
+    }
+    let Some(reading) = state.teams() else {
+        return Wish::Leave(Why::TeamsUnknown);
+    };
+    if is_echo(state, reading, now) {
+        return Wish::Hold(Why::Echo);
+    }
+    match settings.mapping.on_pbx(&reading.state) {
+        OnPbx::NoChange => Wish::Hold(Why::NoChange),
+        OnPbx::Unmapped => Wish::Hold(Why::Unmapped),
+        OnPbx::Unset => Wish::Nothing(Why::Nothing),
+        OnPbx::Entry(entry) => beside_the_persons(state, settings, entry, now),
+    }
+}
+
+/// The newest entry is the one that is shown, so a new one of ours would hide what the person chose on the PBX.
+fn beside_the_persons(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Wish {
+    let chosen = choice::chosen(state, settings).flatten();
+    if chosen.is_none_or(|activity| *activity == Activity::Unset) {
+        return Wish::Say(entry);
+    }
+    match state.owned().entry.certain(now) {
+        Some(held) if held.value == entry => Wish::Hold(Why::ChosenOnPbx),
+        _ => Wish::Nothing(Why::ChosenOnPbx),
+    }
+}
+
+/// Whether Teams shows, or may still show, what we wrote there.
+fn is_echo(state: &UserState, reading: &Reading, now: Timestamp) -> bool {
+    let owned = state.owned();
+    let base = reading.state.base();
+    let in_session = owned.session.live(now).any(|held| held.value.base() == base);
+    let in_choice = owned.choice.live(now).any(|held| held.value.choice.explains(&reading.state));
+    let after_session = unsettled(&owned.session, reading, now) && matches!(base, Base::Busy | Base::DoNotDisturb);
+    let after_choice = unsettled(&owned.choice, reading, now) && reading.state.looks_chosen();
+    in_session || in_choice || after_session || after_choice
+}
+
+/// When the layer ended, if it has.
+fn ended<T>(layer: &Layer<T>, now: Timestamp) -> Option<Timestamp> {
+    match layer.is_live(now) {
+        true => None,
+        false => layer.vanishes().max(layer.ended),
+    }
+}
+
+/// Whether this was read too soon after the layer ended.
+fn unsettled<T>(layer: &Layer<T>, reading: &Reading, now: Timestamp) -> bool {
+    ended(layer, now).is_some_and(|ended| reading.at < ended + SETTLE)
+}
+
+/// When something of ours ended in Teams, what it hid is read once.
+fn reread(verdict: Verdict, state: &UserState, settings: &Settings, now: Timestamp) -> Verdict {
+    let Some(reading) = state.teams().filter(|_| settings.to_pbx && !state.released(settings)) else {
+        return verdict;
+    };
+    let owned = state.owned();
+    let ends = [ended(&owned.session, now), ended(&owned.choice, now)];
+    let lapses = [owned.session.vanishes(), owned.choice.vanishes()];
+    let due = ends.into_iter().flatten().map(|at| at + SETTLE).max();
+    let due = due.filter(|at| reading.at < *at);
+    let later = lapses.into_iter().flatten().filter(|at| *at > now).map(|at| at + SETTLE);
+    Verdict {
+        read: verdict.read || due.is_some_and(|at| at <= now),
+        look: verdict.look.into_iter().chain(due.filter(|at| *at > now)).chain(later).min(),
+        ..verdict
+    }
+}
+
+fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
+    let owned = &state.owned().entry;
+    // One that no record tells of is ours all the same: the volume was lost.
+    let shown = state.pbx().is_some_and(|told| {
+        let current = owned.ended.is_none_or(|ended| told.at >= ended + SETTLE);
+        let entries = told.view.entries.iter().flatten();
+        current && entries.into_iter().any(|entry| entry.origin == Origin::Ours)
+    });
+    if !shown && !owned.is_live(now) {
+        return Verdict::rest(why);
+    }
+    Verdict::write(Write::ClearOwn, if why == Why::Nothing { Why::Due } else { why })
+}
+
+fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Verdict {
+    match state.owned().entry.certain(now) {
+        Some(held) if held.value == entry => hold(state, settings, Why::InStep, now),
+        _ => Verdict::write(put(settings, entry), Why::Due),
+    }
+}
+
+fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Verdict {
+    let owned = &state.owned().entry;
+    let Some(held) = owned.intent.as_ref().or(owned.held.as_ref()).filter(|_| owned.is_live(now)) else {
+        return Verdict::rest(why);
+    };
+    // What was sent without an answer is sent again.
+    if owned.intent.is_some() {
+        return Verdict::write(put(settings, held.value.clone()), Why::Due);
+    }
+    if !settings.capabilities.own_entry_expires {
+        return Verdict::rest(why);
+    }
+    let refresh = held.sent + settings.entry().refresh;
+    if refresh > now {
+        return Verdict::wait(why, Some(refresh));
+    }
+    Verdict::write(put(settings, held.value.clone()), Why::Due)
+}
+
+fn put(settings: &Settings, entry: OwnEntry) -> Write {
+    let ttl = settings.entry().ttl;
+    Write::PutOwn {
+        entry,
+        ttl: settings.capabilities.own_entry_expires.then_some(ttl),
+    }
+}

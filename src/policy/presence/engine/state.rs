@@ -1,0 +1,342 @@
+//! What is known of a person: what both sides show, what is ours, and what is under way.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::super::backoff;
+use super::super::pbx::{Activity, Entry, Line, Origin, PbxView};
+use super::super::teams::{Reading, Word};
+use super::owned::{Chosen, Layer, Owned};
+use super::{Outcome, Part, SETTLE, Settings, Write};
+
+/// Graph's notifications take a minute at most: what is read later than that after the last reading counts, whatever its number.
+const OUT_OF_ORDER: SignedDuration = SignedDuration::from_mins(2);
+
+/// What is known of a person.
+#[derive(Clone, Debug)]
+pub struct UserState {
+    in_scope: bool,
+    teams: Option<Reading>,
+    pbx: Option<Told>,
+    owned: Owned,
+    session: Attempts,
+    choice: Attempts,
+    entry: Attempts,
+}
+
+/// What the PBX told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What it told.
+    pub view: PbxView,
+    /// When.
+    pub at: Timestamp,
+    /// Since when no call is connected; `None` while one is, or while nobody knows.
+    pub free_since: Option<Timestamp>,
+}
+
+/// The writes of one layer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempts {
+    under_way: bool,
+    failures: i32,
+    not_before: Option<Timestamp>,
+}
+
+impl Default for UserState {
+    fn default() -> Self {
+        Self::restored(Owned::default(), Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl UserState {
+    /// A person of whom nothing is known but the record of what is ours, as it was read from the disk. In scope.
+    pub fn restored(owned: Owned, now: Timestamp) -> Self {
+        Self {
+            in_scope: true,
+            teams: None,
+            pbx: None,
+            owned: owned.restored(now),
+            session: Attempts::default(),
+            choice: Attempts::default(),
+            entry: Attempts::default(),
+        }
+    }
+
+    /// Whether the person is kept in step. When no longer, all that is ours is taken back; [`Owned::is_clear`] tells when it is.
+    pub fn set_scope(&mut self, in_scope: bool) {
+        self.in_scope = in_scope;
+    }
+
+    /// See [`UserState::set_scope`].
+    pub fn in_scope(&self) -> bool {
+        self.in_scope
+    }
+
+    /// Whether all that is ours is to be taken back.
+    pub(super) fn released(&self, settings: &Settings) -> bool {
+        !self.in_scope || settings.suspended
+    }
+
+    /// What is, or may be, ours.
+    pub fn owned(&self) -> &Owned {
+        &self.owned
+    }
+
+    /// What was last read from Teams.
+    pub fn teams(&self) -> Option<&Reading> {
+        self.teams.as_ref()
+    }
+
+    /// What the PBX last told.
+    pub fn pbx(&self) -> Option<&Told> {
+        self.pbx.as_ref()
+    }
+
+    /// Nothing is known of the person in Teams any more: the source has been silent for too long.
+    pub fn lose_teams(&mut self) {
+        self.teams = None;
+    }
+
+    /// Nothing is known of the person on the PBX any more: the connection is down.
+    pub fn lose_pbx(&mut self) {
+        self.pbx = None;
+    }
+
+    /// The person has no account in Teams any more, so nothing of ours is there. To be persisted.
+    pub fn account_gone(&mut self) {
+        self.teams = None;
+        self.owned.session.forget();
+        self.owned.choice.forget();
+        self.owned.replaced = None;
+    }
+
+    /// The person does not exist on the PBX any more, so nothing of ours is there. To be persisted.
+    pub fn pbx_user_gone(&mut self) {
+        self.pbx = None;
+        self.owned.entry.forget();
+    }
+
+    /// Presence was read from Teams. What is older than what is known is dropped. True: [`UserState::owned`] is to be persisted.
+    pub fn see_teams(&mut self, reading: Reading, now: Timestamp) -> bool {
+        if self.teams.as_ref().is_some_and(|last| is_older(&reading, last)) {
+            return false;
+        }
+        self.teams = Some(reading);
+        self.recognise_choice(now)
+    }
+
+    /// Finds out from what Teams shows whether our choice is still in force there.
+    fn recognise_choice(&mut self, now: Timestamp) -> bool {
+        let Some(reading) = &self.teams else { return false };
+        let layer = &mut self.owned.choice;
+        let settled = layer.settled().is_none_or(|settled| reading.at >= settled + SETTLE);
+        if self.choice.under_way || !settled || !layer.is_live(now) {
+            return false;
+        }
+        let before = layer.clone();
+        let shows = |chosen: &Chosen| chosen.choice.explains(&reading.state);
+        // As long as Graph shows what it showed before the write, it has not acted on it.
+        let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
+        if layer.intent.as_ref().is_some_and(|intent| shows(&intent.value)) {
+            layer.promote();
+            layer.keep();
+        } else if let Some(held) = layer.held.as_mut().filter(|held| shows(&held.value)) {
+            held.seen = true;
+            layer.drop_intent();
+            layer.keep();
+        } else if !reading.state.visible() && reading.state.activity != Word::OffWork {
+            // Whose choice is in force cannot be seen.
+        } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
+            layer.drop_intent();
+        } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) || reading.state.looks_derived() {
+            // Not acted on yet, or a call or a meeting that Teams puts above a choice.
+        } else {
+            let replaced = layer.held.take().filter(|_| !layer.clearing);
+            layer.forget();
+            self.owned.replaced = replaced.map(|held| held.value.tells).or(self.owned.replaced.take());
+            return true;
+        }
+        *layer != before
+    }
+
+    /// The PBX told. True: [`UserState::owned`] is to be persisted.
+    pub fn see_pbx(&mut self, view: PbxView, now: Timestamp) -> bool {
+        let before = self.pbx.as_ref().and_then(|told| told.free_since);
+        let free_since = match view.line {
+            Line::Idle | Line::Ringing => before.or(Some(now)),
+            Line::Unknown | Line::Connected | Line::Conference => None,
+        };
+        let told = Told {
+            view,
+            at: now,
+            free_since,
+        };
+        let changed = self.recognise_entry(&told, now);
+        let changed = self.recognise_new_choice(&told) || changed;
+        self.pbx = Some(told);
+        changed
+    }
+
+    /// Finds out whether our entry is still there.
+    fn recognise_entry(&mut self, told: &Told, now: Timestamp) -> bool {
+        let layer = &mut self.owned.entry;
+        let Some(entries) = &told.view.entries else { return false };
+        if self.entry.under_way || layer.intent.is_some() {
+            return false;
+        }
+        let Some(held) = &mut layer.held else { return false };
+        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
+        if shown || passes_for_ours(entries, &held.value.activity).is_some() {
+            return !std::mem::replace(&mut held.seen, shown || held.seen) && shown;
+        }
+        // Only an entry that was there can have vanished: some adapters cannot show it.
+        let vanished = held.seen && now >= held.settled + SETTLE;
+        if vanished {
+            layer.forget();
+        }
+        vanished
+    }
+
+    fn recognise_new_choice(&mut self, told: &Told) -> bool {
+        let (Some(replaced), Some(entries)) = (&self.owned.replaced, &told.view.entries) else {
+            return false;
+        };
+        let still = entries
+            .iter()
+            .any(|entry| entry.origin != Origin::Ours && entry.activity == *replaced);
+        if !still {
+            self.owned.replaced = None;
+        }
+        !still
+    }
+
+    /// Entries on the PBX that are not ours, newest first; `None` if nobody knows.
+    pub(super) fn entries_of_others(&self) -> Option<impl Iterator<Item = &Entry>> {
+        let entries = self.pbx.as_ref()?.view.entries.as_deref()?;
+        let ours = self.owned.entry.held.as_ref().map(|held| &held.value.activity);
+        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
+        let disguised = ours.filter(|_| !shown).and_then(|ours| passes_for_ours(entries, ours));
+        Some(entries.iter().enumerate().filter_map(move |(at, entry)| {
+            let others = entry.origin != Origin::Ours && disguised != Some(at);
+            others.then_some(entry)
+        }))
+    }
+
+    /// Before a write is sent. [`UserState::owned`] is to be persisted then, before anything goes out.
+    pub fn begin(&mut self, write: &Write, now: Timestamp) {
+        self.attempts(write.part()).under_way = true;
+        let before = self.teams.as_ref().and_then(|reading| reading.sequence.clone());
+        let owned = &mut self.owned;
+        match write {
+            Write::SetSession { session, ttl } => owned.session.intend(*session, Some(*ttl), now),
+            Write::SetPreferred { choice, ttl, tells } => {
+                let chosen = Chosen {
+                    choice: *choice,
+                    tells: tells.clone(),
+                    before,
+                };
+                owned.choice.intend(chosen, Some(*ttl), now);
+            }
+            Write::PutOwn { entry, ttl } => owned.entry.intend(entry.clone(), *ttl, now),
+            Write::ClearSession => owned.session.clear(),
+            Write::ClearPreferred => owned.choice.clear(),
+            Write::ClearOwn => owned.entry.clear(),
+        }
+    }
+
+    /// After a write. `jitter` in 0..1 spreads further tries. [`UserState::owned`] is to be persisted; should that fail or be late,
+    /// no more is lost than the knowledge that this write was answered.
+    pub fn settle(&mut self, write: &Write, outcome: Outcome, now: Timestamp, jitter: f64) {
+        let owned = &mut self.owned;
+        match write {
+            Write::SetSession { ttl, .. } => owned.session.written(outcome, Some(*ttl), now, |a, b| a == b),
+            Write::SetPreferred { ttl, .. } => {
+                owned.choice.written(outcome, Some(*ttl), now, |a, b| a.choice == b.choice);
+            }
+            Write::PutOwn { ttl, .. } => owned.entry.written(outcome, *ttl, now, |a, b| a == b),
+            Write::ClearSession => owned.session.cleared(outcome, now),
+            Write::ClearPreferred => owned.choice.cleared(outcome, now),
+            Write::ClearOwn => owned.entry.cleared(outcome, now),
+        }
+        self.attempts(write.part()).ended(outcome, now, jitter);
+    }
+
+    /// Failures are forgotten: what was wrong may be right now, such as after new credentials or settings.
+    pub fn try_again(&mut self) {
+        for part in [Part::Session, Part::Choice, Part::Entry] {
+            let attempts = self.attempts(part);
+            attempts.failures = 0;
+            attempts.not_before = None;
+        }
+    }
+
+    /// Whether a write of this layer is under way.
+    pub fn under_way(&self, part: Part) -> bool {
+        self.attempts_of(part).under_way
+    }
+
+    /// Until when this layer waits after a failure.
+    pub(super) fn waits(&self, part: Part, now: Timestamp) -> Option<Timestamp> {
+        self.attempts_of(part).not_before.filter(|until| *until > now)
+    }
+
+    fn attempts_of(&self, part: Part) -> &Attempts {
+        match part {
+            Part::Session => &self.session,
+            Part::Choice => &self.choice,
+            Part::Entry => &self.entry,
+        }
+    }
+
+    fn attempts(&mut self, part: Part) -> &mut Attempts {
+        match part {
+            Part::Session => &mut self.session,
+            Part::Choice => &mut self.choice,
+            Part::Entry => &mut self.entry,
+        }
+    }
+}
+
+impl<T> Layer<T> {
+    fn written(&mut self, outcome: Outcome, ttl: Option<SignedDuration>, now: Timestamp, same: impl Fn(&T, &T) -> bool) {
+        match outcome {
+            Outcome::Done => self.confirm(ttl, now, same),
+            Outcome::Refused(_) => self.refuse(now),
+            Outcome::Lost(_) => self.lose(now),
+        }
+    }
+
+    fn cleared(&mut self, outcome: Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Done => self.end(now),
+            Outcome::Refused(_) => self.keep(),
+            Outcome::Lost(_) => self.lose(now),
+        }
+    }
+}
+
+impl Attempts {
+    fn ended(&mut self, outcome: Outcome, now: Timestamp, jitter: f64) {
+        self.under_way = false;
+        match outcome {
+            Outcome::Done => *self = Self::default(),
+            Outcome::Refused(class) | Outcome::Lost(class) => {
+                self.failures = self.failures.saturating_add(1);
+                self.not_before = Some(now + backoff::delay(class, self.failures, now, None, jitter));
+            }
+        }
+    }
+}
+
+fn is_older(reading: &Reading, last: &Reading) -> bool {
+    match (&reading.sequence, &last.sequence) {
+        (Some(new), Some(known)) if new == known => reading.at < last.at,
+        (Some(new), Some(known)) => new < known && reading.at < last.at + OUT_OF_ORDER,
+        _ => reading.at < last.at,
+    }
+}
+
+/// Where entries show no author, such as a switch that both sides turn, the entry that says what ours says is taken for ours.
+fn passes_for_ours(entries: &[Entry], ours: &Activity) -> Option<usize> {
+    entries.iter().position(|entry| entry.activity == *ours)
+}
