@@ -198,6 +198,14 @@ fn read(body: &[u8]) -> Result<PeoplePage, Failure> {
 }
 
 #[cfg(test)]
+impl PeoplePage {
+    /// A page as Graph writes it.
+    pub(crate) fn for_test(body: &[u8]) -> Self {
+        read(body).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -50,8 +50,8 @@ pub struct Account {
     pub graph: Result<Graph, Lamp>,
     /// Where notifications go.
     pub destination: Destination,
-    /// Whose presence it watches, sorted.
-    pub wanted: watch::Receiver<Ids>,
+    /// Whose presence it watches, sorted; `None` until it is known.
+    pub wanted: watch::Receiver<Option<Ids>>,
     /// The people, to see whether the account itself is licensed.
     pub people: watch::Receiver<Arc<People>>,
     /// Where it is said how it stands.
@@ -97,7 +97,7 @@ impl Account {
         };
         let (mut held, mut failures) = (None, 0);
         loop {
-            let wanted = self.settled().await;
+            let Some(wanted) = self.settled().await else { return };
             let looked = self.look(&graph, held, &wanted, failures).await;
             failures = if looked.result.is_ok() { 0 } else { failures + 1 };
             held = looked.held;
@@ -110,12 +110,22 @@ impl Account {
     }
 
     /// What is wanted, once it stands still.
-    async fn settled(&mut self) -> Ids {
+    async fn settled(&mut self) -> Option<Ids> {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
+            let stands = async {
+                match wanted {
+                    Some(wanted) => {
+                        tokio::time::sleep(self.settle).await;
+                        wanted
+                    }
+                    // Before anybody is known, what is there is left alone.
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.settle) => return wanted,
-                changed = self.wanted.changed() => if changed.is_err() { return wanted },
+                wanted = stands => return Some(wanted),
+                changed = self.wanted.changed() => if changed.is_err() { return None },
             }
         }
     }
@@ -236,7 +246,7 @@ impl Account {
 
     fn report(&self, held: Option<&Held>, signed_in: Option<Lamp>, subscribed: Option<Lamp>) {
         let dark = || Lamp::dark("not tried yet");
-        let users = i32::try_from(self.wanted.borrow().len()).unwrap_or(i32::MAX);
+        let users = i32::try_from(self.wanted.borrow().as_ref().map_or(0, |ids| ids.len())).unwrap_or(i32::MAX);
         self.board.account(AccountReport {
             shard: ShardStatus {
                 account: self.name.clone(),

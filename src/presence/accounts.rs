@@ -1,6 +1,6 @@
 //! The communication accounts together: who is watched by which, and how they stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub struct Needs<'a> {
 pub struct Shards {
     seats: Vec<Seat>,
     destination: Option<Destination>,
-    places: BTreeMap<String, String>,
+    plan: shards::Shards,
     over: Vec<String>,
     stop: CancellationToken,
     released: Option<Arc<Released>>,
@@ -63,7 +63,7 @@ pub struct Shards {
 struct Seat {
     name: String,
     graph: Result<Graph, Lamp>,
-    wanted: watch::Sender<Ids>,
+    wanted: watch::Sender<Option<Ids>>,
 }
 
 /// How far the deletion of the subscriptions has come.
@@ -84,7 +84,7 @@ impl Shards {
                 Ok(graph.delegated(account))
             });
             let graph = graph.and_then(|graph| destination.clone().map(|_| graph));
-            let (wanted, seen) = watch::channel(Ids::default());
+            let (wanted, seen) = watch::channel(None);
             if let Ok(destination) = &destination {
                 let account = Account {
                     name: spec.name.clone(),
@@ -109,7 +109,10 @@ impl Shards {
         Self {
             seats,
             destination: destination.ok(),
-            places,
+            plan: shards::Shards {
+                accounts: by_account(places),
+                over_limit: BTreeSet::new(),
+            },
             over: Vec::new(),
             stop,
             released: None,
@@ -121,24 +124,33 @@ impl Shards {
         if self.released.is_some() {
             return;
         }
-        let names: Vec<&str> = self.seats.iter().map(|seat| seat.name.as_str()).collect();
-        let plan = shards::assign(&names, &self.places, ids);
+        let names: Vec<String> = self.seats.iter().map(|seat| seat.name.clone()).collect();
+        let people: BTreeSet<String> = ids.iter().cloned().collect();
+        let plan = shards::assign(&names, &people, &self.plan);
         for seat in &self.seats {
-            let wanted: Ids = plan.of(&seat.name).into();
+            let share = plan.accounts.get(&seat.name);
+            let wanted: Ids = share.into_iter().flatten().cloned().collect();
             seat.wanted.send_if_modified(|known| {
-                let changed = *known != wanted;
-                *known = wanted;
+                let changed = known.as_ref() != Some(&wanted);
+                *known = Some(wanted);
                 changed
             });
         }
-        self.over = plan.over;
-        if plan.places != self.places {
-            self.places = plan.places;
+        self.over = plan.over_limit.iter().cloned().collect();
+        let moved = plan.accounts != self.plan.accounts;
+        self.plan = plan;
+        if moved {
             // Without it, some would move after a restart.
-            if let Err(error) = store.put_places(self.places.clone()).await {
+            if let Err(error) = store.put_places(self.places()).await {
                 tracing::warn!("who is watched by which account could not be stored: {error}");
             }
         }
+    }
+
+    fn places(&self) -> BTreeMap<String, String> {
+        let accounts = self.plan.accounts.iter();
+        let places = accounts.flat_map(|(name, people)| people.iter().map(move |person| (person.clone(), name.clone())));
+        places.collect()
     }
 
     /// People without a place.
@@ -210,6 +222,14 @@ impl Shards {
         }
         Lamp::green("every account is subscribed to the presence of its users")
     }
+}
+
+fn by_account(places: BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (person, account) in places {
+        accounts.entry(account).or_default().insert(person);
+    }
+    accounts
 }
 
 async fn delete(graph: &Graph, destination: &Destination) -> bool {

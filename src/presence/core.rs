@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::agenda::Agenda;
@@ -23,11 +23,12 @@ use super::input::{Ask, Input};
 use super::metrics::Metrics;
 use super::roster::Roster;
 use super::settings::Settings;
-use super::setup::Setup;
+use super::setup::{InForce, Setup};
 use super::store::{Record, Store};
 use super::teams::Ids;
-use super::writing::Writer;
+use super::writing::{Order, Writer};
 use crate::api::presence_report::{Fault, Lamp, Phase};
+use crate::graph::Graph;
 use crate::local_clock;
 use crate::policy::presence::engine::{self, Outcome, UserState};
 use crate::policy::backoff::Class;
@@ -45,8 +46,6 @@ mod user;
 const BATCH: usize = 4096;
 /// What users there are is looked at again when no more came for so long.
 const QUIET: Duration = Duration::from_millis(300);
-/// The users of the PBX count as told when none came for so long after it was connected: only then is anybody out of scope.
-const COMPLETE: Duration = Duration::from_secs(5);
 /// Gauges are brought up to date so often.
 const TICK: Duration = Duration::from_secs(5);
 /// However far the next time to decide is; a clock may be set.
@@ -76,8 +75,6 @@ pub struct Parts {
     pub wanted: mpsc::Sender<String>,
     /// The accounts, with push.
     pub shards: Option<Shards>,
-    /// Wakes the polling.
-    pub wake: Arc<Notify>,
     /// What the other parts say.
     pub board: Board,
     /// What is counted.
@@ -85,7 +82,9 @@ pub struct Parts {
     /// When the worker began.
     pub started: Timestamp,
     /// Why a newer configuration is not in force.
-    pub config_error: watch::Receiver<Option<String>>,
+    pub in_force: watch::Receiver<InForce>,
+    /// The app that reads, which measures the clock.
+    pub reader: Option<Graph>,
     /// Ends the parts that read and subscribe: nothing is wanted any more.
     pub helpers: CancellationToken,
 }
@@ -173,8 +172,8 @@ impl Core {
         }
     }
 
-    /// Works until stopped; what is under way is waited for a moment, and what is owned stays.
-    pub async fn run(mut self, mut ways: Ways<'_>) {
+    /// Works until stopped; what is under way is waited for a moment, and what is owned stays. Gives back the adapter.
+    pub async fn run(mut self, mut ways: Ways<'_>) -> Option<Arc<Adapter>> {
         self.recall();
         self.turn().await;
         loop {
@@ -190,6 +189,7 @@ impl Core {
             self.turn().await;
         }
         self.finish(&mut ways).await;
+        self.parts.adapter
     }
 
     /// Takes what else is there, so that it is decided and stored together.
@@ -219,7 +219,7 @@ impl Core {
     }
 
     /// Stores what changed, then has the writes made. What cannot be stored is not written.
-    async fn store(&mut self, writes: Vec<super::writing::Order>) {
+    async fn store(&mut self, writes: Vec<Order>) {
         let late = self.unstored_since.is_some_and(|since| since.elapsed() >= LATE_STORE);
         if self.unstored.is_empty() || writes.is_empty() && !late {
             self.start(writes);
@@ -253,14 +253,14 @@ impl Core {
         })
     }
 
-    fn start(&self, writes: Vec<super::writing::Order>) {
+    fn start(&self, writes: Vec<Order>) {
         for order in writes {
             self.parts.writer.start(order);
         }
     }
 
     /// They were never sent.
-    fn take_back(&mut self, writes: Vec<super::writing::Order>) {
+    fn take_back(&mut self, writes: Vec<Order>) {
         let now = local_clock::now();
         for order in writes {
             if let Some(user) = self.users.get_mut(&order.person) {
@@ -308,6 +308,7 @@ impl Core {
 
     /// The end: writes under way are waited for, as their answers spare the next start some work.
     async fn finish(&mut self, ways: &mut Ways<'_>) {
+        let drain = self.parts.settings.drain;
         let answers = async {
             while self.users.values().any(|user| user.writing) {
                 match ways.inputs.recv().await {
@@ -316,7 +317,7 @@ impl Core {
                 }
             }
         };
-        if tokio::time::timeout(self.parts.settings.drain, answers).await.is_err() {
+        if tokio::time::timeout(drain, answers).await.is_err() {
             tracing::warn!("some writes are not answered in time; what they may have left is known");
         }
         let changes = self.unstored.iter().map(|person| (person.to_string(), self.record(person)));
@@ -342,6 +343,3 @@ impl Core {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,7 +17,7 @@ use crate::api::presence::{Licence, UserSelection};
 use crate::graph::{Failure, Graph, Kind, PeoplePage, Person};
 use crate::local_clock;
 use crate::policy::backoff;
-use crate::policy::presence::licence;
+use crate::policy::presence::licence::teams_licence;
 
 /// Most people that are kept: more than any worker could serve.
 const MOST_PEOPLE: usize = 500_000;
@@ -71,6 +71,25 @@ struct Knowledge {
     swept: Instant,
     /// Somebody came whose licence is not known.
     newcomers: bool,
+    /// It was told of at all.
+    told: bool,
+}
+
+impl Knowledge {
+    /// Tells everybody, if anything is new.
+    async fn publish(&mut self, directory: &Directory) {
+        let selected = selected(&directory.selection, self.members.as_ref(), &self.all);
+        let known = directory.known.borrow().clone();
+        if self.told && known.selected == selected && known.all == self.all {
+            return;
+        }
+        self.told = true;
+        let all = self.all.clone();
+        let people = Arc::new(People { all, selected });
+        directory.known.send_replace(people.clone());
+        // The core is gone only when everything ends.
+        let _ = directory.core.send(Input::People(people)).await;
+    }
 }
 
 impl Directory {
@@ -117,22 +136,33 @@ impl Directory {
     }
 
     async fn look(&self, known: &mut Option<Knowledge>, looks: u32) -> Result<(), Failure> {
-        let before = known.as_ref().map(|known| self.people(known));
-        match known {
-            Some(known) if !self.is_due(known) => {
-                self.changes(known).await?;
-                if looks % GROUPS_EVERY == 0 {
-                    known.members = self.members().await?;
+        let mut now = match known.take() {
+            Some(mut now) if !self.is_due(&now) => {
+                // What fails here leaves what was known.
+                let result = self.follow_changes(&mut now, looks).await;
+                if let Err(failure) = result {
+                    *known = Some(now);
+                    return Err(failure);
                 }
+                now
             }
-            known => *known = Some(self.sweep().await?),
-        }
-        let Some(known) = known else { return Ok(()) };
-        let people = self.people(known);
-        if before.as_ref() != Some(&people) {
-            let people = Arc::new(people);
-            self.known.send_replace(people.clone());
-            let _ = self.core.send(Input::People(people)).await;
+            before => match self.sweep().await {
+                Ok(now) => now,
+                Err(failure) => {
+                    *known = before;
+                    return Err(failure);
+                }
+            },
+        };
+        now.publish(self).await;
+        *known = Some(now);
+        Ok(())
+    }
+
+    async fn follow_changes(&self, now: &mut Knowledge, looks: u32) -> Result<(), Failure> {
+        self.changes(now).await?;
+        if looks.is_multiple_of(GROUPS_EVERY) {
+            now.members = self.members().await?;
         }
         Ok(())
     }
@@ -176,6 +206,7 @@ impl Directory {
             link,
             swept: Instant::now(),
             newcomers: false,
+            told: false,
         })
     }
 
@@ -184,7 +215,7 @@ impl Directory {
         let plans = plans
             .iter()
             .map(|plan| (plan.service_plan_id.as_str(), plan.capability_status.as_str()));
-        let licensed = (self.selection.licence == Licence::Teams).then(|| licence::is_teams(plans));
+        let licensed = (self.selection.licence == Licence::Teams).then(|| teams_licence(plans).usable());
         Somebody { person, licensed }
     }
 
@@ -221,13 +252,6 @@ impl Directory {
             }
         }
         Ok(Some(members))
-    }
-
-    fn people(&self, known: &Knowledge) -> People {
-        People {
-            selected: selected(&self.selection, known.members.as_ref(), &known.all),
-            all: known.all.clone(),
-        }
     }
 
     /// A question about people can wait; within a minute it should be asked.

@@ -49,11 +49,3 @@ pub fn lamp<T>(result: &Result<T, Failure>, green: &str) -> Lamp {
 pub fn red(failure: &Failure) -> Lamp {
     Lamp::red(of_graph(&failure.kind), &failure.message)
 }
-
-/// Whether a failure says that the app may not do this, rather than that it cannot be done now or for one person.
-pub fn is_the_apps(kind: &Kind) -> bool {
-    !matches!(
-        kind,
-        Kind::Throttled | Kind::Unavailable | Kind::NotFound | Kind::Rejected | Kind::Protocol
-    )
-}

@@ -41,7 +41,7 @@ pub enum StoreError {
     File(Box<redb::Error>),
     /// The folder.
     #[error("the volume cannot be used: {0}")]
-    Folder(#[from] std::io::Error),
+    Folder(std::io::Error),
     /// A record cannot be written as JSON.
     #[error("a record cannot be written")]
     Record,
@@ -68,20 +68,21 @@ pub struct Store {
 impl Store {
     /// Opens the file in this folder, or makes one. A damaged one is put aside: what it held counts as lost.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir)?;
+        std::fs::create_dir_all(dir).map_err(StoreError::Folder)?;
         let path = dir.join(NAME);
         let mut is_new = !path.exists();
         let database = match open(&path) {
             Err(error) if is_damage(&error) => {
                 tracing::error!("the file of what was written is damaged and put aside: {error}");
-                std::fs::rename(&path, dir.join(DAMAGED))?;
+                std::fs::rename(&path, dir.join(DAMAGED)).map_err(StoreError::Folder)?;
                 is_new = true;
                 open(&path)?
             }
             database => database?,
         };
         // The name has to be as lasting as the content.
-        std::fs::File::open(dir)?.sync_all()?;
+        let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+        synced.map_err(StoreError::Folder)?;
         Ok(Self {
             path,
             database: Arc::new(Mutex::new(Some(database))),

@@ -12,7 +12,6 @@ use super::board::Board;
 use super::fault;
 use super::input::{Input, Seen};
 use super::metrics::Metrics;
-use crate::api::presence_report::Lamp;
 use crate::graph::{Failure, Graph, MOST_IDS};
 use crate::local_clock;
 use crate::policy::backoff;
@@ -63,8 +62,9 @@ impl Reading {
     /// Reads presence of all, in requests of 650.
     async fn read_all(&self, ids: &Ids) -> Result<(), Failure> {
         let since = Instant::now();
-        let chunks = futures::stream::iter(ids.chunks(MOST_IDS));
-        let mut results = chunks.map(|chunk| self.read(chunk, since)).buffer_unordered(TOGETHER);
+        let chunks: Vec<Vec<String>> = ids.chunks(MOST_IDS).map(<[_]>::to_vec).collect();
+        let reads = chunks.into_iter().map(|chunk| async move { self.read(&chunk, since).await });
+        let mut results = futures::stream::iter(reads).buffer_unordered(TOGETHER);
         let mut all = Ok(());
         while let Some(result) = results.next().await {
             all = all.and(result);
@@ -171,9 +171,4 @@ pub async fn read_wanted(reading: Reading, mut wanted: mpsc::Receiver<String>, s
         }
         ids.clear();
     }
-}
-
-/// The lamp of a source that only waits to be told.
-pub fn waits() -> Lamp {
-    Lamp::dark("nothing is polled; presence comes by subscription")
 }

@@ -32,6 +32,7 @@ use crate::api::presence::Source;
 use crate::api::presence_report::{Fault, Lamp};
 use crate::graph::{self, Graph, http_client, http_client_inside};
 use crate::local_clock;
+use crate::policy::presence::pbx::PbxEvent;
 use crate::telemetry::health::Health;
 
 /// Inputs that may wait for the core.
@@ -58,13 +59,16 @@ pub struct Worker {
     draining: Arc<AtomicBool>,
 }
 
+/// Starts the adapter that a configuration asks for.
+pub type Connector = Box<dyn Fn(&Setup, mpsc::Sender<PbxEvent>) -> Connected + Send + Sync>;
+
 /// What outlives a configuration.
 struct Base {
+    connect: Connector,
     settings: Settings,
     store: Store,
     metrics: Arc<Metrics>,
     graph_metrics: graph::Metrics,
-    pbx_metrics: connect::Metrics,
     outside: reqwest::Client,
     inside: reqwest::Client,
     started: Timestamp,
@@ -74,14 +78,19 @@ impl Worker {
     /// Starts a worker. When this returns, the internal port answers.
     pub async fn start(settings: Settings) -> Result<Self, Failure> {
         let registry = Registry::new();
+        let connect = connect::connector(&registry)?;
+        Self::start_with(settings, registry, connect).await
+    }
+
+    pub(super) async fn start_with(settings: Settings, registry: Registry, connect: Connector) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new(&registry)?);
         let files = Files::read(&settings.dirs)?;
         let setup = Arc::new(files.parse()?);
         let base = Base {
+            connect,
             store: Store::open(&settings.data)?,
             metrics: metrics.clone(),
             graph_metrics: graph::Metrics::new(&registry)?,
-            pbx_metrics: connect::metrics(&registry)?,
             outside: http_client()?,
             inside: http_client_inside()?,
             started: local_clock::now(),
@@ -197,7 +206,7 @@ async fn live(
         adapter,
         capabilities,
         unusable,
-    } = connect::start(&setup, &base.pbx_metrics, events);
+    } = (base.connect)(&setup, events);
     let helpers = stop.child_token();
     let (wake, lifecycle) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (known, people) = watch::channel(Arc::new(People::default()));
@@ -221,14 +230,13 @@ async fn live(
         writer: Writer::new(apps.writer.clone(), adapter.clone(), core, board.clone()),
         setup,
         settings: base.settings.clone(),
-        adapter: adapter.clone(),
+        adapter,
         capabilities,
         unusable,
         store: base.store.clone(),
         ids,
         wanted,
         shards,
-        wake,
         reader: apps.reader.ok(),
         board,
         metrics: base.metrics.clone(),
@@ -242,14 +250,14 @@ async fn live(
         asks,
         stop,
     };
-    Core::new(parts, records).run(ways).await;
+    let adapter = Core::new(parts, records).run(ways).await;
     helpers.cancel();
     close(adapter).await;
     Ok(())
 }
 
 /// Ends the connections. Own entries stay.
-async fn close(adapter: Option<Arc<Adapter>>) {
+pub(super) async fn close(adapter: Option<Arc<Adapter>>) {
     // A write that was given up may hold it for a moment longer; its connections end with it.
     if let Some(adapter) = adapter.and_then(Arc::into_inner) {
         let _ = tokio::time::timeout(CLOSE, adapter.close()).await;

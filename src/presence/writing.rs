@@ -72,6 +72,11 @@ impl Writer {
         }
     }
 
+    /// The PBX is not to be used any more.
+    pub fn forget_pbx(&mut self) {
+        self.adapter = None;
+    }
+
     /// Makes a write, in its turn. How many there are is bounded by the users, of whom each has one at most.
     pub fn start(&self, order: Order) {
         let writer = self.clone();

@@ -6,8 +6,11 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Core;
+use super::user::User;
 use crate::api::presence_report::Layer;
-use crate::policy::presence::engine::{self, Decision, Part, Why};
+use crate::local_clock;
+use crate::policy::presence::engine::{self, Decision, Why};
+use crate::policy::presence::pbx::Origin;
 use crate::presence::writing::Order;
 
 /// When presence could not be asked for, or does not come, it is asked for again after this.
@@ -36,6 +39,7 @@ impl Core {
         let decision = engine::decide(&user.state, &self.engine, now);
         user.decided(decision.explanation);
         let asked = decision.read && !user.reading && self.parts.wanted.try_send(person.to_string()).is_ok();
+        self.count_outcome(person);
         let user = self.users.get_mut(person)?;
         user.reading |= asked;
         let look = next_look(&decision, user.reading, now);
@@ -65,16 +69,21 @@ impl Core {
         }
         self.agenda.set(person, None);
         self.to_store(person);
+        // The PBX need not watch the user any more.
+        self.roster_due.get_or_insert_with(Instant::now);
     }
 
-    /// Counts what an observation came to.
-    pub(super) fn count_outcome(&self, person: &Arc<str>) {
-        let Some(user) = self.users.get(person) else { return };
+    /// Counts what an observation came to, once.
+    fn count_outcome(&mut self, person: &Arc<str>) {
+        let Some(user) = self.users.get_mut(person).filter(|user| user.observed) else {
+            return;
+        };
+        user.observed = false;
         let Some(why) = user.why else { return };
         let metrics = &self.parts.metrics;
         match why.entry {
             Why::Echo => {
-                let now = jiff::Timestamp::MIN.max(crate::local_clock::now());
+                let now = local_clock::now();
                 let session = user.state.owned().session.is_live(now);
                 metrics.echo(if session { Layer::Line } else { Layer::Chosen });
             }
@@ -93,6 +102,11 @@ impl Core {
             Why::ChosenInTeams => metrics.unchanged("chosen_in_teams"),
             Why::Replaced => metrics.unchanged("replaced_in_teams"),
             Why::NotVisible => metrics.unchanged("not_visible"),
+            Why::Unmapped => {
+                if let Some(word) = chosen_word(user) {
+                    metrics.unmapped("pbx", &word);
+                }
+            }
             _ => {}
         }
     }
@@ -100,22 +114,21 @@ impl Core {
     /// What the PBX told waits to be told in Teams since now, unless something waits longer.
     pub(super) fn pbx_changed(&mut self, person: &Arc<str>) {
         if let Some(user) = self.users.get_mut(person) {
+            user.observed = true;
             user.pbx_since.get_or_insert_with(Instant::now);
             self.marked.insert(person.clone());
         }
     }
 }
 
+/// What the newest entry says that is not ours.
+fn chosen_word(user: &User) -> Option<String> {
+    let entries = user.state.pbx()?.view.entries.as_ref()?;
+    let chosen = entries.iter().find(|entry| entry.origin != Origin::Ours)?;
+    Some(chosen.activity.to_string())
+}
+
 fn next_look(decision: &Decision, reading: bool, now: Timestamp) -> Option<Timestamp> {
     let again = (decision.read || reading).then(|| now.checked_add(ASK_AGAIN).unwrap_or(now));
     again.into_iter().chain(decision.look_again).min()
-}
-
-/// The part that a layer of the report is about.
-pub(super) fn part_of(layer: Layer) -> Part {
-    match layer {
-        Layer::Line => Part::Session,
-        Layer::Chosen => Part::Choice,
-        Layer::Derived => Part::Entry,
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::user::{Done, User};
-use super::{COMPLETE, Core, PbxSide, QUIET};
+use super::{Core, PbxSide, QUIET};
 use crate::graph::Presence;
 use crate::local_clock;
 use crate::policy::presence::engine::owned::{Held, Layer};
@@ -137,15 +137,13 @@ impl Core {
         let after = user.state.teams().map(|reading| &reading.state);
         let changed = before.as_ref() != after;
         if changed {
+            user.observed = true;
             user.teams_since.get_or_insert(since);
         }
         if stored || adopted {
             self.to_store(person);
         }
         self.marked.insert(person.clone());
-        if changed {
-            self.count_outcome(person);
-        }
     }
 
     fn on_unread(&mut self, people: &[String]) {
@@ -201,12 +199,12 @@ impl Core {
         let spec = &self.parts.setup.config.spec;
         let roster = Roster::new(spec, self.parts.capabilities.enumerates_users, known, &people);
         self.complete |= !self.parts.capabilities.enumerates_users
-            || self.endpoints.all_up() && self.roster_changed.elapsed() >= COMPLETE;
+            || self.endpoints.all_up() && self.roster_changed.elapsed() >= self.parts.settings.complete;
         self.adopt(roster, now);
         self.people_gone(&people);
         if !self.complete && self.endpoints.all_up() {
             // Looked at once more when the users of the PBX count as told.
-            self.roster_due.get_or_insert(self.roster_changed + COMPLETE);
+            self.roster_due.get_or_insert(self.roster_changed + self.parts.settings.complete);
         }
         self.tell_others().await;
     }
@@ -240,7 +238,7 @@ impl Core {
             // An entry of ours is there still: it is taken back first, and then the new user is served.
             Some(user) if user.state.owned().entry.is_live(now) || user.writing => {
                 user.state.set_scope(false);
-                self.roster_due.get_or_insert_with(|| Instant::now() + COMPLETE);
+                self.roster_due.get_or_insert_with(|| Instant::now() + QUIET * 4);
                 self.marked.insert(person.clone());
                 return;
             }

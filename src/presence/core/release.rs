@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::Core;
-use crate::api::presence_report::{Owned, ReleaseReport};
+use crate::api::presence_report::{Lamp, Owned, ReleaseReport};
+use crate::presence::accounts::Shards;
+use crate::presence::worker;
 
 /// Where taking back stands.
 pub struct Release {
@@ -51,14 +53,18 @@ impl Core {
             shards.release();
         }
         let remaining = self.owned(now);
-        let subscriptions = self.parts.shards.as_ref().map_or(0, super::super::accounts::Shards::remaining);
-        let done = remaining.is_empty() && subscriptions == 0;
+        let shards = self.parts.shards.as_ref();
+        let subscriptions = shards.map_or(0, Shards::remaining);
+        let done = remaining.is_empty() && shards.is_none_or(Shards::is_released);
         if done {
-            // Idle means idle.
-            self.parts.helpers.cancel();
+            self.rest();
         }
         let most = self.parts.settings.release_time;
-        let why = if done { String::new() } else { self.why_not_released(&remaining) };
+        let why = match (done, subscriptions) {
+            (true, 0) => String::new(),
+            (true, _) => "some presence subscriptions could not be deleted; they end within the hour".to_owned(),
+            (false, _) => self.why_not_released(&remaining),
+        };
         let asked = std::mem::take(&mut self.release.asked);
         for (since, reply) in asked {
             if !done && since.elapsed() < most {
@@ -72,6 +78,16 @@ impl Core {
                 subscriptions,
                 why: why.clone(),
             });
+        }
+    }
+
+    /// Idle means idle.
+    fn rest(&mut self) {
+        self.parts.helpers.cancel();
+        if let Some(adapter) = self.parts.adapter.take() {
+            self.parts.writer.forget_pbx();
+            self.parts.unusable = Some(Lamp::dark("idle: everything was taken back"));
+            tokio::spawn(worker::close(Some(adapter)));
         }
     }
 

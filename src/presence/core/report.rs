@@ -58,7 +58,7 @@ impl Core {
         let shards_lamp = shards.map(|shards| shards.lamp(&accounts));
         WorkerReport {
             generation: config.generation,
-            config_error: self.parts.config_error.borrow().clone(),
+            config_error: self.parts.in_force.borrow().error.clone(),
             phase: self.phase(),
             started: self.parts.started,
             pbx: self.pbx_lamp(),
@@ -73,12 +73,16 @@ impl Core {
             users,
             selected: i32::try_from(self.people.as_ref().map_or(0, |people| people.selected.len())).unwrap_or(i32::MAX),
             unmatched: self.roster.first_unmatched(shards.map_or(&[], |shards| shards.over())),
-            clock_skew_seconds: self.parts.skew(),
+            clock_skew_seconds: self.skew_seconds(),
             shards: shards_lamp,
             accounts,
             last: state.last,
             owned: self.owned(now),
         }
+    }
+
+    fn skew_seconds(&self) -> Option<i64> {
+        Some(self.parts.reader.as_ref()?.skew()?.as_secs())
     }
 
     /// One user, by anything that names one: object id, user principal name, mail, or a name on the PBX.

@@ -20,6 +20,8 @@ pub struct User {
     pub writing: bool,
     /// Presence was asked for, and did not come yet.
     pub reading: bool,
+    /// Something new was seen, and what comes of it is not counted yet.
+    pub observed: bool,
     /// When to decide again.
     pub look: Option<Timestamp>,
     /// Why things are as they are.
@@ -50,6 +52,7 @@ impl User {
             state,
             writing: false,
             reading: false,
+            observed: false,
             look: None,
             why: None,
             writes: VecDeque::new(),
