@@ -329,6 +329,7 @@ fn plain(word: &str) -> String {
         .flat_map(char::to_lowercase)
         .collect();
     match letters.as_str() {
+        "" if !word.trim().is_empty() => word.trim().to_owned(),
         "" | "available" | "unset" => name(&Activity::Unset).to_owned(),
         "donotdisturb" => "dnd".to_owned(),
         "brb" => "berightback".to_owned(),

@@ -79,7 +79,7 @@ fn choose(state: &UserState, settings: &Settings, choice: Choice, activity: &Act
         return Verdict::rest(Why::Replaced);
     }
     let lifetime = settings.choice(choice);
-    let certain = owned.certain(now).filter(|held| held.value.choice == choice && !owned.clearing);
+    let certain = owned.certain(now).filter(|held| held.value.choice == choice);
     let refresh = certain.map(|held| held.sent + lifetime.refresh);
     if let Some(at) = refresh.filter(|at| *at > now) {
         return Verdict::wait(Why::InStep, Some(at));

@@ -51,25 +51,29 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
     let Some(reading) = state.teams() else {
         return Wish::Leave(Why::TeamsUnknown);
     };
-    if is_echo(state, reading, now) {
-        return Wish::Hold(Why::Echo);
-    }
-    match settings.mapping.on_pbx(&reading.state) {
-        OnPbx::NoChange => Wish::Hold(Why::NoChange),
-        OnPbx::Unmapped => Wish::Hold(Why::Unmapped),
-        OnPbx::Unset => Wish::Nothing(Why::Nothing),
-        OnPbx::Entry(entry) => beside_the_persons(state, settings, entry, now),
+    let by_teams = if is_echo(state, reading, now) {
+        Wish::Hold(Why::Echo)
+    } else {
+        match settings.mapping.on_pbx(&reading.state) {
+            OnPbx::NoChange => Wish::Hold(Why::NoChange),
+            OnPbx::Unmapped => Wish::Hold(Why::Unmapped),
+            OnPbx::Unset => Wish::Nothing(Why::Nothing),
+            OnPbx::Entry(entry) => Wish::Say(entry),
+        }
+    };
+    let chosen = choice::chosen(state, settings).flatten();
+    match chosen.is_none_or(|activity| *activity == Activity::Unset) {
+        true => by_teams,
+        false => beside_the_persons(state, by_teams, now),
     }
 }
 
-/// The newest entry is the one that is shown, so a new one of ours would hide what the person chose on the PBX.
-fn beside_the_persons(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Wish {
-    let chosen = choice::chosen(state, settings).flatten();
-    if chosen.is_none_or(|activity| *activity == Activity::Unset) {
-        return Wish::Say(entry);
-    }
-    match state.owned().entry.certain(now) {
-        Some(held) if held.value == entry => Wish::Hold(Why::ChosenOnPbx),
+/// The newest entry is the one that is shown, so a new one of ours would hide what the person chose on the PBX. What is there may
+/// stay, if it is right.
+fn beside_the_persons(state: &UserState, by_teams: Wish, now: Timestamp) -> Wish {
+    match (by_teams, state.owned().entry.certain(now)) {
+        (Wish::Say(entry), Some(held)) if held.value == entry => Wish::Hold(Why::ChosenOnPbx),
+        (Wish::Hold(_), Some(_)) => Wish::Hold(Why::ChosenOnPbx),
         _ => Wish::Nothing(Why::ChosenOnPbx),
     }
 }
@@ -142,7 +146,10 @@ fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Ver
     let Some(held) = owned.intent.as_ref().or(owned.held.as_ref()).filter(|_| owned.is_live(now)) else {
         return Verdict::rest(why);
     };
-    // What was sent without an answer is sent again.
+    // What was begun without an answer is done again.
+    if owned.clearing {
+        return Verdict::write(Write::ClearOwn, Why::Due);
+    }
     if owned.intent.is_some() {
         return Verdict::write(put(settings, held.value.clone()), Why::Due);
     }

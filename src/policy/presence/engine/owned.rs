@@ -126,12 +126,10 @@ impl<T> Layer<T> {
         self.each().filter(move |held| held.is_live(now))
     }
 
-    /// What is surely there: acknowledged, and nothing else sent since.
+    /// What is surely there: acknowledged, and nothing sent since that could have changed it.
     pub fn certain(&self, now: Timestamp) -> Option<&Held<T>> {
-        match self.intent {
-            Some(_) => None,
-            None => self.held.as_ref().filter(|held| held.is_live(now)),
-        }
+        let doubted = self.intent.is_some() || self.clearing;
+        self.held.as_ref().filter(|held| !doubted && held.is_live(now))
     }
 
     /// When the last write was settled, or what was there ended.

@@ -187,7 +187,9 @@ impl UserState {
         let Some(held) = &mut layer.held else { return false };
         let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
         if shown || passes_for_ours(entries, &held.value.activity).is_some() {
-            return !std::mem::replace(&mut held.seen, shown || held.seen) && shown;
+            let news = shown && !held.seen;
+            held.seen |= shown;
+            return news;
         }
         // Only an entry that was there can have vanished: some adapters cannot show it.
         let vanished = held.seen && now >= held.settled + SETTLE;

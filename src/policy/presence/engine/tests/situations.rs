@@ -1,0 +1,1 @@
+//! Situations, one by one: what is known, and what is to be done.
