@@ -2,66 +2,81 @@
 
 use std::time::Duration;
 
+use self::broadworks::BroadWorks;
+use self::innovaphone::Innovaphone;
+use self::sip::Sip;
 use crate::policy::presence::pbx::{Capabilities, OwnEntry, PbxError};
 
-#[cfg(test)]
-#[allow(missing_docs)]
-pub mod scripted;
+pub mod broadworks;
+pub mod innovaphone;
+pub mod metrics;
+pub mod pace;
+pub mod sip;
+pub mod tls;
 
 /// A connection to a PBX. What it sees comes over the channel that it was started with, after each `Up` as a whole.
 pub enum Adapter {
-    /// For tests.
-    #[cfg(test)]
-    Scripted(scripted::Scripted),
+    /// innovaphone.
+    Innovaphone(Innovaphone),
+    /// Cisco BroadWorks.
+    BroadWorks(BroadWorks),
+    /// A SIP presence server.
+    Sip(Sip),
 }
 
 impl Adapter {
     /// What this kind of PBX can do.
     pub fn capabilities(&self) -> Capabilities {
-        match *self {
-            #[cfg(test)]
-            Self::Scripted(ref pbx) => pbx.capabilities(),
+        match self {
+            Self::Innovaphone(_) => Innovaphone::capabilities(),
+            Self::BroadWorks(_) => BroadWorks::capabilities(),
+            Self::Sip(_) => Sip::capabilities(),
         }
     }
 
     /// Whom to watch from now on, by id; users that were watched before and are not in it are let go.
-    pub async fn watch(&self, _users: Vec<String>) {
-        match *self {
-            #[cfg(test)]
-            Self::Scripted(ref pbx) => pbx.watch(_users),
+    pub async fn watch(&self, users: Vec<String>) {
+        match self {
+            Self::Innovaphone(pbx) => pbx.watch(users),
+            Self::BroadWorks(pbx) => pbx.watch(users).await,
+            Self::Sip(pbx) => pbx.watch(users).await,
         }
     }
 
     /// Whose own entries this worker made before it was started anew, by its own record. Where the PBX itself cannot tell what is
     /// ours, it must be told before [`Adapter::watch`].
-    pub fn recall_own(&self, _users: Vec<String>) {
-        match *self {
-            #[cfg(test)]
-            Self::Scripted(ref pbx) => pbx.recall_own(_users),
+    pub async fn recall_own(&self, users: Vec<String>) {
+        match self {
+            // Their entries say whose they are.
+            Self::Innovaphone(_) | Self::Sip(_) => {}
+            Self::BroadWorks(pbx) => pbx.recall_own(users).await,
         }
     }
 
     /// Makes the worker's own entry for a user say this. Repeating it refreshes it; where entries expire, after `ttl`.
-    pub async fn put_own(&self, _user: &str, _entry: &OwnEntry, _ttl: Duration) -> Result<(), PbxError> {
-        match *self {
-            #[cfg(test)]
-            Self::Scripted(ref pbx) => pbx.put_own(_user, _entry),
+    pub async fn put_own(&self, user: &str, entry: &OwnEntry, ttl: Duration) -> Result<(), PbxError> {
+        match self {
+            Self::Innovaphone(pbx) => pbx.put_own(user, entry).await,
+            Self::BroadWorks(pbx) => pbx.put_own(user, entry).await,
+            Self::Sip(pbx) => pbx.put_own(user, entry, ttl).await,
         }
     }
 
     /// Takes the worker's own entry back. One that is not there is no error.
-    pub async fn clear_own(&self, _user: &str) -> Result<(), PbxError> {
-        match *self {
-            #[cfg(test)]
-            Self::Scripted(ref pbx) => pbx.clear_own(_user),
+    pub async fn clear_own(&self, user: &str) -> Result<(), PbxError> {
+        match self {
+            Self::Innovaphone(pbx) => pbx.clear_own(user).await,
+            Self::BroadWorks(pbx) => pbx.clear_own(user).await,
+            Self::Sip(pbx) => pbx.clear_own(user).await,
         }
     }
 
     /// Ends the connections. Own entries stay.
     pub async fn close(self) {
         match self {
-            #[cfg(test)]
-            Self::Scripted(pbx) => pbx.close(),
+            Self::Innovaphone(pbx) => pbx.close().await,
+            Self::BroadWorks(pbx) => pbx.close().await,
+            Self::Sip(pbx) => pbx.close().await,
         }
     }
 }

@@ -131,6 +131,8 @@ pub struct Capabilities {
     pub own_entry: bool,
     /// Own entries vanish by themselves when not refreshed.
     pub own_entry_expires: bool,
+    /// The own entry is the user's one switch for do not disturb: it says that or nothing.
+    pub own_is_do_not_disturb: bool,
     /// Tells calls.
     pub line: bool,
     /// Tells which users there are; otherwise it is told whom to watch.
