@@ -74,7 +74,7 @@ struct Released {
 
 impl Shards {
     /// Starts the accounts. Who was watched by which is known from the store, so that nobody moves without need.
-    pub fn start(needs: Needs<'_>, places: BTreeMap<String, String>) -> Self {
+    pub fn start(needs: &Needs<'_>, places: BTreeMap<String, String>) -> Self {
         let destination = destination(needs.setup, needs.config);
         let stop = needs.stop.child_token();
         let mut seats = Vec::new();

@@ -174,7 +174,7 @@ impl Core {
 
     /// Works until stopped; what is under way is waited for a moment, and what is owned stays. Gives back the adapter.
     pub async fn run(mut self, mut ways: Ways<'_>) -> Option<Arc<Adapter>> {
-        self.recall();
+        self.recall().await;
         self.turn().await;
         loop {
             let sleep = tokio::time::sleep(self.sleep());
@@ -273,17 +273,17 @@ impl Core {
     }
 
     /// What this person has to be stored for.
-    fn to_store(&mut self, person: &Arc<str>) {
+    fn mark_unstored(&mut self, person: &Arc<str>) {
         self.unstored.insert(person.clone());
         self.unstored_since.get_or_insert_with(Instant::now);
     }
 
     /// Where the PBX cannot tell what is ours, it is told.
-    fn recall(&self) {
+    async fn recall(&self) {
         let Some(adapter) = &self.parts.adapter else { return };
         let now = local_clock::now();
         let ours = self.users.values().filter(|user| user.state.owned().entry.is_live(now));
-        adapter.recall_own(ours.map(|user| user.pbx.clone()).collect());
+        adapter.recall_own(ours.map(|user| user.pbx.clone()).collect()).await;
     }
 
     /// How long nothing has to be done unless something comes.

@@ -221,7 +221,7 @@ async fn live(
                 board: board.clone(),
                 helpers: helpers.clone(),
             };
-            readers.start(ids_seen, (wake.clone(), lifecycle), to_read, known);
+            readers.start(&ids_seen, (wake.clone(), lifecycle), to_read, known);
         }
         Err(lamp) => unreadable(&board, lamp),
     }
@@ -296,7 +296,7 @@ fn shards(
         wake: wake.clone(),
         stop: helpers.clone(),
     };
-    Ok(Some(Shards::start(needs, base.store.places()?)))
+    Ok(Some(Shards::start(&needs, base.store.places()?)))
 }
 
 /// The parts that read from Teams.
@@ -312,7 +312,7 @@ struct Readers<'a> {
 impl Readers<'_> {
     fn start(
         self,
-        ids: watch::Receiver<Ids>,
+        ids: &watch::Receiver<Ids>,
         (wake, lifecycle): (Arc<Notify>, Arc<Notify>),
         to_read: mpsc::Receiver<String>,
         known: watch::Sender<Arc<People>>,
@@ -346,7 +346,7 @@ impl Readers<'_> {
             settings: self.base.settings.clone(),
             stop: self.helpers.clone(),
         };
-        self.pull(&reading, &ids, &lifecycle);
+        self.pull(&reading, ids, &lifecycle);
         tokio::spawn(polling.run());
         tokio::spawn(teams::read_wanted(reading, to_read, self.helpers.clone()));
         tokio::spawn(directory.run());

@@ -36,6 +36,7 @@ impl Default for Scripted {
                 own_entry_expires: false,
                 line: true,
                 enumerates_users: true,
+                own_is_do_not_disturb: false,
             },
             users: Vec::new(),
             others: BTreeMap::new(),
@@ -191,7 +192,7 @@ impl Scripted {
             state.failure.clone().map_or(Ok(()), Err)?;
             state.puts += 1;
             state.own.insert(user.to_owned(), entry.clone());
-            Ok(())
+            Ok::<_, PbxError>(())
         })?;
         self.show(user);
         Ok(())
@@ -201,7 +202,7 @@ impl Scripted {
         self.with(|state| {
             state.failure.clone().map_or(Ok(()), Err)?;
             state.own.remove(user);
-            Ok(())
+            Ok::<_, PbxError>(())
         })?;
         self.show(user);
         Ok(())

@@ -54,7 +54,7 @@ impl Core {
             }
         });
         if order.is_some() {
-            self.to_store(person);
+            self.mark_unstored(person);
         }
         self.agenda.set(person, look);
         order
@@ -62,13 +62,12 @@ impl Core {
 
     /// Nothing of ours is left, and nothing is to be kept in step.
     fn forget(&mut self, person: &Arc<str>) {
-        if let Some(user) = self.users.remove(person) {
-            if self.by_pbx.get(&user.pbx) == Some(person) {
-                self.by_pbx.remove(&user.pbx);
-            }
+        let user = self.users.remove(person);
+        if let Some(user) = user.filter(|user| self.by_pbx.get(&user.pbx) == Some(person)) {
+            self.by_pbx.remove(&user.pbx);
         }
         self.agenda.set(person, None);
-        self.to_store(person);
+        self.mark_unstored(person);
         // The PBX need not watch the user any more.
         self.roster_due.get_or_insert_with(Instant::now);
     }

@@ -51,7 +51,7 @@ impl Endpoints {
             status: EndpointStatus {
                 name: name.clone(),
                 connected: state.is_ok(),
-                message: state.as_ref().err().map(words),
+                message: state.as_ref().err().map(|why| words(why.as_ref())),
             },
             fault: state.as_ref().err().map(|why| why.as_ref().map_or(Fault::NotTried, fault::of_pbx)),
         };
@@ -70,6 +70,6 @@ impl Endpoints {
     }
 }
 
-fn words(why: &Option<PbxError>) -> String {
-    why.as_ref().map_or_else(|| "not connected yet".to_owned(), ToString::to_string)
+fn words(why: Option<&PbxError>) -> String {
+    why.map_or_else(|| "not connected yet".to_owned(), ToString::to_string)
 }

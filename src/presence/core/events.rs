@@ -70,7 +70,7 @@ impl Core {
         let Some(person) = self.by_pbx.get(id).cloned() else { return };
         if let Some(user) = self.users.get_mut(&person) {
             user.state.pbx_user_gone();
-            self.to_store(&person);
+            self.mark_unstored(&person);
             self.marked.insert(person);
         }
     }
@@ -96,7 +96,7 @@ impl Core {
         let Some(user) = self.users.get_mut(person) else { return };
         let adopted = adopt_entry(user, &view, now);
         if user.state.see_pbx(view, now) || adopted {
-            self.to_store(person);
+            self.mark_unstored(person);
         }
         self.marked.insert(person.clone());
     }
@@ -141,7 +141,7 @@ impl Core {
             user.teams_since.get_or_insert(since);
         }
         if stored || adopted {
-            self.to_store(person);
+            self.mark_unstored(person);
         }
         self.marked.insert(person.clone());
     }
@@ -183,7 +183,7 @@ impl Core {
             write: written.write,
             error: written.error.map(String::into_boxed_str),
         });
-        self.to_store(&written.person);
+        self.mark_unstored(&written.person);
         self.marked.insert(written.person);
     }
 
@@ -268,7 +268,7 @@ impl Core {
         for person in gone.cloned().collect::<Vec<_>>() {
             if let Some(user) = self.users.get_mut(&person) {
                 user.state.account_gone();
-                self.to_store(&person);
+                self.mark_unstored(&person);
                 self.marked.insert(person);
             }
         }

@@ -188,20 +188,12 @@ impl Core {
     }
 }
 
-/// Presence of Teams is learned if any road works.
+/// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net.
 fn source(polling: Option<Lamp>, shards: Option<&Lamp>, receiver: Option<&Lamp>) -> Lamp {
-    let push = shards.and_then(|shards| match receiver {
-        Some(receiver) if !receiver.is_green() => Some(receiver.clone()),
-        _ => Some(shards.clone()),
-    });
-    match (polling, push) {
-        (Some(polling), None) => polling,
-        (None, Some(push)) => push,
-        (Some(polling), Some(push)) if push.is_green() || !polling.is_green() => push,
-        // Slower than it should be.
-        (Some(_), Some(push)) => push,
-        (None, None) => Lamp::dark("presence was not read yet"),
-    }
+    let broken = receiver.filter(|receiver| !receiver.is_green());
+    let push = shards.map(|shards| broken.unwrap_or(shards).clone());
+    push.or(polling)
+        .unwrap_or_else(|| Lamp::dark("presence was not read yet"))
 }
 
 fn layers(user: &User, now: Timestamp) -> Vec<LayerReport> {
