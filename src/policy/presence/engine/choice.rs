@@ -85,7 +85,9 @@ fn choose(state: &UserState, settings: &Settings, choice: Choice, activity: &Act
         return Verdict::wait(Why::InStep, Some(at));
     }
     match state.teams() {
-        Some(reading) if !reading.state.visible() => return Verdict::wait(Why::NotVisible, owned.vanishes()),
+        Some(reading) if !reading.state.visible() => {
+            return Verdict::wait(Why::NotVisible, owned.vanishes().filter(|at| *at > now));
+        }
         Some(reading) if !owned.is_live(now) && reading.state.looks_chosen() && settled(state, now) => {
             return Verdict::rest(Why::ChosenInTeams);
         }

@@ -58,6 +58,7 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
             OnPbx::NoChange => Wish::Hold(Why::NoChange),
             OnPbx::Unmapped => Wish::Hold(Why::Unmapped),
             OnPbx::Unset => Wish::Nothing(Why::Nothing),
+            OnPbx::Entry(entry) if settings.capabilities.own_is_do_not_disturb => by_switch(state, entry),
             OnPbx::Entry(entry) => Wish::Say(entry),
         }
     };
@@ -65,6 +66,15 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
     match chosen.is_none_or(|activity| *activity == Activity::Unset) {
         true => by_teams,
         false => beside_the_persons(state, by_teams, now),
+    }
+}
+
+/// Where our entry is a switch of the person's, do not disturb is all that it can say, and the person's hand goes before.
+fn by_switch(state: &UserState, entry: OwnEntry) -> Wish {
+    match entry.activity {
+        Activity::DoNotDisturb if state.owned().switched_off => Wish::Nothing(Why::SwitchedOff),
+        Activity::DoNotDisturb => Wish::Say(entry),
+        _ => Wish::Nothing(Why::Nothing),
     }
 }
 
@@ -84,9 +94,9 @@ fn is_echo(state: &UserState, reading: &Reading, now: Timestamp) -> bool {
     let base = reading.state.base();
     let in_session = owned.session.live(now).any(|held| held.value.base() == base);
     let in_choice = owned.choice.live(now).any(|held| held.value.choice.explains(&reading.state));
-    let after_session = unsettled(&owned.session, reading, now) && matches!(base, Base::Busy | Base::DoNotDisturb);
-    let after_choice = unsettled(&owned.choice, reading, now) && reading.state.looks_chosen();
-    in_session || in_choice || after_session || after_choice
+    let unsettled = unsettled(&owned.session, reading, now) || unsettled(&owned.choice, reading, now);
+    let suspect = matches!(base, Base::Busy | Base::DoNotDisturb) || reading.state.looks_chosen();
+    in_session || in_choice || (unsettled && suspect)
 }
 
 /// When the layer ended, if it has.
@@ -97,9 +107,10 @@ fn ended<T>(layer: &Layer<T>, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// Whether this was read too soon after the layer ended.
+/// Whether this was read before the layer's last change can be seen: it may show what was there before.
 fn unsettled<T>(layer: &Layer<T>, reading: &Reading, now: Timestamp) -> bool {
-    ended(layer, now).is_some_and(|ended| reading.at < ended + SETTLE)
+    let changed = ended(layer, now).max(layer.settled());
+    changed.is_some_and(|changed| reading.at < changed + SETTLE)
 }
 
 /// When something of ours ended in Teams, what it hid is read once.

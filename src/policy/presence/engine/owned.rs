@@ -24,6 +24,10 @@ pub struct Owned {
     /// The choice on the PBX that was told, and that the person then replaced in Teams. It is not told again until it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Activity>,
+    /// Our do not disturb was switched off on the PBX. Where it is a switch of the person's, it is not switched on again for the same
+    /// state of Teams.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub switched_off: bool,
 }
 
 impl Owned {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::super::backoff;
 use super::super::pbx::{Activity, Entry, Line, Origin, PbxView};
-use super::super::teams::{Reading, Word};
+use super::super::teams::{Base, Reading, Word};
 use super::owned::{Chosen, Layer, Owned};
 use super::{Outcome, Part, SETTLE, Settings, Write};
 
@@ -121,8 +121,13 @@ impl UserState {
         if self.teams.as_ref().is_some_and(|last| is_older(&reading, last)) {
             return false;
         }
+        let base = reading.state.base();
         self.teams = Some(reading);
-        self.recognise_choice(now)
+        let over = self.owned.switched_off && !matches!(base, Base::DoNotDisturb | Base::Unknown);
+        if over {
+            self.owned.switched_off = false;
+        }
+        self.recognise_choice(now) || over
     }
 
     /// Finds out from what Teams shows whether our choice is still in force there.
@@ -185,15 +190,13 @@ impl UserState {
             return false;
         }
         let Some(held) = &mut layer.held else { return false };
-        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
-        if shown || passes_for_ours(entries, &held.value.activity).is_some() {
-            let news = shown && !held.seen;
-            held.seen |= shown;
-            return news;
+        if entries.iter().any(|entry| entry.origin == Origin::Ours) {
+            return !std::mem::replace(&mut held.seen, true);
         }
         // Only an entry that was there can have vanished: some adapters cannot show it.
         let vanished = held.seen && now >= held.settled + SETTLE;
         if vanished {
+            self.owned.switched_off = !layer.clearing && held.value.activity == Activity::DoNotDisturb;
             layer.forget();
         }
         vanished
@@ -215,13 +218,7 @@ impl UserState {
     /// Entries on the PBX that are not ours, newest first; `None` if nobody knows.
     pub(super) fn entries_of_others(&self) -> Option<impl Iterator<Item = &Entry>> {
         let entries = self.pbx.as_ref()?.view.entries.as_deref()?;
-        let ours = self.owned.entry.held.as_ref().map(|held| &held.value.activity);
-        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
-        let disguised = ours.filter(|_| !shown).and_then(|ours| passes_for_ours(entries, ours));
-        Some(entries.iter().enumerate().filter_map(move |(at, entry)| {
-            let others = entry.origin != Origin::Ours && disguised != Some(at);
-            others.then_some(entry)
-        }))
+        Some(entries.iter().filter(|entry| entry.origin != Origin::Ours))
     }
 
     /// Before a write is sent. [`UserState::owned`] is to be persisted then, before anything goes out.
@@ -336,9 +333,4 @@ fn is_older(reading: &Reading, last: &Reading) -> bool {
         (Some(new), Some(known)) => new < known && reading.at < last.at + OUT_OF_ORDER,
         _ => reading.at < last.at,
     }
-}
-
-/// Where entries show no author, such as a switch that both sides turn, the entry that says what ours says is taken for ours.
-fn passes_for_ours(entries: &[Entry], ours: &Activity) -> Option<usize> {
-    entries.iter().position(|entry| entry.activity == *ours)
 }

@@ -37,6 +37,8 @@ pub enum Why {
     Echo,
     /// The person chose something on the PBX, which goes before what Teams shows.
     ChosenOnPbx,
+    /// Our do not disturb was switched off on the PBX; it is told again when Teams changes.
+    SwitchedOff,
     /// The mapping says that this state changes nothing.
     NoChange,
     /// The mapping does not know this state.
@@ -63,6 +65,7 @@ impl fmt::Display for Why {
             Self::Replaced => "our choice was replaced in Teams; the next choice on the PBX is told again",
             Self::Echo => "Teams shows what was written there",
             Self::ChosenOnPbx => "a choice on the PBX goes before what Teams shows",
+            Self::SwitchedOff => "our do not disturb was switched off on the PBX; it is told again when Teams changes",
             Self::NoChange => "the mapping says that this state changes nothing",
             Self::Unmapped => "the mapping does not know this state",
             Self::ToBeRead => "presence in Teams has to be read first",

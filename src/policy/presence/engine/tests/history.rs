@@ -137,7 +137,7 @@ pub fn undisturbed() -> impl Strategy<Value = History> {
 
 /// The same at leisure: between two actions there is time for each message.
 pub fn leisurely() -> impl Strategy<Value = History> {
-    history(people(), 200_000_i64..400_000)
+    history(people(), 100_000_i64..160_000)
 }
 
 /// With connections that break.

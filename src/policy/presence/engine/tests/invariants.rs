@@ -120,8 +120,8 @@ proptest! {
 
     #[test]
     fn p5_when_the_operator_dies_for_good_teams_heals(history in crashing()) {
-        // The longest life of a choice, and the longest that a request was under way.
-        let minutes = if history.short_lives { 30 } else { 7 * 24 * 60 + 30 };
+        // The longest life of a choice, or of an entry.
+        let minutes = if history.short_lives { 65 } else { 7 * 24 * 60 + 5 };
         let report = engine(&history, STORM, Ending::Death, minutes);
         prop_assert_eq!((report.session, report.preferred), (None, None));
         prop_assert!(!history.expires || report.entry.is_none());

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::history::History;
 use super::naive::{Naive, NaiveWrite};
 use crate::api::presence::PresenceSyncSpec;
-use crate::policy::presence::engine::{Outcome, Owned, Settings, UserState, Write, decide};
+use crate::policy::presence::engine::{Outcome, Owned, Part, SETTLE, Settings, UserState, Write, decide};
 use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Capabilities, PbxView};
 use crate::policy::presence::teams::Reading;
@@ -26,6 +26,7 @@ pub fn capabilities(own_entry_expires: bool) -> Capabilities {
         reads_presence: true,
         own_entry: true,
         own_entry_expires,
+        own_is_do_not_disturb: false,
         line: true,
         enumerates_users: true,
     }
@@ -209,6 +210,17 @@ impl Brain {
         }
     }
 
+    /// Whether it can tell from a reading of this time that its choice is not in force.
+    pub fn can_tell(&self, read: i64) -> bool {
+        match self {
+            Self::Engine { state, .. } => {
+                let settled = state.owned().choice.settled();
+                !state.under_way(Part::Choice) && settled.is_none_or(|settled| at(read) >= settled + SETTLE)
+            }
+            Self::Naive(_) => true,
+        }
+    }
+
     /// Whether it was told that its choice is in force.
     pub fn knows_own(&self) -> bool {
         match self {
@@ -227,11 +239,11 @@ impl Brain {
 
 /// P7: what was decided and done is not decided again.
 fn twice_is_once(state: &UserState, settings: &Settings, writes: &[Write], now: Timestamp) {
-    let again = decide(state, settings, now).writes;
-    assert_eq!(again, writes, "P7: the same question, another answer");
     if writes.is_empty() {
         return;
     }
+    let again = decide(state, settings, now).writes;
+    assert_eq!(again, writes, "P7: the same question, another answer");
     let mut done = state.clone();
     for write in writes {
         done.begin(write, now);

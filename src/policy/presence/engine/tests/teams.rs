@@ -1,7 +1,7 @@
 //! Teams, as far as presence goes: what a client shows, what somebody chose, our app's session; which of them is seen.
 
 use crate::policy::presence::mapping::{Choice, Session};
-use crate::policy::presence::teams::TeamsState;
+use crate::policy::presence::teams::{TeamsState, Word};
 
 /// What a person's client, and Teams itself, make of what the person does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,22 @@ pub struct Preferred {
     pub replaced_ours: Option<u64>,
 }
 
+fn word(choice: Choice) -> Word {
+    match choice {
+        Choice::Available => Word::Available,
+        Choice::Busy => Word::Busy,
+        Choice::DoNotDisturb => Word::DoNotDisturb,
+        Choice::BeRightBack => Word::BeRightBack,
+        Choice::Away => Word::Away,
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Teams {
     pub client: Client,
     pub preferred: Option<Preferred>,
     /// Our app's session, what Graph calls its activity, and its end.
-    pub session: Option<(Session, &'static str, i64)>,
+    pub session: Option<(Session, Word, i64)>,
     sequence: u64,
     shown: TeamsState,
     /// When a preferred presence of ours last ended by itself, and what it was.
@@ -64,7 +74,7 @@ impl Teams {
 
     /// Lets end what has ended, and works out what is seen. True if that is something else.
     pub fn settle(&mut self, now: i64) -> bool {
-        self.session = self.session.filter(|(_, _, ends)| *ends > now);
+        self.session.take_if(|(_, _, ends)| *ends <= now);
         if let Some(preferred) = self.preferred.filter(|preferred| preferred.expires.is_some_and(|ends| ends <= now)) {
             self.lapsed = preferred.chosen.map(|choice| (now, choice));
             self.preferred = None;
@@ -93,32 +103,40 @@ impl Teams {
     }
 
     fn seen(&self) -> TeamsState {
-        let pair = |availability: &str, activity: &str| TeamsState::read(availability, activity, false);
+        let pair = |availability: Word, activity: Word| TeamsState {
+            availability,
+            activity,
+            out_of_office: false,
+        };
         match self.preferred.map(|preferred| preferred.chosen) {
-            Some(None) => return pair("Offline", "OffWork"),
-            Some(Some(choice)) if self.has_session() => return pair(choice.availability(), choice.activity()),
+            Some(None) => return pair(Word::Offline, Word::OffWork),
+            Some(Some(choice)) if self.has_session() => return pair(word(choice), word(choice)),
             _ => {}
         }
         let client = match self.client {
             Client::Offline => None,
-            Client::Idle => Some((0, "Away", "Away")),
-            Client::Available => Some((1, "Available", "Available")),
-            Client::InACall => Some((2, "Busy", "InACall")),
-            Client::InAMeeting => Some((2, "Busy", "InAMeeting")),
+            Client::Idle => Some((0, Word::Away, Word::Away)),
+            Client::Available => Some((1, Word::Available, Word::Available)),
+            Client::InACall => Some((2, Word::Busy, Word::InACall)),
+            Client::InAMeeting => Some((2, Word::Busy, Word::InAMeeting)),
         };
-        let session = self.session.map(|(session, activity, _)| match session {
-            Session::DoNotDisturb => (3, session.availability(), activity),
-            Session::InACall | Session::InAConferenceCall => (2, session.availability(), activity),
+        let session = self.session.as_ref().map(|(session, activity, _)| match session {
+            Session::DoNotDisturb => (3, Word::DoNotDisturb, activity.clone()),
+            Session::InACall | Session::InAConferenceCall => (2, Word::Busy, activity.clone()),
         });
-        match client.max(session) {
-            None => pair("Offline", "Offline"),
-            Some((_, availability, activity)) => pair(availability, activity),
-        }
+        let stronger = match (client, session) {
+            (Some(client), Some(session)) if client.0 > session.0 => Some(client),
+            (client, session) => session.or(client),
+        };
+        stronger.map_or_else(
+            || pair(Word::Offline, Word::Offline),
+            |(_, availability, activity)| pair(availability, activity),
+        )
     }
 
     /// When something ends by itself next.
     pub fn next_end(&self) -> Option<i64> {
-        let session = self.session.map(|(_, _, ends)| ends);
+        let session = self.session.as_ref().map(|(_, _, ends)| *ends);
         let preferred = self.preferred.and_then(|preferred| preferred.expires);
         session.into_iter().chain(preferred).min()
     }

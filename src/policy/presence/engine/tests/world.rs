@@ -14,7 +14,7 @@ use crate::policy::backoff::Class;
 use crate::policy::presence::engine::{FRESH, Outcome, Write};
 use crate::policy::presence::mapping::{Choice, Session};
 use crate::policy::presence::pbx::{Activity, Line, Origin, OwnEntry, PbxView};
-use crate::policy::presence::teams::{Reading, TeamsState};
+use crate::policy::presence::teams::{Reading, TeamsState, Word};
 
 const MINUTE: i64 = 60_000;
 /// After that, an unanswered call is given up.
@@ -114,6 +114,10 @@ pub struct World {
     /// The choice that was last written, or attempted, and whether its author may be wrong about it.
     last_choice: Option<Choice>,
     doubt: bool,
+    /// A choice of the operator's that the person ended, as long as no reading has shown it.
+    unseen_end: Option<Choice>,
+    /// For when the next look at what ends by itself is planned.
+    ends: Option<i64>,
     report: Report,
     trace: bool,
 }
@@ -142,6 +146,8 @@ pub fn run(history: &History, brain: Brain, weather: Weather, ending: Ending, mi
         acted: 0,
         last_choice: None,
         doubt: false,
+        unseen_end: None,
+        ends: None,
         report: Report::default(),
         trace: std::env::var_os("PRESENCE_TRACE").is_some(),
     };
@@ -174,9 +180,9 @@ impl World {
         self.bodies.insert(self.order, event);
     }
 
-    fn say(&self, what: &str) {
+    fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            eprintln!("{:>9.3} {what}", self.now as f64 / 1000.0);
+            eprintln!("{:>9.3} {}", self.now as f64 / 1000.0, what());
         }
     }
 
@@ -209,7 +215,7 @@ impl World {
             Event::Act(number) => {
                 self.acted += 1;
                 let action = self.history.actions[number].1.clone();
-                self.say(&format!("{action:?}"));
+                self.say(|| format!("{action:?}"));
                 self.act(&action);
             }
             Event::Over => self.end_history(),
@@ -238,7 +244,11 @@ impl World {
             Event::Answer { order, outcome, process } if self.serves(process) => self.answered(&order, outcome),
             Event::Sweep { process } if self.serves(process) => {
                 self.read();
-                let pause = if self.history.source == Source::Poll { 15_000 } else { 60_000 };
+                let pause = match self.history.source {
+                    _ if self.over.is_some_and(|over| self.now > over + 5 * MINUTE) => 4 * MINUTE,
+                    Source::Poll => 30_000,
+                    Source::Hint | Source::Rich => 60_000,
+                };
                 self.schedule(self.now + pause, Event::Sweep { process });
             }
             Event::Wake => {
@@ -273,16 +283,20 @@ impl World {
             self.tell_view();
         }
         let ends = self.teams.next_end().into_iter().chain(self.pbx.own_ends).min();
-        if let Some(ends) = ends.filter(|ends| *ends > self.now) {
-            self.schedule(ends, Event::End);
+        if let Some(when) = ends.filter(|when| *when > self.now && self.ends != Some(*when)) {
+            self.schedule(when, Event::End);
         }
+        self.ends = ends;
     }
 
     fn act(&mut self, action: &Action) {
         match action {
             Action::Client(client) => self.teams.client = *client,
             Action::Choose(chosen) => self.choose(*chosen),
-            Action::Reset => self.teams.preferred = None,
+            Action::Reset => {
+                self.note_end();
+                self.teams.preferred = None;
+            }
             Action::Line(line) => {
                 self.pbx.line = *line;
                 self.tell_view();
@@ -324,6 +338,8 @@ impl World {
         if ours.is_some_and(|ours| ours.chosen == chosen) {
             return; // Graph does not tell it from ours.
         }
+        self.note_end();
+        let unseen = chosen.is_some() && self.unseen_end == chosen;
         let lapsed = self.teams.lapsed.is_some_and(|(when, choice)| self.now - when < 70_000 && Some(choice) == chosen);
         let doubtful = self.doubt && self.last_choice == chosen;
         let counted = chosen.is_some_and(|choice| self.brain.counts_as_own(choice, self.now));
@@ -334,13 +350,18 @@ impl World {
             expires: None,
             shown_since: None,
             hidden_since: None,
-            indistinguishable: counted && (lapsed || doubtful),
+            indistinguishable: counted && (lapsed || doubtful || unseen),
             replaced_ours: replaces.then_some(self.pbx.choices),
         });
     }
 
+    fn note_end(&mut self) {
+        let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
+        self.unseen_end = ours.and_then(|ours| ours.chosen).or(self.unseen_end);
+    }
+
     fn end_history(&mut self) {
-        self.say("the history is over");
+        self.say(|| "the history is over".to_owned());
         self.over = Some(self.now);
         self.graph_up = true;
         if self.ending == Ending::Death {
@@ -371,7 +392,7 @@ impl World {
     /// Graph notifies of a change.
     fn notify(&mut self) {
         let (state, sequence) = self.teams.read();
-        self.say(&format!("Teams shows {state}"));
+        self.say(|| format!("Teams shows {state}"));
         let rich = match self.history.source {
             Source::Poll => return,
             Source::Hint => None,
@@ -402,6 +423,10 @@ impl World {
     }
 
     fn learn(&mut self, state: TeamsState, sequence: &str, when: i64) {
+        let other = |choice: Choice| !choice.explains(&state) && state.visible() && !state.looks_derived();
+        if self.unseen_end.is_some_and(other) && self.brain.can_tell(when) {
+            self.unseen_end = None;
+        }
         let reading = Reading {
             state,
             sequence: Some(sequence.into()),
@@ -460,7 +485,7 @@ impl World {
     }
 
     fn send(&mut self, order: Order) {
-        self.say(&format!("sends {order:?}"));
+        self.say(|| format!("sends {order:?}"));
         self.brain.begin(&order, self.now);
         self.report.writes.push((self.now - self.over.unwrap_or(i64::MAX), order.clone()));
         let process = self.process;
@@ -502,7 +527,7 @@ impl World {
     }
 
     fn serve(&mut self, order: Order, sent: i64, answered: bool, process: u64) {
-        self.say(&format!("is done: {order:?}"));
+        self.say(|| format!("is done: {order:?}"));
         match &order {
             Order::Engine(write) => self.serve_engine(write, sent),
             Order::Naive(write) => self.serve_naive(write, sent),
@@ -515,7 +540,7 @@ impl World {
     }
 
     fn answered(&mut self, order: &Order, outcome: Outcome) {
-        self.say(&format!("{outcome:?}: {order:?}"));
+        self.say(|| format!("{outcome:?}: {order:?}"));
         if is_choice(order) && outcome == Outcome::Done {
             self.doubt = false;
         }
@@ -576,16 +601,18 @@ impl World {
     }
 
     fn set_session(&mut self, session: Session, ttl: i64) {
-        if let Some((_, _, ends)) = self.teams.session {
+        if let Some((_, _, ends)) = &self.teams.session {
             let margin = ends - self.now;
             self.report.least_margin = Some(self.report.least_margin.map_or(margin, |least| least.min(margin)));
         }
         // Graph gives back another word at times; the same one for the same call.
         let other_word = (self.history.seed ^ self.acted.wrapping_mul(0x9E37_79B9_7F4A_7C15)).count_ones() % 3 == 0;
         let activity = match session {
-            Session::DoNotDisturb if other_word => "DoNotDisturb",
-            Session::InACall | Session::InAConferenceCall if other_word => "Busy",
-            session => session.activity(),
+            Session::DoNotDisturb if other_word => Word::DoNotDisturb,
+            Session::DoNotDisturb => Word::Presenting,
+            Session::InACall | Session::InAConferenceCall if other_word => Word::Busy,
+            Session::InACall => Word::InACall,
+            Session::InAConferenceCall => Word::InAConferenceCall,
         };
         self.teams.session = Some((session, activity, self.now + ttl));
     }
@@ -627,7 +654,7 @@ impl World {
 
     fn finish(mut self) -> Report {
         let ours = self.teams.preferred.filter(|preferred| preferred.author == Author::Operator);
-        self.report.session = self.teams.session.map(|(session, _, _)| session);
+        self.report.session = self.teams.session.as_ref().map(|(session, _, _)| *session);
         self.report.preferred = ours.and_then(|preferred| preferred.chosen);
         self.report.entry = self.pbx.ours().map(|entry| entry.activity.clone());
         let entries = self.pbx.entries.iter();
