@@ -50,7 +50,10 @@ impl World {
         };
         let available = json!({"availability": "Available", "activity": "Available"});
         world
-            .post("people", json!({"count": people, "prefix": "user", "client": available}))
+            .post(
+                "people",
+                json!({"count": people, "prefix": "user", "client": available}),
+            )
             .await;
         let users: Vec<Value> = (1..=people)
             .map(|number| json!({"h323": format!("user{number}"), "cn": format!("User {number}")}))
@@ -110,12 +113,19 @@ impl World {
     async fn put(&self, path: &str, body: Value) {
         let url = format!("{}/_simulator/{path}", self.simulator.url());
         let response = self.client.put(url).json(&body).send().await.unwrap();
-        assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap());
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.text().await.unwrap()
+        );
     }
 
     async fn delete(&self, path: &str) {
         let url = format!("{}/_simulator/{path}", self.simulator.url());
-        assert!(self.client.delete(url).send().await.unwrap().status().is_success(), "{path}");
+        assert!(
+            self.client.delete(url).send().await.unwrap().status().is_success(),
+            "{path}"
+        );
     }
 
     async fn simulator(&self, path: &str) -> Value {
@@ -133,12 +143,16 @@ impl World {
 
     /// What Teams shows of a person: the activity.
     async fn shown(&self, user: u32) -> Value {
-        let person = self.simulator(&format!("people/user{user}@contoso.onmicrosoft.com")).await;
+        let person = self
+            .simulator(&format!("people/user{user}@contoso.onmicrosoft.com"))
+            .await;
         person["presence"]["activity"].clone()
     }
 
     async fn call(&self, user: u32) -> String {
-        let call = self.post(&format!("pbx/users/user{user}/calls"), json!({"state": "connected"})).await;
+        let call = self
+            .post(&format!("pbx/users/user{user}/calls"), json!({"state": "connected"}))
+            .await;
         call["call"].to_string().trim_matches('"').to_owned()
     }
 
@@ -186,7 +200,11 @@ async fn a_call_survives_the_death_of_the_worker_and_ends_all_the_same() {
     let client = |availability: &str, activity: &str| json!({"availability": availability, "activity": activity});
     let path = "people/user2@contoso.onmicrosoft.com/client";
     world.put(path, client("Busy", "InAMeeting")).await;
-    world.until("in a meeting", async || world.entry(2).await.as_deref() == Some("meeting")).await;
+    world
+        .until("in a meeting", async || {
+            world.entry(2).await.as_deref() == Some("meeting")
+        })
+        .await;
 
     // Everything is taken back when asked for, and nothing of ours is left.
     let call = world.call(3).await;

@@ -84,7 +84,8 @@ impl Graph {
     /// Another client for the same app at the same addresses, with a credential of its own (a rotated secret): a new token, but
     /// the same limiter, clock and list. `None` for anything else.
     pub fn beside(&self, app: App) -> Option<Self> {
-        self.is_for(&app).then(|| Self::assemble(self.shared.clone(), app, None))
+        self.is_for(&app)
+            .then(|| Self::assemble(self.shared.clone(), app, None))
     }
 
     /// Another client for the same app, signed in as a person: what the person may, with subscriptions that are the person's.

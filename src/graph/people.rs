@@ -237,7 +237,11 @@ mod tests {
         assert_eq!((person.plans.len(), person.account_enabled), (1, false));
         assert!(changes.people[1].removed && changes.link.as_deref() == Some("later"));
         let lines = server.lines();
-        assert!(lines[1].starts_with("GET /v1.0/users?$select=id,displayName,"), "{}", lines[1]);
+        assert!(
+            lines[1].starts_with("GET /v1.0/users?$select=id,displayName,"),
+            "{}",
+            lines[1]
+        );
         assert!(lines[1].contains("assignedPlans") && lines[2].ends_with("users?$skiptoken=x"));
         assert!(lines[3].starts_with("GET /v1.0/users/delta?$select=") && lines[3].ends_with("$deltatoken=latest"));
     }
@@ -251,17 +255,26 @@ mod tests {
         let failure = graph.people_changes(Some(&old), Timestamp::MAX).await.unwrap_err();
         assert_eq!(failure.kind, Kind::ResyncRequired);
         let foreign = Some("https://evil.example/v1.0/users");
-        assert_eq!(graph.people(foreign, Timestamp::MAX).await.unwrap_err().kind, Kind::Protocol);
+        assert_eq!(
+            graph.people(foreign, Timestamp::MAX).await.unwrap_err().kind,
+            Kind::Protocol
+        );
         assert_eq!(server.lines().len(), 2);
     }
 
     #[tokio::test]
     async fn members_are_asked_for_with_those_of_groups_within() {
         let server = Server::start().await;
-        server.then(Reply::new(200, &json!({"value": [{"@odata.type": "#microsoft.graph.user", "id": "1"}]})));
+        server.then(Reply::new(
+            200,
+            &json!({"value": [{"@odata.type": "#microsoft.graph.user", "id": "1"}]}),
+        ));
         let (graph, _) = server.graph();
         let page = graph.members("g/1", None, Timestamp::MAX).await.unwrap();
         assert_eq!(page.people[0].id, "1");
-        assert_eq!(server.lines()[1], "GET /v1.0/groups/g%2F1/transitiveMembers?$select=id&$top=999");
+        assert_eq!(
+            server.lines()[1],
+            "GET /v1.0/groups/g%2F1/transitiveMembers?$select=id&$top=999"
+        );
     }
 }

@@ -114,7 +114,9 @@ impl Graph {
         extend(&mut url, &["communications", "getPresencesByUserId"]);
         let deadline = self.now().checked_add(READS_WAIT).unwrap_or(Timestamp::MAX);
         let kind = (Operation::PresenceRead, Lane::Presence);
-        let body = self.ask(kind, (Method::POST, &url), Some(&Ids { ids }), deadline).await?;
+        let body = self
+            .ask(kind, (Method::POST, &url), Some(&Ids { ids }), deadline)
+            .await?;
         read(&body)
     }
 
@@ -212,7 +214,13 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_graph_does() {
-        for (seconds, text) in [(300, "PT5M"), (900, "PT15M"), (86_400, "P1D"), (604_800, "P7D"), (90, "PT90S")] {
+        for (seconds, text) in [
+            (300, "PT5M"),
+            (900, "PT15M"),
+            (86_400, "P1D"),
+            (604_800, "P7D"),
+            (90, "PT90S"),
+        ] {
             assert_eq!(iso(Duration::from_secs(seconds)), text);
         }
     }
@@ -248,10 +256,7 @@ mod tests {
             server.then(Reply::raw(200, ""));
         }
         let (graph, _) = server.graph();
-        graph
-            .set_presence("u/1", CALL, Duration::from_mins(15))
-            .await
-            .unwrap();
+        graph.set_presence("u/1", CALL, Duration::from_mins(15)).await.unwrap();
         graph.clear_presence("u").await.unwrap();
         graph
             .set_preferred_presence("u", ("Away", "Away"), Duration::from_hours(168))
@@ -259,7 +264,10 @@ mod tests {
             .unwrap();
         graph.clear_preferred_presence("u").await.unwrap();
         let asked = server.asked();
-        let asked: Vec<_> = asked[1..].iter().map(|asked| (asked.line.as_str(), &asked.body)).collect();
+        let asked: Vec<_> = asked[1..]
+            .iter()
+            .map(|asked| (asked.line.as_str(), &asked.body))
+            .collect();
         let (set, clear) = (
             json!({"sessionId": "client", "availability": "Busy", "activity": "InACall", "expirationDuration": "PT15M"}),
             json!({"sessionId": "client"}),
@@ -282,11 +290,18 @@ mod tests {
         server
             .then(Reply::error(404, "NotFound", "No presence session."))
             .then(Reply::error(404, "NotFound", "No such user."))
-            .then(Reply::error(400, "InvalidArgument", "Availability and activity are no pair."));
+            .then(Reply::error(
+                400,
+                "InvalidArgument",
+                "Availability and activity are no pair.",
+            ));
         let (graph, _) = server.graph();
         graph.clear_presence("u").await.unwrap();
         let life = Duration::from_mins(15);
-        assert_eq!(graph.set_presence("u", CALL, life).await.unwrap_err().kind, Kind::NotFound);
+        assert_eq!(
+            graph.set_presence("u", CALL, life).await.unwrap_err().kind,
+            Kind::NotFound
+        );
         let refused = graph.set_presence("u", ("Busy", "Busy"), life).await.unwrap_err();
         assert_eq!((refused.kind, refused.class), (Kind::Rejected, Class::Invalid));
     }

@@ -218,7 +218,11 @@ impl Account {
             notification_query_options: None,
         };
         let subscription = graph.create(&new, now).await?;
-        tracing::info!(account = self.name, people = wanted.len(), "presence subscription created");
+        tracing::info!(
+            account = self.name,
+            people = wanted.len(),
+            "presence subscription created"
+        );
         self.wake.notify_one();
         Ok(Some(Held {
             subscription,

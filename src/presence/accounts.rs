@@ -149,7 +149,8 @@ impl Shards {
 
     fn places(&self) -> BTreeMap<String, String> {
         let accounts = self.plan.accounts.iter();
-        let places = accounts.flat_map(|(name, people)| people.iter().map(move |person| (person.clone(), name.clone())));
+        let places =
+            accounts.flat_map(|(name, people)| people.iter().map(move |person| (person.clone(), name.clone())));
         places.collect()
     }
 
@@ -198,10 +199,7 @@ impl Shards {
     /// The accounts in one lamp.
     pub fn lamp(&self, accounts: &[AccountReport]) -> Lamp {
         if self.destination.is_none() {
-            return Lamp::red(
-                Fault::SecretMissing,
-                "the address for notifications is not mounted yet",
-            );
+            return Lamp::red(Fault::SecretMissing, "the address for notifications is not mounted yet");
         }
         if !self.over.is_empty() {
             return Lamp::red(
@@ -213,7 +211,10 @@ impl Shards {
             for lamp in [&account.signed_in, &account.subscribed] {
                 if !lamp.is_green() {
                     let message = format!("{}: {}", account.shard.account, lamp.message);
-                    return Lamp { message, ..lamp.clone() };
+                    return Lamp {
+                        message,
+                        ..lamp.clone()
+                    };
                 }
             }
         }

@@ -81,10 +81,7 @@ pub fn account(setup: &Setup, secret: &str) -> Result<graph::Account, Lamp> {
         return Ok(graph::Account::with_refresh_token(trimmed(&token)));
     }
     match (read(USERNAME_FILE), read(PASSWORD_FILE)) {
-        (Some(name), Some(password)) => Ok(graph::Account::with_password(
-            name.expose_secret().trim(),
-            password,
-        )),
+        (Some(name), Some(password)) => Ok(graph::Account::with_password(name.expose_secret().trim(), password)),
         _ => Err(missing(&format!(
             "Secret {secret} needs the keys {USERNAME_FILE} and {PASSWORD_FILE}, or {REFRESH_TOKEN_FILE}"
         ))),

@@ -58,13 +58,21 @@ fn start(setup: &Setup, metrics: &Metrics, events: mpsc::Sender<PbxEvent>) -> Re
     let pbx = &setup.config.spec.pbx;
     let refused = |error: PbxError| Lamp::red(fault::of_pbx(&error), error.to_string());
     if let Some(config) = &pbx.innovaphone {
-        let password = secret(setup, "spec.pbx.innovaphone.passwordSecretRef", &config.password_secret_ref)?;
+        let password = secret(
+            setup,
+            "spec.pbx.innovaphone.passwordSecretRef",
+            &config.password_secret_ref,
+        )?;
         let roots = roots(setup, config.ca_bundle_secret_ref.as_ref())?;
         let started = innovaphone::start(config, &password, &roots, metrics, events);
         return started.map(Adapter::Innovaphone).map_err(refused);
     }
     if let Some(config) = &pbx.broadworks {
-        let password = secret(setup, "spec.pbx.broadworks.passwordSecretRef", &config.password_secret_ref)?;
+        let password = secret(
+            setup,
+            "spec.pbx.broadworks.passwordSecretRef",
+            &config.password_secret_ref,
+        )?;
         let roots = roots(setup, config.ca_bundle_secret_ref.as_ref())?;
         let started = broadworks::start(config, &password, &roots, metrics, events);
         return started.map(Adapter::BroadWorks).map_err(refused);
@@ -86,7 +94,10 @@ fn secret(setup: &Setup, field: &str, reference: &SecretKeyRef) -> Result<secrec
 }
 
 fn roots(setup: &Setup, reference: Option<&SecretKeyRef>) -> Result<Vec<CertificateDer<'static>>, Lamp> {
-    let Some(reference) = reference else { return Ok(Vec::new()) };
+    let Some(reference) = reference else {
+        return Ok(Vec::new());
+    };
     let pem = secret(setup, "caBundleSecretRef", reference)?;
-    tls::roots(pem.expose_secret().as_bytes()).map_err(|error| Lamp::red(Fault::CredentialsMalformed, error.to_string()))
+    tls::roots(pem.expose_secret().as_bytes())
+        .map_err(|error| Lamp::red(Fault::CredentialsMalformed, error.to_string()))
 }

@@ -30,8 +30,8 @@ use super::writing::{Order, Writer};
 use crate::api::presence_report::{Fault, Lamp, Phase};
 use crate::graph::Graph;
 use crate::local_clock;
-use crate::policy::presence::engine::{self, Outcome, UserState};
 use crate::policy::backoff::Class;
+use crate::policy::presence::engine::{self, Outcome, UserState};
 use crate::policy::presence::pbx::{Capabilities, PbxEvent, PbxUser, PbxView};
 
 mod agenda;
@@ -225,7 +225,10 @@ impl Core {
             self.start(writes);
             return;
         }
-        let changes = self.unstored.iter().map(|person| (person.to_string(), self.record(person)));
+        let changes = self
+            .unstored
+            .iter()
+            .map(|person| (person.to_string(), self.record(person)));
         match self.parts.store.put(changes.collect()).await {
             Ok(()) => {
                 self.unstored.clear();
@@ -320,7 +323,10 @@ impl Core {
         if tokio::time::timeout(drain, answers).await.is_err() {
             tracing::warn!("some writes are not answered in time; what they may have left is known");
         }
-        let changes = self.unstored.iter().map(|person| (person.to_string(), self.record(person)));
+        let changes = self
+            .unstored
+            .iter()
+            .map(|person| (person.to_string(), self.record(person)));
         let changes: Vec<_> = changes.collect();
         if !changes.is_empty() && self.parts.store.put(changes).await.is_err() {
             tracing::warn!("the last answers could not be stored");

@@ -221,7 +221,10 @@ impl Directory {
 
     async fn changes(&self, known: &mut Knowledge) -> Result<(), Failure> {
         for _ in 0..MOST_PAGES {
-            let page = self.graph.people_changes(known.link.as_deref(), self.deadline()).await?;
+            let page = self
+                .graph
+                .people_changes(known.link.as_deref(), self.deadline())
+                .await?;
             let more = page.next.is_some();
             take_over(known, &page);
             // What was taken over is not asked for again, also when the next page fails.

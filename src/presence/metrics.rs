@@ -5,13 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use crate::api::presence::UserCounts;
 use crate::api::presence_report::{Lamp, Layer, Owned};
 
 /// From the debounced half second that is promised to the minute after which it is called late.
-const LATENCIES: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0];
+const LATENCIES: &[f64] = &[
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0,
+];
 /// Words that nobody mapped get series of their own up to here.
 const MOST_WORDS: usize = 32;
 const LONGEST_WORD: usize = 40;
@@ -73,31 +77,107 @@ impl Metrics {
     /// Metrics, registered. Fails when the registry has them already.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
-            up: gauges(registry, "up", "Whether a part works: pbx, reader, writer, source, receiver, storage, directory, licences, shards.", &["part"])?,
-            users: gauges(registry, "users", "Users by state: synced, unmatched, ambiguous, unlicensed, over_limit.", &["state"])?,
-            owned: gauges(registry, "owned", "What the worker holds: sessions and chosen states in Teams, entries on the PBX.", &["kind"])?,
-            writes: counters(registry, "writes_total", "Writes by target (teams, pbx), kind and result (ok, or what failed).", &["target", "kind", "result"])?,
-            echoes: counters(registry, "echo_suppressed_total", "Observations explained by what the worker wrote itself, by layer.", &["layer"])?,
-            unchanged: counters(registry, "no_change_total", "Observations that led to no write, by reason.", &["reason"])?,
-            latency: registered(registry, HistogramVec::new(
-                HistogramOpts::new(name("latency_seconds"), "Time from a change seen on one side to its write on the other, with the debounce, by way.")
+            up: gauges(
+                registry,
+                "up",
+                "Whether a part works: pbx, reader, writer, source, receiver, storage, directory, licences, shards.",
+                &["part"],
+            )?,
+            users: gauges(
+                registry,
+                "users",
+                "Users by state: synced, unmatched, ambiguous, unlicensed, over_limit.",
+                &["state"],
+            )?,
+            owned: gauges(
+                registry,
+                "owned",
+                "What the worker holds: sessions and chosen states in Teams, entries on the PBX.",
+                &["kind"],
+            )?,
+            writes: counters(
+                registry,
+                "writes_total",
+                "Writes by target (teams, pbx), kind and result (ok, or what failed).",
+                &["target", "kind", "result"],
+            )?,
+            echoes: counters(
+                registry,
+                "echo_suppressed_total",
+                "Observations explained by what the worker wrote itself, by layer.",
+                &["layer"],
+            )?,
+            unchanged: counters(
+                registry,
+                "no_change_total",
+                "Observations that led to no write, by reason.",
+                &["reason"],
+            )?,
+            latency: registered(
+                registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        name("latency_seconds"),
+                        "Time from a change seen on one side to its write on the other, with the debounce, by way.",
+                    )
                     .buckets(LATENCIES.to_vec()),
-                &["way"],
-            )?)?,
-            refresh_failures: counter(registry, "session_refresh_failures_total", "Refreshes of a session or chosen state in Teams that failed.")?,
-            expiry: registered(registry, GaugeVec::new(
-                Opts::new(name("subscription_expiration_timestamp_seconds"), "When the presence subscription of an account expires."),
-                &["account"],
-            )?)?,
-            skew: registered(registry, Gauge::new(name("clock_skew_seconds"), "Microsoft's clock minus the worker's.")?)?,
-            unmapped: counters(registry, "unmapped_value_total", "Words for presence that no row maps, by side and word; beyond 32 words: other.", &["side", "value"])?,
+                    &["way"],
+                )?,
+            )?,
+            refresh_failures: counter(
+                registry,
+                "session_refresh_failures_total",
+                "Refreshes of a session or chosen state in Teams that failed.",
+            )?,
+            expiry: registered(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        name("subscription_expiration_timestamp_seconds"),
+                        "When the presence subscription of an account expires.",
+                    ),
+                    &["account"],
+                )?,
+            )?,
+            skew: registered(
+                registry,
+                Gauge::new(name("clock_skew_seconds"), "Microsoft's clock minus the worker's.")?,
+            )?,
+            unmapped: counters(
+                registry,
+                "unmapped_value_total",
+                "Words for presence that no row maps, by side and word; beyond 32 words: other.",
+                &["side", "value"],
+            )?,
             words: Mutex::default(),
             pbx_events: counter(registry, "pbx_events_total", "Events from the PBX.")?,
-            notifications: counter(registry, "notifications_total", "Presence notifications pulled from the receiver.")?,
-            observations: counter(registry, "observations_total", "Observations of a person's presence in Teams.")?,
-            storage_failures: counter(registry, "storage_failures_total", "How often the worker's own state could not be stored.")?,
-            config_failures: counter(registry, "config_reload_failures_total", "How often new configuration could not be used.")?,
-            config_current: registered(registry, IntGauge::new(name("config_last_reload_successful"), "Whether the newest configuration is in use.")?)?,
+            notifications: counter(
+                registry,
+                "notifications_total",
+                "Presence notifications pulled from the receiver.",
+            )?,
+            observations: counter(
+                registry,
+                "observations_total",
+                "Observations of a person's presence in Teams.",
+            )?,
+            storage_failures: counter(
+                registry,
+                "storage_failures_total",
+                "How often the worker's own state could not be stored.",
+            )?,
+            config_failures: counter(
+                registry,
+                "config_reload_failures_total",
+                "How often new configuration could not be used.",
+            )?,
+            config_current: registered(
+                registry,
+                IntGauge::new(
+                    name("config_last_reload_successful"),
+                    "Whether the newest configuration is in use.",
+                )?,
+            )?,
         })
     }
 
@@ -137,7 +217,9 @@ impl Metrics {
 
     /// A change arrived on the other side.
     pub fn arrived(&self, way: Way, took: Duration) {
-        self.latency.with_label_values(&[way.label()]).observe(took.as_secs_f64());
+        self.latency
+            .with_label_values(&[way.label()])
+            .observe(took.as_secs_f64());
     }
 
     /// A refresh in Teams failed.

@@ -212,7 +212,11 @@ impl Pulling {
 
 async fn bounded(mut response: Response) -> Result<Vec<u8>, Trouble> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| unavailable("the connection broke"))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|_| unavailable("the connection broke"))?
+    {
         if body.len() + chunk.len() > LONGEST {
             return Err(protocol("The receiver's answer is longer than 64 MiB."));
         }

@@ -71,7 +71,11 @@ impl Roster {
     /// Users of the PBX, each recognised in the tenant. Candidates are counted among all people, selected or not.
     fn matched(spec: &PresenceSyncSpec, known: &[PbxUser], people: &People) -> Self {
         let mut roster = Self::default();
-        let everybody: Vec<_> = people.all.iter().map(|(id, somebody)| person(id, &somebody.person)).collect();
+        let everybody: Vec<_> = people
+            .all
+            .iter()
+            .map(|(id, somebody)| person(id, &somebody.person))
+            .collect();
         let names: BTreeMap<&str, &str> = known.iter().map(|user| (user.id.as_str(), name_of(user))).collect();
         let name = |pbx: &str| names.get(pbx).copied().unwrap_or(pbx).to_owned();
         let matching = match_users(&spec.matching, known, &everybody);
@@ -241,7 +245,11 @@ mod tests {
     }
 
     fn pairs(roster: &Roster) -> Vec<(&str, &str)> {
-        roster.pairs.iter().map(|(person, pbx)| (person.as_str(), pbx.as_str())).collect()
+        roster
+            .pairs
+            .iter()
+            .map(|(person, pbx)| (person.as_str(), pbx.as_str()))
+            .collect()
     }
 
     #[test]
@@ -266,7 +274,10 @@ mod tests {
         twin.person.user_principal_name = Some("ada@fabrikam.com".to_owned());
         people.all.get_mut("2-carl").unwrap().person.user_principal_name = None;
         let roster = Roster::new(&spec(&pbx), false, [].iter(), &people);
-        assert_eq!((pairs(&roster).len(), roster.counts.ambiguous, roster.counts.unmatched), (0, 1, 1));
+        assert_eq!(
+            (pairs(&roster).len(), roster.counts.ambiguous, roster.counts.unmatched),
+            (0, 1, 1)
+        );
         assert!(roster.why_not("ada").unwrap().starts_with("2 users"));
     }
 }

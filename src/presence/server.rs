@@ -56,7 +56,10 @@ pub async fn listen(
     let handle = Handle::new();
     let router = router(Internal { asks, release }).merge(routes(health, registry));
     let mut server = axum_server::from_tcp(listener)?.handle(handle.clone()).http1_only();
-    server.http_builder().http1().header_read_timeout(Duration::from_secs(75));
+    server
+        .http_builder()
+        .http1()
+        .header_read_timeout(Duration::from_secs(75));
     let task = tokio::spawn(server.serve(router.into_make_service()));
     let addr = handle.listening().await.ok_or("the listener did not start")?;
     Ok(Listening { handle, task, addr })
@@ -92,7 +95,10 @@ async fn user(State(internal): State<Internal>, Path(name): Path<String>) -> Res
     }
     match internal.ask(|reply| Ask::User(name, reply), PATIENCE).await {
         Some(Some(report)) => Json(report).into_response(),
-        Some(None) => problem(StatusCode::NOT_FOUND, "no such user, neither on the PBX nor in the tenant"),
+        Some(None) => problem(
+            StatusCode::NOT_FOUND,
+            "no such user, neither on the PBX nor in the tenant",
+        ),
         None => busy(),
     }
 }
@@ -117,7 +123,10 @@ impl Internal {
 }
 
 fn busy() -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "the worker is busy or beginning anew; ask again")
+    problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the worker is busy or beginning anew; ask again",
+    )
 }
 
 fn problem(status: StatusCode, title: &str) -> Response {

@@ -87,7 +87,9 @@ impl Files {
             column: error.column(),
         })?;
         let texts = |folder: &Folder| {
-            let texts = folder.iter().filter_map(|(key, bytes)| Some((key.clone(), text(bytes)?)));
+            let texts = folder
+                .iter()
+                .filter_map(|(key, bytes)| Some((key.clone(), text(bytes)?)));
             texts.collect::<BTreeMap<_, _>>()
         };
         let secrets = self.secrets.iter().map(|(name, folder)| (name.clone(), texts(folder)));
@@ -175,7 +177,10 @@ pub async fn follow(
         };
         match parsed {
             Ok(setup) => {
-                tracing::info!(generation = setup.config.generation, "configuration changed, using the new one");
+                tracing::info!(
+                    generation = setup.config.generation,
+                    "configuration changed, using the new one"
+                );
                 metrics.config_current.set(1);
                 let setup = Arc::new(setup);
                 in_force.send_replace(InForce { setup, error: None });

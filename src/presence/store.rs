@@ -98,16 +98,16 @@ impl Store {
     /// All records. One that cannot be read is left out and told in the log: it expires at Teams by itself.
     pub fn records(&self) -> Result<BTreeMap<String, Record>, StoreError> {
         self.with(|database| {
-        let table = database.begin_read()?.open_table(OWNED)?;
-        let mut records = BTreeMap::new();
-        for row in table.iter()? {
-            let (person, bytes) = row?;
-            match serde_json::from_slice(bytes.value()) {
-                Ok(record) => drop(records.insert(person.value().to_owned(), record)),
-                Err(error) => tracing::error!("a record of what was written cannot be read: {error}"),
+            let table = database.begin_read()?.open_table(OWNED)?;
+            let mut records = BTreeMap::new();
+            for row in table.iter()? {
+                let (person, bytes) = row?;
+                match serde_json::from_slice(bytes.value()) {
+                    Ok(record) => drop(records.insert(person.value().to_owned(), record)),
+                    Err(error) => tracing::error!("a record of what was written cannot be read: {error}"),
+                }
             }
-        }
-        Ok(records)
+            Ok(records)
         })
     }
 
@@ -157,13 +157,13 @@ impl Store {
     /// Who is watched by which account.
     pub fn places(&self) -> Result<BTreeMap<String, String>, StoreError> {
         self.with(|database| {
-        let table = database.begin_read()?.open_table(PLACES)?;
-        let mut places = BTreeMap::new();
-        for row in table.iter()? {
-            let (person, account) = row?;
-            places.insert(person.value().to_owned(), account.value().to_owned());
-        }
-        Ok(places)
+            let table = database.begin_read()?.open_table(PLACES)?;
+            let mut places = BTreeMap::new();
+            for row in table.iter()? {
+                let (person, account) = row?;
+                places.insert(person.value().to_owned(), account.value().to_owned());
+            }
+            Ok(places)
         })
     }
 
@@ -231,12 +231,18 @@ mod tests {
             .unwrap();
         store.put(vec![change("a", None)]).await.unwrap();
         let places = BTreeMap::from([("b".to_owned(), "sync-1".to_owned())]);
-        store.put_places(BTreeMap::from([("z".to_owned(), "old".to_owned())])).await.unwrap();
+        store
+            .put_places(BTreeMap::from([("z".to_owned(), "old".to_owned())]))
+            .await
+            .unwrap();
         store.put_places(places.clone()).await.unwrap();
         drop(store);
         let store = Store::open(dir.path()).unwrap();
         assert!(!store.is_new());
-        assert_eq!(store.records().unwrap(), BTreeMap::from([("b".to_owned(), record("2"))]));
+        assert_eq!(
+            store.records().unwrap(),
+            BTreeMap::from([("b".to_owned(), record("2"))])
+        );
         assert_eq!(store.places().unwrap(), places);
     }
 

@@ -63,7 +63,9 @@ impl Reading {
     async fn read_all(&self, ids: &Ids) -> Result<(), Failure> {
         let since = Instant::now();
         let chunks: Vec<Vec<String>> = ids.chunks(MOST_IDS).map(<[_]>::to_vec).collect();
-        let reads = chunks.into_iter().map(|chunk| async move { self.read(&chunk, since).await });
+        let reads = chunks
+            .into_iter()
+            .map(|chunk| async move { self.read(&chunk, since).await });
         let mut results = futures::stream::iter(reads).buffer_unordered(TOGETHER);
         let mut all = Ok(());
         while let Some(result) = results.next().await {

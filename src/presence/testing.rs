@@ -164,8 +164,10 @@ impl State {
         let session = self.sessions.get(id).filter(|_| derived.0 != "DoNotDisturb");
         let (availability, activity) = self.preferred.get(id).or(session).unwrap_or(derived);
         let sequence = format!("{:012}", self.sequence);
-        Some(json!({"id": id, "availability": availability, "activity": activity, "sequenceNumber": sequence,
-            "outOfOfficeSettings": {"isOutOfOffice": false}}))
+        Some(
+            json!({"id": id, "availability": availability, "activity": activity, "sequenceNumber": sequence,
+            "outOfOfficeSettings": {"isOutOfOffice": false}}),
+        )
     }
 
     fn write(&mut self, user: &str, action: &str, body: &Value) -> (u16, Value) {
@@ -189,7 +191,11 @@ impl State {
             }
             _ => self.preferred.remove(user).is_some(),
         };
-        if found { (200, json!({})) } else { error(404, "NotFound", "Nothing to clear.") }
+        if found {
+            (200, json!({}))
+        } else {
+            error(404, "NotFound", "Nothing to clear.")
+        }
     }
 
     fn subscribe(&mut self, body: &Value) -> (u16, Value) {
@@ -218,7 +224,14 @@ async fn answer(Shared(teams): Shared<Teams>, request: Request) -> Response {
         if let Some((_, status, body)) = failing.and_then(|at| state.failures.remove(at)) {
             return (status, body);
         }
-        route(state, &teams.base, &head.method, &path, head.uri.query().unwrap_or(""), &body)
+        route(
+            state,
+            &teams.base,
+            &head.method,
+            &path,
+            head.uri.query().unwrap_or(""),
+            &body,
+        )
     });
     (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
 }
@@ -239,7 +252,10 @@ fn route(state: &mut State, base: &str, method: &Method, path: &str, query: &str
         ("POST", ["users", user, "presence", action]) => state.write(user, action, &json_body),
         ("GET", ["users", "delta"]) => {
             assert!(query.contains("deltatoken"));
-            (200, json!({"value": [], "@odata.deltaLink": format!("{base}/v1.0/users/delta?$deltatoken=x")}))
+            (
+                200,
+                json!({"value": [], "@odata.deltaLink": format!("{base}/v1.0/users/delta?$deltatoken=x")}),
+            )
         }
         ("GET", ["users"]) => (200, json!({ "value": state.people })),
         ("GET", ["subscriptions"]) => (200, json!({ "value": state.subscriptions })),
@@ -270,13 +286,21 @@ fn route(state: &mut State, base: &str, method: &Method, path: &str, query: &str
 
 fn token(state: &State, body: &[u8]) -> (u16, Value) {
     let form: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap();
-    let is_person = form.iter().any(|(name, value)| name == "grant_type" && value != "client_credentials");
+    let is_person = form
+        .iter()
+        .any(|(name, value)| name == "grant_type" && value != "client_credentials");
     if let Some(number) = state.sign_in.filter(|_| is_person) {
         let description = format!("AADSTS{number}: refused.");
-        return (400, json!({"error": "invalid_grant", "error_description": description, "error_codes": [number]}));
+        return (
+            400,
+            json!({"error": "invalid_grant", "error_description": description, "error_codes": [number]}),
+        );
     }
     let claims = URL_SAFE_NO_PAD.encode(json!({"oid": id(1)}).to_string());
-    (200, json!({"token_type": "Bearer", "expires_in": 3600, "access_token": format!("e30.{claims}.x")}))
+    (
+        200,
+        json!({"token_type": "Bearer", "expires_in": 3600, "access_token": format!("e30.{claims}.x")}),
+    )
 }
 
 /// A worker between a [`Teams`] and a [`Scripted`] PBX.
@@ -333,7 +357,11 @@ impl Stand {
     /// Starts a worker on what is there.
     pub async fn start_again(&mut self) {
         let registry = Registry::new();
-        self.worker = Some(Worker::start_with(self.settings(), registry, connector(&self.pbx)).await.unwrap());
+        self.worker = Some(
+            Worker::start_with(self.settings(), registry, connector(&self.pbx))
+                .await
+                .unwrap(),
+        );
     }
 
     fn settings(&self) -> Settings {

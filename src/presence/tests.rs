@@ -23,13 +23,20 @@ async fn one_user() -> Stand {
 async fn a_call_turns_a_user_busy_in_teams_and_back() {
     let mut stand = one_user().await;
     stand.pbx.line("ada", Line::Connected);
-    stand.until("busy", async || stand.teams.session(1) == pair("Busy", "InACall")).await;
+    stand
+        .until("busy", async || stand.teams.session(1) == pair("Busy", "InACall"))
+        .await;
     let user = stand.user("ada@contoso.com").await;
-    assert!(user.synced && user.layers[0].held.as_deref() == Some("Busy/InACall"), "{user:?}");
+    assert!(
+        user.synced && user.layers[0].held.as_deref() == Some("Busy/InACall"),
+        "{user:?}"
+    );
     assert_eq!(user.pbx.unwrap().line, "Connected");
     stand.pbx.line("ada", Line::Idle);
     stand.until("free", async || stand.teams.session(1).is_none()).await;
-    stand.until("nothing is held", async || stand.status().await.owned.is_empty()).await;
+    stand
+        .until("nothing is held", async || stand.status().await.owned.is_empty())
+        .await;
     let metrics = stand.text("/metrics").await;
     for wanted in [
         "teamsgraph_presence_writes_total{kind=\"set_session\",result=\"ok\",target=\"teams\"} 1",
@@ -47,13 +54,19 @@ async fn a_call_turns_a_user_busy_in_teams_and_back() {
 async fn teams_is_shown_on_the_pbx_and_a_choice_on_the_pbx_in_teams() {
     let mut stand = one_user().await;
     stand.teams.derive(1, "Busy", "InAMeeting");
-    stand.until("in a meeting", async || stand.pbx.own("ada") == Some(Activity::Meeting)).await;
+    stand
+        .until("in a meeting", async || stand.pbx.own("ada") == Some(Activity::Meeting))
+        .await;
     stand.teams.derive(1, "Available", "Available");
     stand.until("taken back", async || stand.pbx.own("ada").is_none()).await;
     stand.pbx.choose("ada", Activity::Away);
-    stand.until("away", async || stand.teams.preferred(1) == pair("Away", "Away")).await;
+    stand
+        .until("away", async || stand.teams.preferred(1) == pair("Away", "Away"))
+        .await;
     stand.pbx.choose("ada", Activity::Unset);
-    stand.until("no choice", async || stand.teams.preferred(1).is_none()).await;
+    stand
+        .until("no choice", async || stand.teams.preferred(1).is_none())
+        .await;
     stand.stop().await;
 }
 
@@ -61,7 +74,9 @@ async fn teams_is_shown_on_the_pbx_and_a_choice_on_the_pbx_in_teams() {
 async fn a_choice_in_teams_is_never_overwritten() {
     let mut stand = one_user().await;
     stand.teams.choose(1, Some("DoNotDisturb"));
-    stand.until("seen", async || stand.pbx.own("ada") == Some(Activity::DoNotDisturb)).await;
+    stand
+        .until("seen", async || stand.pbx.own("ada") == Some(Activity::DoNotDisturb))
+        .await;
     stand.pbx.choose("ada", Activity::Away);
     stand
         .until("told why", async || {
@@ -70,7 +85,9 @@ async fn a_choice_in_teams_is_never_overwritten() {
         .await;
     assert!(stand.teams.writes().is_empty(), "{:?}", stand.teams.writes());
     stand.teams.choose(1, None);
-    stand.until("away", async || stand.teams.preferred(1) == pair("Away", "Away")).await;
+    stand
+        .until("away", async || stand.teams.preferred(1) == pair("Away", "Away"))
+        .await;
     stand.stop().await;
 }
 
@@ -101,7 +118,9 @@ async fn a_lost_volume_leaves_nothing_behind() {
     stand.teams.left_behind(1);
     stand.pbx.left_behind("bob", Activity::Away);
     stand.start(&json!({})).await;
-    stand.until("session gone", async || stand.teams.session(1).is_none()).await;
+    stand
+        .until("session gone", async || stand.teams.session(1).is_none())
+        .await;
     stand.until("entry gone", async || stand.pbx.own("bob").is_none()).await;
     stand.stop().await;
 }
@@ -127,8 +146,12 @@ async fn who_is_no_longer_on_the_pbx_is_let_go() {
     stand.until("busy", async || stand.teams.session(1).is_some()).await;
     stand.pbx.remove("ada");
     stand.until("free", async || stand.teams.session(1).is_none()).await;
-    stand.until("forgotten", async || stand.status().await.users.synced == 0).await;
-    stand.until("not watched", async || stand.pbx.watched().is_empty()).await;
+    stand
+        .until("forgotten", async || stand.status().await.users.synced == 0)
+        .await;
+    stand
+        .until("not watched", async || stand.pbx.watched().is_empty())
+        .await;
     stand.stop().await;
 }
 
@@ -143,7 +166,11 @@ async fn a_release_takes_everything_back_on_both_sides_and_then_rests() {
     stand.synced(2).await;
     stand.pbx.line("ada", Line::Connected);
     stand.teams.derive(2, "Busy", "InAMeeting");
-    stand.until("both", async || stand.teams.session(1).is_some() && stand.pbx.own("bob").is_some()).await;
+    stand
+        .until("both", async || {
+            stand.teams.session(1).is_some() && stand.pbx.own("bob").is_some()
+        })
+        .await;
     let (status, answer) = stand.release().await;
     assert_eq!((status, &answer["done"]), (200, &json!(true)), "{answer}");
     assert_eq!((stand.teams.session(1), stand.pbx.own("bob")), (None, None));
@@ -160,11 +187,16 @@ async fn a_release_that_cannot_be_done_says_what_remains_and_why() {
     let mut stand = one_user().await;
     stand.teams.derive(1, "Busy", "InAMeeting");
     stand.until("shown", async || stand.pbx.own("ada").is_some()).await;
-    stand.pbx.fail(Some(PbxError::Transport("the connection broke".to_owned())));
+    stand
+        .pbx
+        .fail(Some(PbxError::Transport("the connection broke".to_owned())));
     let (status, answer) = stand.release().await;
     assert_eq!(status, 503, "{answer}");
     assert_eq!(answer["remaining"]["entries"], 1);
-    assert!(answer["why"].as_str().unwrap().contains("the connection broke"), "{answer}");
+    assert!(
+        answer["why"].as_str().unwrap().contains("the connection broke"),
+        "{answer}"
+    );
     // It goes on by itself.
     stand.pbx.fail(None);
     stand.until("gone", async || stand.pbx.own("ada").is_none()).await;
@@ -189,10 +221,14 @@ async fn suspend_takes_back_and_the_end_of_it_begins_anew() {
     config["spec"]["suspend"] = json!(false);
     config["generation"] = json!(3);
     stand.configure(&config);
-    stand.until("busy again", async || stand.teams.session(1).is_some()).await;
+    stand
+        .until("busy again", async || stand.teams.session(1).is_some())
+        .await;
     // What cannot be used leaves the old in force, and says so.
     write(&stand.dir, "config/presence.json", "{");
-    stand.until("told", async || stand.status().await.config_error.is_some()).await;
+    stand
+        .until("told", async || stand.status().await.config_error.is_some())
+        .await;
     assert_eq!(stand.status().await.generation, 3);
     stand.stop().await;
 }
@@ -202,7 +238,9 @@ async fn while_the_pbx_is_down_nothing_is_changed() {
     let mut stand = one_user().await;
     stand.pbx.line("ada", Line::Connected);
     stand.until("busy", async || stand.teams.session(1).is_some()).await;
-    stand.pbx.down(PbxError::Auth("the PBX refuses the password".to_owned()));
+    stand
+        .pbx
+        .down(PbxError::Auth("the PBX refuses the password".to_owned()));
     stand
         .until("told", async || {
             let pbx = stand.status().await.pbx;
@@ -211,7 +249,10 @@ async fn while_the_pbx_is_down_nothing_is_changed() {
         .await;
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert!(stand.teams.session(1).is_some(), "nobody knows that the call ended");
-    assert_eq!(stand.user("ada").await.layers[0].why, "nothing is known from the PBX, so nothing is changed");
+    assert_eq!(
+        stand.user("ada").await.layers[0].why,
+        "nothing is known from the PBX, so nothing is changed"
+    );
     stand.pbx.line("ada", Line::Idle);
     stand.pbx.up();
     stand.until("free", async || stand.teams.session(1).is_none()).await;
@@ -247,10 +288,14 @@ async fn a_refusal_by_graph_is_told_and_mended() {
     let mut stand = Stand::new().await;
     stand.teams.person(1, "ada");
     stand.pbx.user("ada");
-    stand.teams.fail("getPresencesByUserId", 403, "Forbidden", "Access is denied.");
+    stand
+        .teams
+        .fail("getPresencesByUserId", 403, "Forbidden", "Access is denied.");
     stand.start(&json!({})).await;
     stand
-        .until("told", async || stand.status().await.reader.fault == Some(Fault::PermissionMissing))
+        .until("told", async || {
+            stand.status().await.reader.fault == Some(Fault::PermissionMissing)
+        })
         .await;
     assert_eq!(stand.status().await.directory.ok, Some(true));
     stand.stop().await;
@@ -275,8 +320,14 @@ async fn push_stand(people: usize) -> Stand {
         ("secrets/pull/token", "t"),
         ("secrets/one/username", "sync@contoso.com"),
         ("secrets/one/password", "p w&+="),
-        ("secrets/push/notification-url", "https://hooks.example/v1/n/k1/uid-1/proof"),
-        ("secrets/push/lifecycle-url", "https://hooks.example/v1/l/k1/uid-1/proof"),
+        (
+            "secrets/push/notification-url",
+            "https://hooks.example/v1/n/k1/uid-1/proof",
+        ),
+        (
+            "secrets/push/lifecycle-url",
+            "https://hooks.example/v1/l/k1/uid-1/proof",
+        ),
         ("secrets/push/client-state", "state"),
     ] {
         write(&stand.dir, path, content);
@@ -294,15 +345,27 @@ async fn the_651st_user_has_no_place_and_is_named() {
     stand.start_again().await;
     stand
         .until("subscribed", async || {
-            stand.status().await.accounts.first().is_some_and(|account| account.subscribed.is_green())
+            stand
+                .status()
+                .await
+                .accounts
+                .first()
+                .is_some_and(|account| account.subscribed.is_green())
         })
         .await;
     let status = stand.status().await;
     assert_eq!((status.users.over_limit, status.accounts[0].shard.users), (1, 650));
     assert_eq!(status.shards.unwrap().fault, Some(Fault::OverLimit));
-    assert!(status.unmatched.iter().any(|user| user.why.contains("650")), "{:?}", status.unmatched);
+    assert!(
+        status.unmatched.iter().any(|user| user.why.contains("650")),
+        "{:?}",
+        status.unmatched
+    );
     let subscriptions = stand.teams.subscriptions();
-    assert_eq!(subscriptions[0]["resource"].as_str().unwrap().matches("','").count(), 649);
+    assert_eq!(
+        subscriptions[0]["resource"].as_str().unwrap().matches("','").count(),
+        649
+    );
     assert_eq!(subscriptions[0]["clientState"], "state");
     let asked = async || stand.teams.asked("/v1.0/communications/getPresencesByUserId") >= 2;
     stand.until("650 in a request", asked).await;
@@ -341,7 +404,10 @@ async fn a_subscription_of_ours_is_adopted_and_one_for_others_is_replaced() {
 #[tokio::test]
 async fn a_foreign_subscription_is_left_alone_and_told() {
     let mut stand = push_stand(1).await;
-    stand.teams.subscribe("communications/presences?$filter=id in ('x')", "https://elsewhere.example/hook");
+    stand.teams.subscribe(
+        "communications/presences?$filter=id in ('x')",
+        "https://elsewhere.example/hook",
+    );
     stand.start_again().await;
     stand
         .until("told", async || {
@@ -350,7 +416,10 @@ async fn a_foreign_subscription_is_left_alone_and_told() {
             account.is_some_and(|account| account.subscribed.fault == Some(Fault::SubscriptionInUse))
         })
         .await;
-    assert_eq!(stand.teams.subscriptions()[0]["notificationUrl"], "https://elsewhere.example/hook");
+    assert_eq!(
+        stand.teams.subscriptions()[0]["notificationUrl"],
+        "https://elsewhere.example/hook"
+    );
     stand.stop().await;
 }
 
@@ -383,8 +452,12 @@ async fn an_account_without_a_licence_is_told_so() {
     stand.teams.someone(1, "sync", false);
     stand.teams.person(2, "ada");
     stand.pbx.user("ada");
-    stand.teams.fail("/subscriptions", 403, "Forbidden", "Access is denied.");
-    stand.teams.fail("/subscriptions", 403, "Forbidden", "Access is denied.");
+    stand
+        .teams
+        .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
+    stand
+        .teams
+        .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
     stand.start_again().await;
     stand
         .until("told", async || {

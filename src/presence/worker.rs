@@ -82,7 +82,11 @@ impl Worker {
         Self::start_with(settings, registry, connect).await
     }
 
-    pub(super) async fn start_with(settings: Settings, registry: Registry, connect: Connector) -> Result<Self, Failure> {
+    pub(super) async fn start_with(
+        settings: Settings,
+        registry: Registry,
+        connect: Connector,
+    ) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new(&registry)?);
         let files = Files::read(&settings.dirs)?;
         let setup = Arc::new(files.parse()?);
@@ -97,7 +101,9 @@ impl Worker {
             settings: settings.clone(),
         };
         if base.store.is_new() {
-            tracing::info!("nothing is remembered on the volume: what may have been written before is found out by looking");
+            tracing::info!(
+                "nothing is remembered on the volume: what may have been written before is found out by looking"
+            );
         }
         let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (sender, in_force) = watch::channel(InForce { setup, error: None });

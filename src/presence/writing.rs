@@ -81,7 +81,9 @@ impl Writer {
     pub fn start(&self, order: Order) {
         let writer = self.clone();
         tokio::spawn(async move {
-            let Ok(_turn) = writer.turns.acquire().await else { return };
+            let Ok(_turn) = writer.turns.acquire().await else {
+                return;
+            };
             let result = writer.write(&order).await;
             let written = Written::new(order, result);
             // The core is gone only when everything ends.

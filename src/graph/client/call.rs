@@ -55,10 +55,7 @@ impl Operation {
                 _ => LIMIT,
             },
             // Graph does not say how many subscriptions a page of the list may have.
-            mebibytes: if matches!(
-                self,
-                Self::List | Self::Changes | Self::PresenceRead | Self::Directory
-            ) {
+            mebibytes: if matches!(self, Self::List | Self::Changes | Self::PresenceRead | Self::Directory) {
                 16
             } else {
                 1

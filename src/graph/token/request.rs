@@ -27,7 +27,7 @@ pub(super) async fn request(
     match &app.credential {
         Credential::ClientSecret(secret) => {
             with_proof(app, account, http, &[("client_secret", secret.expose_secret())])
-        },
+        }
         Credential::Certificate(certificate) => {
             let assertion = sign(app, certificate, now)?;
             with_assertion(app, account, http, &assertion)

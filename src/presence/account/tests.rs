@@ -51,7 +51,10 @@ fn a_renewal_is_due_in_good_time_and_never_without_a_pause() {
         people: Ids::default(),
     };
     let next = next_look(Some(&held(59)), now);
-    assert!(next >= Duration::from_mins(34) && next <= Duration::from_mins(39), "{next:?}");
+    assert!(
+        next >= Duration::from_mins(34) && next <= Duration::from_mins(39),
+        "{next:?}"
+    );
     // Graph granted less than was asked for.
     assert!(next_look(Some(&held(5)), now) >= Duration::from_secs(30));
     assert_eq!(next_look(None, now), Duration::from_hours(1));

@@ -133,7 +133,12 @@ impl Scripted {
 
     /// What our entry says.
     pub fn own(&self, name: &str) -> Option<Activity> {
-        self.with(|state| state.own.get(&format!("guid-{name}")).map(|entry| entry.activity.clone()))
+        self.with(|state| {
+            state
+                .own
+                .get(&format!("guid-{name}"))
+                .map(|entry| entry.activity.clone())
+        })
     }
 
     pub fn puts(&self) -> usize {

@@ -53,14 +53,20 @@ impl Endpoints {
                 connected: state.is_ok(),
                 message: state.as_ref().err().map(|why| words(why.as_ref())),
             },
-            fault: state.as_ref().err().map(|why| why.as_ref().map_or(Fault::NotTried, fault::of_pbx)),
+            fault: state
+                .as_ref()
+                .err()
+                .map(|why| why.as_ref().map_or(Fault::NotTried, fault::of_pbx)),
         };
         self.states.iter().map(report).collect()
     }
 
     /// The lamp of all together.
     pub fn lamp(&self) -> Lamp {
-        let broken = self.states.iter().find_map(|(name, state)| Some((name, state.as_ref().err()?)));
+        let broken = self
+            .states
+            .iter()
+            .find_map(|(name, state)| Some((name, state.as_ref().err()?)));
         match broken {
             _ if self.states.is_empty() => Lamp::dark("not connected yet"),
             None => Lamp::green("connected and logged in"),

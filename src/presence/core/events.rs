@@ -67,7 +67,9 @@ impl Core {
     fn on_removed(&mut self, id: &str) {
         self.pbx.remove(id);
         self.roster_changed();
-        let Some(person) = self.by_pbx.get(id).cloned() else { return };
+        let Some(person) = self.by_pbx.get(id).cloned() else {
+            return;
+        };
         if let Some(user) = self.users.get_mut(&person) {
             user.state.pbx_user_gone();
             self.mark_unstored(&person);
@@ -83,7 +85,9 @@ impl Core {
         }
         let changed = side.view.as_ref() != Some(&view);
         side.view = Some(view.clone());
-        let Some(person) = self.by_pbx.get(id).cloned() else { return };
+        let Some(person) = self.by_pbx.get(id).cloned() else {
+            return;
+        };
         self.see_view(&person, view);
         if changed {
             self.pbx_changed(&person);
@@ -204,7 +208,8 @@ impl Core {
         self.people_gone(&people);
         if !self.complete && self.endpoints.all_up() {
             // Looked at once more when the users of the PBX count as told.
-            self.roster_due.get_or_insert(self.roster_changed + self.parts.settings.complete);
+            self.roster_due
+                .get_or_insert(self.roster_changed + self.parts.settings.complete);
         }
         self.tell_others().await;
     }
@@ -264,7 +269,10 @@ impl Core {
 
     /// Whoever is not in the tenant any more has nothing of ours there.
     fn people_gone(&mut self, people: &crate::presence::directory::People) {
-        let gone = self.users.keys().filter(|person| !people.all.contains_key(person.as_ref()));
+        let gone = self
+            .users
+            .keys()
+            .filter(|person| !people.all.contains_key(person.as_ref()));
         for person in gone.cloned().collect::<Vec<_>>() {
             if let Some(user) = self.users.get_mut(&person) {
                 user.state.account_gone();

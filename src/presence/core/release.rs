@@ -100,7 +100,10 @@ impl Core {
         if remaining.sessions + remaining.chosen > 0 && writer.ok == Some(false) {
             return format!("presence in Teams cannot be taken back: {}", writer.message);
         }
-        let last = self.users.values().find_map(|user| user.writes.front()?.error.as_deref());
+        let last = self
+            .users
+            .values()
+            .find_map(|user| user.writes.front()?.error.as_deref());
         last.map_or_else(
             || "it takes longer than this request may".to_owned(),
             |error| format!("the last try failed: {error}"),

@@ -105,7 +105,9 @@ impl Core {
             why,
             synced,
             layers: user.map(|user| layers(user, local_clock::now())).unwrap_or_default(),
-            writes: user.map(|user| user.writes.iter().map(write).collect()).unwrap_or_default(),
+            writes: user
+                .map(|user| user.writes.iter().map(write).collect())
+                .unwrap_or_default(),
             look_again: user.and_then(|user| user.look),
         })
     }
@@ -129,7 +131,9 @@ impl Core {
     fn pbx_named(&self, name: &str) -> Option<String> {
         let is_called = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase() == name);
         let found = self.pbx.iter().find(|(id, side)| {
-            let PbxUser { cn, h323, extension, .. } = &side.user;
+            let PbxUser {
+                cn, h323, extension, ..
+            } = &side.user;
             id.to_lowercase() == name || is_called(h323) || is_called(cn) || is_called(extension)
         });
         found.map(|(id, _)| id.clone())
@@ -140,7 +144,10 @@ impl Core {
             return if user.state.in_scope() {
                 (true, "kept in step".to_owned())
             } else {
-                (false, "no longer kept in step; what was written is taken back".to_owned())
+                (
+                    false,
+                    "no longer kept in step; what was written is taken back".to_owned(),
+                )
             };
         }
         let told = pbx.and_then(|pbx| self.roster.why_not(pbx));
@@ -226,7 +233,11 @@ fn sentence(why: Why) -> String {
     why.to_string()
 }
 
-fn shown<T>(layer: &OwnedLayer<T>, now: Timestamp, words: impl Fn(&T) -> String) -> (Option<String>, Option<Timestamp>) {
+fn shown<T>(
+    layer: &OwnedLayer<T>,
+    now: Timestamp,
+    words: impl Fn(&T) -> String,
+) -> (Option<String>, Option<Timestamp>) {
     let certain = layer.certain(now);
     let held: Vec<&Held<T>> = layer.live(now).collect();
     let text = match (certain, held.as_slice()) {
@@ -252,11 +263,19 @@ fn write(done: &Done) -> WriteReport {
 fn words(write: &Write) -> String {
     match write {
         Write::SetSession { session, ttl } => {
-            format!("setPresence {}/{} for {ttl:#}", session.availability(), session.activity())
+            format!(
+                "setPresence {}/{} for {ttl:#}",
+                session.availability(),
+                session.activity()
+            )
         }
         Write::ClearSession => "clearPresence".to_owned(),
         Write::SetPreferred { choice, ttl, .. } => {
-            format!("setUserPreferredPresence {}/{} for {ttl:#}", choice.availability(), choice.activity())
+            format!(
+                "setUserPreferredPresence {}/{} for {ttl:#}",
+                choice.availability(),
+                choice.activity()
+            )
         }
         Write::ClearPreferred => "clearUserPreferredPresence".to_owned(),
         Write::PutOwn { entry, .. } => format!("own entry on the PBX: {}", entry.activity),

@@ -38,7 +38,11 @@ fn each_given_line_leaves_out_whom_it_does_not_name() {
             ..UserSelection::default()
         };
         let found = selected(&selection, members.as_ref(), &all);
-        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{list:?}");
+        assert_eq!(
+            found.iter().map(String::as_str).collect::<Vec<_>>(),
+            expected,
+            "{list:?}"
+        );
     }
 }
 
@@ -56,7 +60,10 @@ fn changes_come_and_go_and_newcomers_are_looked_at_soon() {
         let body = json!({ "value": value }).to_string();
         PeoplePage::for_test(body.as_bytes())
     };
-    take_over(&mut known, &page(json!([{"id": "ADA", "mail": "ada@new"}, {"id": "bob", "@removed": {"reason": "deleted"}}])));
+    take_over(
+        &mut known,
+        &page(json!([{"id": "ADA", "mail": "ada@new"}, {"id": "bob", "@removed": {"reason": "deleted"}}])),
+    );
     assert_eq!(known.all["ada"].person.mail.as_deref(), Some("ada@new"));
     assert_eq!((known.all.contains_key("bob"), known.newcomers), (false, false));
     take_over(&mut known, &page(json!([{"id": "dora", "displayName": "Dora"}])));
