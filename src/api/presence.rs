@@ -197,10 +197,7 @@ pub struct UserSelection {
     pub licence: Licence,
     /// Object ids of groups; members of any of them, also of groups within.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 16),
-        inner(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"))
-    )]
+    #[schemars(length(max = 16), inner(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")))]
     pub groups: Vec<String>,
     /// User principal names or object ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
