@@ -406,7 +406,10 @@ mod tests {
             subscribed: Lamp::red(Fault::MfaRequired, "no"),
         };
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!((&json["account"], &json["subscribed"]["fault"]), (&"sync-1".into(), &"MfaRequired".into()));
+        assert_eq!(
+            (&json["account"], &json["subscribed"]["fault"]),
+            (&"sync-1".into(), &"MfaRequired".into())
+        );
         assert_eq!(serde_json::from_value::<AccountReport>(json).unwrap(), report);
     }
 

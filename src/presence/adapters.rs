@@ -11,6 +11,9 @@ pub mod broadworks;
 pub mod innovaphone;
 pub mod metrics;
 pub mod pace;
+#[cfg(test)]
+#[allow(missing_docs, clippy::missing_panics_doc)]
+pub mod scripted;
 pub mod sip;
 pub mod tls;
 
@@ -22,6 +25,9 @@ pub enum Adapter {
     BroadWorks(BroadWorks),
     /// A SIP presence server.
     Sip(Sip),
+    /// A PBX for tests.
+    #[cfg(test)]
+    Scripted(scripted::Scripted),
 }
 
 impl Adapter {
@@ -31,6 +37,8 @@ impl Adapter {
             Self::Innovaphone(_) => Innovaphone::capabilities(),
             Self::BroadWorks(_) => BroadWorks::capabilities(),
             Self::Sip(_) => Sip::capabilities(),
+            #[cfg(test)]
+            Self::Scripted(pbx) => pbx.capabilities(),
         }
     }
 
@@ -40,6 +48,8 @@ impl Adapter {
             Self::Innovaphone(pbx) => pbx.watch(users),
             Self::BroadWorks(pbx) => pbx.watch(users).await,
             Self::Sip(pbx) => pbx.watch(users).await,
+            #[cfg(test)]
+            Self::Scripted(pbx) => pbx.watch(users),
         }
     }
 
@@ -50,6 +60,8 @@ impl Adapter {
             // Their entries say whose they are.
             Self::Innovaphone(_) | Self::Sip(_) => {}
             Self::BroadWorks(pbx) => pbx.recall_own(users).await,
+            #[cfg(test)]
+            Self::Scripted(pbx) => pbx.recall_own(users),
         }
     }
 
@@ -59,6 +71,8 @@ impl Adapter {
             Self::Innovaphone(pbx) => pbx.put_own(user, entry).await,
             Self::BroadWorks(pbx) => pbx.put_own(user, entry).await,
             Self::Sip(pbx) => pbx.put_own(user, entry, ttl).await,
+            #[cfg(test)]
+            Self::Scripted(pbx) => pbx.put_own(user, entry),
         }
     }
 
@@ -68,6 +82,8 @@ impl Adapter {
             Self::Innovaphone(pbx) => pbx.clear_own(user).await,
             Self::BroadWorks(pbx) => pbx.clear_own(user).await,
             Self::Sip(pbx) => pbx.clear_own(user).await,
+            #[cfg(test)]
+            Self::Scripted(pbx) => pbx.clear_own(user),
         }
     }
 
@@ -77,6 +93,8 @@ impl Adapter {
             Self::Innovaphone(pbx) => pbx.close().await,
             Self::BroadWorks(pbx) => pbx.close().await,
             Self::Sip(pbx) => pbx.close().await,
+            #[cfg(test)]
+            Self::Scripted(pbx) => pbx.close(),
         }
     }
 }
