@@ -2,7 +2,7 @@
 //!
 //! Source: <https://learn.microsoft.com/graph/change-notifications-overview#subscription-quotas>.
 
-use super::resource::rule_for;
+use super::resource::{rule_for, segments};
 use super::subscription::Refusal;
 use crate::api::condition::Reason;
 
@@ -186,13 +186,9 @@ impl Quota {
     /// How many of `others` take room that a subscription to `resource` needs.
     fn count(&self, resource: &str, others: &[&str]) -> usize {
         match self.scope {
-            Scope::Resource => {
-                let wanted = spelled_alike(resource);
-                others.iter().filter(|other| spelled_alike(other) == wanted).count()
-            }
+            Scope::Resource => others.iter().filter(|other| is_same(other, resource)).count(),
             Scope::Mailbox => {
-                let wanted = mailbox(resource);
-                let same = |other: &&&str| self.holds_for(other) && mailbox(other) == wanted;
+                let same = |other: &&&str| is_of_same_mailbox(other, resource) && self.holds_for(other);
                 others.iter().filter(same).count()
             }
             Scope::App | Scope::Tenant => others.iter().filter(|other| self.holds_for(other)).count(),
@@ -253,15 +249,24 @@ impl Full {
     }
 }
 
-/// In one spelling: `/users('1')/Messages` and `users/1/messages` are the same.
-fn spelled_alike(resource: &str) -> String {
-    let (path, query) = resource.split_once('?').unwrap_or((resource, ""));
-    let path = path.replace("('", "/").replace("')", "").to_ascii_lowercase();
-    format!("{}?{query}", path.trim_matches('/'))
+/// In whatever spelling: `/users('1')/Messages` and `users/1/messages` are the same.
+fn is_same(one: &str, other: &str) -> bool {
+    let mut others = segments(other);
+    let alike = segments(one).all(|piece| others.next().is_some_and(|other| piece.eq_ignore_ascii_case(other)));
+    alike && others.next().is_none() && query(one) == query(other)
 }
 
-fn mailbox(resource: &str) -> Option<String> {
-    spelled_alike(resource).split('/').nth(1).map(str::to_owned)
+fn query(resource: &str) -> &str {
+    resource.split_once('?').map_or("", |(_, query)| query)
+}
+
+/// Whether the second pieces, the mailboxes, are the same.
+fn is_of_same_mailbox(one: &str, other: &str) -> bool {
+    let mailbox = |resource| segments(resource).nth(1);
+    match (mailbox(one), mailbox(other)) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,36 @@
 //! The whole road once, and what a user may change on the way.
 
+use futures::StreamExt;
+use kube::api::WatchEvent;
 use serde_json::json;
 
 use crate::world::{RECEIVER, SUBSCRIPTION, TENANT, World, condition, subscription_spec, uid};
+
+/// After an import thousands come at once, and the API server has to write it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_subscription_is_written_twice() {
+    let mut world = World::new("writes").await;
+    world.subscribed().await;
+    let mut told = world.watch(SUBSCRIPTION, "users").await;
+    let mut spec = subscription_spec();
+    spec["resource"] = json!("users");
+    spec["changeTypes"] = json!(["Updated"]);
+    world.apply(SUBSCRIPTION, "users", spec).await;
+    let mut written = Vec::new();
+    loop {
+        let event = tokio::time::timeout(std::time::Duration::from_secs(30), told.next()).await;
+        let WatchEvent::Modified(object) = event.unwrap().unwrap() else {
+            continue;
+        };
+        let object = serde_json::to_value(object).unwrap();
+        let is_subscribed = condition(&object, "Subscribed")["status"] == "True";
+        written.push(object);
+        if is_subscribed {
+            break;
+        }
+    }
+    assert_eq!(written.len(), 2, "the finalizer and the status: {written:#?}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_three_manifests_to_a_delivered_notification_and_back_to_nothing() {

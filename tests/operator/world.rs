@@ -6,11 +6,15 @@ use std::fs;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use kube::core::{ApiResource, GroupVersionKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
@@ -312,6 +316,13 @@ impl World {
             .delete(&self.namespace, &DeleteParams::default())
             .await
             .unwrap();
+    }
+
+    /// What the API server tells about an object of ours from now on.
+    pub async fn watch(&self, kind: &str, name: &str) -> impl Stream<Item = WatchEvent<DynamicObject>> + Unpin {
+        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let told = self.api(kind).watch(&params, "0").await.unwrap();
+        told.map(Result::unwrap).boxed()
     }
 
     /// A Service that a user made.
@@ -675,8 +686,19 @@ pub fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 
+/// A port that nobody listens at, given out once by this process, and below those that the kernel takes for outgoing connections:
+/// of a thousand lives, two began with a port that such a connection had taken meanwhile.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id()
+            .wrapping_mul(131)
+            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(number % 10_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) {

@@ -7,13 +7,18 @@ use crate::api::subscription::GraphSubscriptionStatus;
 /// Whether a create may have been sent of which nobody knows what became. The mark in the status says so; before there is a
 /// status, the finalizer, which an object gets right before its first create.
 pub fn create_is_pending(held: bool, status: Option<&GraphSubscriptionStatus>) -> bool {
-    status.map_or(held, |status| status.create_pending_since.is_some())
+    written(status).map_or(held, |status| status.create_pending_since.is_some())
 }
 
 /// Whether the mark has to be written before a create. A finalizer that was put on just now, in a write that only an unchanged
 /// object takes, says as much as long as there is no status.
 pub fn needs_mark(held_just_now: bool, status: Option<&GraphSubscriptionStatus>) -> bool {
-    !held_just_now || status.is_some()
+    !held_just_now || written(status).is_some()
+}
+
+/// The status, unless it is only what the API server puts on a new object: a generation of -1.
+fn written(status: Option<&GraphSubscriptionStatus>) -> Option<&GraphSubscriptionStatus> {
+    status.filter(|status| status.observed_generation >= 0 || status.create_pending_since.is_some())
 }
 
 /// Whether the status names whatever this object may have at Graph, so that no list has to be searched: only its own creates make
@@ -42,7 +47,11 @@ mod tests {
 
     #[test]
     fn what_is_on_the_object_before_a_create_says_that_one_is_pending() {
-        let seen = GraphSubscriptionStatus::default();
+        let new = GraphSubscriptionStatus::default();
+        let seen = GraphSubscriptionStatus {
+            observed_generation: 1,
+            ..Default::default()
+        };
         let marked = GraphSubscriptionStatus {
             create_pending_since: Some(time(jiff::Timestamp::UNIX_EPOCH)),
             ..Default::default()
@@ -50,6 +59,8 @@ mod tests {
         let cases = [
             ("new", false, None, false),
             ("held for its first create", true, None, true),
+            ("new, as the API server shows it", false, Some(&new), false),
+            ("the same, held for its first create", true, Some(&new), true),
             ("refused before it was held", false, Some(&seen), false),
             ("on record", true, Some(&seen), false),
             ("marked", true, Some(&marked), true),
