@@ -10,11 +10,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use axum_server::Handle;
 use prometheus::Registry;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use super::input::Ask;
+use super::setup::InForce;
+use super::token;
 use crate::api::presence_report::{RELEASE_PATH, STATUS_PATH, USERS_PATH};
 use crate::telemetry::health::Health;
 use crate::telemetry::server::routes;
@@ -48,13 +50,14 @@ pub async fn listen(
     addr: SocketAddr,
     asks: mpsc::Sender<Ask>,
     release: Duration,
+    in_force: watch::Receiver<InForce>,
     health: Health,
     registry: Registry,
 ) -> Result<Listening, Box<dyn std::error::Error + Send + Sync>> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
     let handle = Handle::new();
-    let router = router(Internal { asks, release }).merge(routes(health, registry));
+    let router = router(Internal { asks, release }, in_force).merge(routes(health, registry));
     let mut server = axum_server::from_tcp(listener)?.handle(handle.clone()).http1_only();
     server
         .http_builder()
@@ -73,12 +76,14 @@ impl Listening {
     }
 }
 
-fn router(internal: Internal) -> Router {
+fn router(internal: Internal, in_force: watch::Receiver<InForce>) -> Router {
     Router::new()
         .route(STATUS_PATH, get(status))
         .route(&format!("{USERS_PATH}/{{user}}"), get(user))
         .route(RELEASE_PATH, post(release))
         .layer(RequestBodyLimitLayer::new(LONGEST_BODY))
+        // Metrics and probes are not behind it: they tell of nobody.
+        .layer(axum::middleware::from_fn_with_state(in_force, token::check))
         .with_state(internal)
 }
 

@@ -108,9 +108,9 @@ impl Worker {
         let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (sender, in_force) = watch::channel(InForce { setup, error: None });
         let (asks, asked) = mpsc::channel(ASKS);
-        let work = tokio::spawn(work(base, in_force, asked, stop.clone()));
+        let work = tokio::spawn(work(base, in_force.clone(), asked, stop.clone()));
         let health = health(&work, &draining);
-        let listening = server::listen(settings.internal_listen, asks, settings.release_time, health, registry).await?;
+        let listening = server::listen(settings.internal_listen, asks, settings.release_time, in_force, health, registry).await?;
         let follow = setup::follow(settings.dirs.clone(), files, settings.look, sender, metrics);
         tracing::info!(internal = %listening.addr, "working");
         Ok(Self {
