@@ -23,6 +23,7 @@ mod store;
 mod teams;
 #[cfg(test)]
 mod testing;
+mod token;
 mod worker;
 mod writing;
 

@@ -110,7 +110,15 @@ impl Worker {
         let (asks, asked) = mpsc::channel(ASKS);
         let work = tokio::spawn(work(base, in_force.clone(), asked, stop.clone()));
         let health = health(&work, &draining);
-        let listening = server::listen(settings.internal_listen, asks, settings.release_time, in_force, health, registry).await?;
+        let listening = server::listen(
+            settings.internal_listen,
+            asks,
+            settings.release_time,
+            in_force,
+            health,
+            registry,
+        )
+        .await?;
         let follow = setup::follow(settings.dirs.clone(), files, settings.look, sender, metrics);
         tracing::info!(internal = %listening.addr, "working");
         Ok(Self {

@@ -143,12 +143,4 @@ impl Teams {
         let preferred = self.preferred.and_then(|preferred| preferred.expires);
         session.into_iter().chain(preferred).min()
     }
-
-    /// Whether something of the operator's is there.
-    pub fn holds_ours(&self) -> bool {
-        self.session.is_some()
-            || self
-                .preferred
-                .is_some_and(|preferred| preferred.author == Author::Operator)
-    }
 }
