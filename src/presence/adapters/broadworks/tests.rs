@@ -16,6 +16,8 @@ use crate::api::presence::AddressRule;
 use crate::api::reference::SecretKeyRef;
 use crate::policy::presence::pbx::{Line, Origin, PbxView};
 
+mod simulator;
+
 const PASSWORD: &str = "pä:ss\"&<wörd";
 
 /// What was asked, and how the XSP is to behave.
