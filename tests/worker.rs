@@ -159,9 +159,12 @@ impl World {
     async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
         let begin = Instant::now();
         while !holds().await {
-            if begin.elapsed() > PATIENCE {
-                panic!("not within {PATIENCE:?}: {what}; status: {:#}", self.status().await);
-            }
+            let in_time = begin.elapsed() < PATIENCE;
+            assert!(
+                in_time,
+                "not within {PATIENCE:?}: {what}; status: {:#}",
+                self.status().await
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         begin.elapsed()

@@ -74,6 +74,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    #[allow(clippy::too_many_lines)] // a list
     /// Metrics, registered. Fails when the registry has them already.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {

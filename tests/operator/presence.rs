@@ -365,10 +365,10 @@ async fn the_presence_command_explains_a_person() {
     // A stranger in the cluster's network gets nothing.
     let url = format!("http://127.0.0.1:{port}/v1/users/anna@contoso.example");
     assert_eq!(reqwest::get(url).await.unwrap().status().as_u16(), 401);
-    let patch = Patch::Merge(json!({ "data": { "token": "b3RoZXI=" } }));
+    let other_token = Patch::Merge(json!({ "data": { "token": "b3RoZXI=" } }));
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
     secrets
-        .patch("desk-presence-token", &PatchParams::default(), &patch)
+        .patch("desk-presence-token", &PatchParams::default(), &other_token)
         .await
         .unwrap();
     let (fine, _, said) = run(BINARY, &["presence", "desk", "anna@contoso.example"]).await;

@@ -143,6 +143,7 @@ mod tests {
     type Change = fn(&mut Situation);
 
     #[test]
+    #[allow(clippy::too_many_lines)] // a table
     fn every_situation_has_its_plan() {
         let refusal = Refusal::waiting(Reason::TenantNotFound, "no tenant");
         let rest = |abandoned: Option<String>| Plan::Rest { abandoned };

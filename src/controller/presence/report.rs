@@ -96,10 +96,11 @@ pub fn next_status(object: &PresenceSync, findings: &Findings, now: Timestamp) -
             None => condition::clear(&mut next.conditions, type_),
         }
     }
-    match findings.worker {
-        Some(Ok(report)) => take_over(&mut next, report),
+    if let Some(Ok(report)) = findings.worker {
+        take_over(&mut next, report);
+    } else {
         // What was last known of the users is better than nothing; connections are not.
-        _ => (next.endpoints, next.shards) = (Vec::new(), Vec::new()),
+        (next.endpoints, next.shards) = (Vec::new(), Vec::new());
     }
     next
 }

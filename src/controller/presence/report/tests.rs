@@ -15,7 +15,7 @@ fn status(spec: &Value, findings: &Findings) -> PresenceSyncStatus {
     status
 }
 
-fn running<'a>(worker: &'a Result<WorkerReport, String>) -> Findings<'a> {
+fn running(worker: &Result<WorkerReport, String>) -> Findings<'_> {
     Findings {
         plan: &Plan::Run,
         outcome: &Outcome::Done,
@@ -42,6 +42,7 @@ fn dark() -> Value {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn each_lamp_has_its_condition() {
     use ConditionType::{
         Authenticated, Available, ClockSynchronized, LicencesValid, NotificationUrlReachable, PbxConnected,
