@@ -260,7 +260,8 @@ async fn a_mark_that_is_refused_makes_nothing() {
     for refused in ["people", "status"] {
         let log = Log::default();
         let remote = Remote::start(Vec::new(), &log).await;
-        let object = object(&json!({}), &json!({}));
+        // A new object needs no mark beside the finalizer.
+        let object = object(&json!({}), &json!({ "observedGeneration": 1 }));
         let mut keeps = keeps(object.clone());
         let client = api_server(&log, move |asked| {
             if asked.path.ends_with(refused) {

@@ -18,7 +18,7 @@ pub fn needs_mark(held_just_now: bool, status: Option<&GraphSubscriptionStatus>)
 
 /// The status, unless it is only what the API server puts on a new object: a generation of -1.
 fn written(status: Option<&GraphSubscriptionStatus>) -> Option<&GraphSubscriptionStatus> {
-    status.filter(|status| status.observed_generation >= 0 || status.create_pending_since.is_some())
+    status.filter(|status| **status != GraphSubscriptionStatus::default())
 }
 
 /// Whether the status names whatever this object may have at Graph, so that no list has to be searched: only its own creates make
