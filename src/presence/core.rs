@@ -129,6 +129,8 @@ pub struct Core {
     watched: BTreeSet<String>,
     release: Release,
     ticked: Option<Instant>,
+    /// Since when presence of Teams is not learned.
+    silent_since: Option<Instant>,
 }
 
 /// A user of the PBX.
@@ -168,6 +170,7 @@ impl Core {
             complete: false,
             watched: BTreeSet::new(),
             ticked: None,
+            silent_since: None,
             parts,
         }
     }

@@ -18,6 +18,8 @@ use crate::policy::backoff;
 
 /// Requests of one poll at the same time.
 const TOGETHER: usize = 4;
+/// However often reading failed, it is tried again after this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// Who asks within this time is answered by one request.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -148,7 +150,7 @@ fn jittered(every: Duration) -> Duration {
 }
 
 fn at_least(wait: SignedDuration, every: Option<Duration>) -> Duration {
-    wait.unsigned_abs().max(every.unwrap_or_default())
+    wait.unsigned_abs().min(LONGEST_PAUSE).max(every.unwrap_or_default())
 }
 
 /// Reads the presence of those for whom the engine wants to know it now.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -19,6 +19,9 @@ use crate::policy::presence::teams::{Reading, TeamsState, Word};
 use crate::presence::input::{Input, Seen, Written};
 use crate::presence::metrics::Way;
 use crate::presence::roster::Roster;
+
+/// How long an adapter may take to be told whom to watch.
+const TELLING: Duration = Duration::from_secs(2);
 
 impl Core {
     /// The PBX told something.
@@ -78,6 +81,10 @@ impl Core {
     }
 
     fn on_view(&mut self, id: &str, view: PbxView) {
+        if self.parts.capabilities.enumerates_users && !self.pbx.contains_key(id) {
+            // Of one who was just removed.
+            return;
+        }
         let side = self.pbx.entry(id.to_owned()).or_default();
         if side.user.id.is_empty() {
             // An adapter that does not enumerate tells of whom it was asked to watch.
@@ -299,8 +306,12 @@ impl Core {
             // Also of those whose entry is still to be taken back.
             let watched: BTreeSet<String> = self.users.values().map(|user| user.pbx.clone()).collect();
             if watched != self.watched {
-                self.watched.clone_from(&watched);
-                adapter.watch(watched.into_iter().collect()).await;
+                // It may be busy telling us something itself: then it is told later.
+                let told = adapter.watch(watched.iter().cloned().collect());
+                match tokio::time::timeout(TELLING, told).await {
+                    Ok(()) => self.watched = watched,
+                    Err(_) => drop(self.roster_due.get_or_insert_with(Instant::now)),
+                }
             }
         }
     }
@@ -309,7 +320,8 @@ impl Core {
 /// The record may be lost, but an entry under our contact is ours.
 fn adopt_entry(user: &mut User, view: &PbxView, now: Timestamp) -> bool {
     let owned = user.state.owned();
-    if user.writing || owned.entry.held.is_some() || owned.entry.intent.is_some() {
+    let is_known = owned.entry.held.is_some() || owned.entry.intent.is_some() || owned.entry.ended.is_some();
+    if user.writing || is_known {
         return false;
     }
     let ours = view.entries.iter().flatten().find(|entry| entry.origin == Origin::Ours);

@@ -1,7 +1,7 @@
 //! What the worker says about itself and about a user.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -15,6 +15,9 @@ use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
 use crate::policy::presence::engine::{Part, Why, Write};
 use crate::policy::presence::pbx::{Entry, Line, Origin, PbxUser, PbxView};
 use crate::presence::input::Ask;
+
+/// When presence of Teams could not be learned for so long, nothing is known of it any more.
+const LONG_SILENCE: Duration = Duration::from_mins(10);
 
 impl Core {
     /// Answers a question. Who asked may have gone.
@@ -41,6 +44,23 @@ impl Core {
         }
         metrics.users(&report.users);
         metrics.owned(&report.owned);
+        self.watch_source(&report.source);
+    }
+
+    /// What Teams showed long ago is no knowledge.
+    fn watch_source(&mut self, source: &Lamp) {
+        if source.is_green() {
+            self.silent_since = None;
+            return;
+        }
+        let silent = self.silent_since.get_or_insert_with(Instant::now).elapsed();
+        if silent < LONG_SILENCE {
+            return;
+        }
+        for (person, user) in self.users.iter_mut().filter(|(_, user)| user.state.teams().is_some()) {
+            user.state.lose_teams();
+            self.marked.insert(person.clone());
+        }
     }
 
     /// The PBX as a whole.
