@@ -55,7 +55,7 @@ impl World {
                 json!({"count": people, "prefix": "user", "client": available}),
             )
             .await;
-        let users: Vec<Value> = (1..=people)
+        let users: Vec<Value> = (0..people)
             .map(|number| json!({"h323": format!("user{number}"), "cn": format!("User {number}")}))
             .collect();
         world.post("pbx/users", json!(users)).await;
@@ -210,8 +210,8 @@ async fn a_call_survives_the_death_of_the_worker_and_ends_all_the_same() {
         .await;
 
     // Everything is taken back when asked for, and nothing of ours is left.
-    let call = world.call(3).await;
-    world.until("busy", async || world.shown(3).await == "InACall").await;
+    let call = world.call(0).await;
+    world.until("busy", async || world.shown(0).await == "InACall").await;
     let release = format!("http://127.0.0.1:{}/v1/release", world.port);
     let answer = world.client.post(release).send().await.unwrap();
     let (code, answer): (u16, Value) = (answer.status().as_u16(), answer.json().await.unwrap());
