@@ -123,7 +123,13 @@ impl Metrics {
                     )
                     .buckets(LATENCIES.to_vec()),
                     &["way"],
-                )?,
+                )
+                .inspect(|latency| {
+                    // An alert on a series that appears only with its first change would miss that change.
+                    for way in ["pbx_to_teams", "teams_to_pbx"] {
+                        latency.with_label_values(&[way]);
+                    }
+                })?,
             )?,
             refresh_failures: counter(
                 registry,
