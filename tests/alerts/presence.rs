@@ -32,6 +32,11 @@ pub async fn told(world: &World) -> Worker {
         "pbx": { "sip": { "host": "sip.example", "domain": "example", "passwordSecretRef": { "name": "pbx", "key": "password" } } },
     });
     world.apply(PRESENCE, "desk", spec).await;
+    // The receiver's pod is made anew, with the token.
+    world
+        .condition(RECEIVER, "calls", "Available", "False", "PodsNotReady")
+        .await;
+    world.mark_ready("calls").await;
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
     world
         .until("the worker is built", async || {
