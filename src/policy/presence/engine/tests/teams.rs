@@ -34,8 +34,8 @@ pub struct Preferred {
     pub hidden_since: Option<i64>,
     /// Nobody who reads Graph could tell it from ours.
     pub indistinguishable: bool,
-    /// A person's `Available` that replaced ours, and the number of the choice on the PBX then.
-    pub replaced_ours: Option<u64>,
+    /// A person's `Available` that replaced ours, the number of the choice on the PBX then, and when ours would have ended.
+    pub replaced_ours: Option<(u64, i64)>,
 }
 
 fn word(choice: Choice) -> Word {
@@ -142,13 +142,5 @@ impl Teams {
         let session = self.session.as_ref().map(|(_, _, ends)| *ends);
         let preferred = self.preferred.and_then(|preferred| preferred.expires);
         session.into_iter().chain(preferred).min()
-    }
-
-    /// Whether something of the operator's is there.
-    pub fn holds_ours(&self) -> bool {
-        self.session.is_some()
-            || self
-                .preferred
-                .is_some_and(|preferred| preferred.author == Author::Operator)
     }
 }
