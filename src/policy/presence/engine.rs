@@ -13,6 +13,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::verdict::Verdict;
 use super::super::backoff::Class;
 use super::mapping::{Choice, Session};
 use super::pbx::{Activity, OwnEntry};
@@ -124,7 +125,11 @@ pub struct Decision {
 /// What is to be done for a person now, by what is known of both sides.
 pub fn decide(state: &UserState, settings: &Settings, now: Timestamp) -> Decision {
     let session = session::verdict(state, settings, now);
-    let choice = choice::verdict(state, settings, now);
+    let choice = match choice::verdict(state, settings, now) {
+        // What Teams shows is about to change: whether anybody chose it is seen then.
+        choice if choice.write.is_some() && session.write.is_some() => Verdict::rest(Why::ToBeRead),
+        choice => choice,
+    };
     let entry = entry::verdict(state, settings, now);
     Decision {
         read: session.read || choice.read || entry.read,

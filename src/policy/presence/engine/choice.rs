@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::super::mapping::{Choice, InTeams};
 use super::super::pbx::{Activity, Origin};
+use super::super::teams::Reading;
 use super::verdict::Verdict;
-use super::{FRESH, Part, SETTLE, Settings, UserState, Why, Write};
+use super::{FRESH, LATE, Part, SETTLE, Settings, UserState, Why, Write};
 
 /// What is to be chosen in Teams.
 enum Wish<'a> {
@@ -104,7 +105,7 @@ fn choose(state: &UserState, settings: &Settings, choice: Choice, activity: &Act
         Some(reading) if !reading.state.visible() => {
             return Verdict::wait(Why::NotVisible, owned.vanishes().filter(|at| *at > now));
         }
-        Some(reading) if !owned.is_live(now) && reading.state.looks_chosen() && settled(state, now) => {
+        Some(reading) if !owned.is_live(now) && reading.state.looks_chosen() && shows_all(state, reading) => {
             return Verdict::rest(Why::ChosenInTeams);
         }
         _ => {}
@@ -121,10 +122,16 @@ fn choose(state: &UserState, settings: &Settings, choice: Choice, activity: &Act
     })
 }
 
-/// Whether what was read from Teams is from after our last write.
-fn settled(state: &UserState, now: Timestamp) -> bool {
-    let settled = state.owned().choice.settled().map(|at| at + SETTLE);
-    settled.is_none_or(|at| at <= now && state.teams().is_some_and(|reading| reading.at >= at))
+/// Whether this was read after all that we wrote showed.
+fn shows_all(state: &UserState, reading: &Reading) -> bool {
+    settled(state).is_none_or(|at| reading.at >= at)
+}
+
+/// Since when Teams shows all that we wrote there, a session too: it may look like a choice.
+fn settled(state: &UserState) -> Option<Timestamp> {
+    let owned = state.owned();
+    let changed = owned.choice.settled().max(owned.session.settled());
+    changed.map(|changed| changed + SETTLE)
 }
 
 /// What has to happen before a choice may be written: it is written only on what was read just now, and after the last write showed.
@@ -132,11 +139,22 @@ fn obstacle(state: &UserState, now: Timestamp) -> Option<Verdict> {
     if let Some(until) = state.waits(Part::Choice, now) {
         return Some(Verdict::wait(Why::Waiting, Some(until)));
     }
-    let settled = state.owned().choice.settled().map(|at| at + SETTLE);
+    if state.under_way(Part::Session) {
+        return Some(Verdict::rest(Why::ToBeRead));
+    }
+    let settled = settled(state);
     if let Some(at) = settled.filter(|at| *at > now) {
         return Some(Verdict::wait(Why::ToBeRead, Some(at)));
     }
-    let needed = settled.map_or(now - FRESH, |at| at.max(now - FRESH));
-    let fresh = state.teams().is_some_and(|reading| reading.at >= needed);
-    (!fresh).then(Verdict::read)
+    let read = state.teams().map(|reading| reading.at);
+    let since = |needed: Timestamp| read.is_some_and(|read| read >= needed);
+    if !since(settled.map_or(now - FRESH, |at| at.max(now - FRESH))) {
+        return Some(Verdict::read());
+    }
+    // One without an answer that does not show may be acted on yet, also after another. After that time, a reading tells.
+    let late = state.owned().choice.intent.as_ref().map(|intent| intent.sent + LATE)?;
+    if late > now {
+        return Some(Verdict::wait(Why::Waiting, Some(late)));
+    }
+    (!since(late)).then(Verdict::read)
 }

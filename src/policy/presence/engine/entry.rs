@@ -63,8 +63,10 @@ fn wish(state: &UserState, settings: &Settings, now: Timestamp) -> Wish {
             OnPbx::Entry(entry) => Wish::Say(entry),
         }
     };
+    // The newest entry is the one that is shown: a change of ours would hide what the person chose on the PBX, and what does not
+    // change would be wrong one day.
     match choice::chosen(state, settings) {
-        Said::This(activity) if *activity != Activity::Unset => beside_the_persons(state, by_teams, now),
+        Said::This(activity) if *activity != Activity::Unset => Wish::Nothing(Why::ChosenOnPbx),
         _ => by_teams,
     }
 }
@@ -75,16 +77,6 @@ fn by_switch(state: &UserState, entry: OwnEntry) -> Wish {
         Activity::DoNotDisturb if state.owned().switched_off => Wish::Nothing(Why::SwitchedOff),
         Activity::DoNotDisturb => Wish::Say(entry),
         _ => Wish::Nothing(Why::Nothing),
-    }
-}
-
-/// The newest entry is the one that is shown, so a new one of ours would hide what the person chose on the PBX. What is there may
-/// stay, if it is right.
-fn beside_the_persons(state: &UserState, by_teams: Wish, now: Timestamp) -> Wish {
-    match (by_teams, state.owned().entry.certain(now)) {
-        (Wish::Say(entry), Some(held)) if held.value == entry => Wish::Hold(Why::ChosenOnPbx),
-        (Wish::Hold(_), Some(_)) => Wish::Hold(Why::ChosenOnPbx),
-        _ => Wish::Nothing(Why::ChosenOnPbx),
     }
 }
 
@@ -143,14 +135,18 @@ fn reread(verdict: Verdict, state: &UserState, settings: &Settings, now: Timesta
 
 fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
     let owned = &state.owned().entry;
-    // One that no record tells of is ours all the same: the volume was lost.
+    // One that no record tells of is ours all the same: the volume was lost, or a write came late.
     let shown = state.pbx().is_some_and(|told| {
-        let current = owned.ended.is_none_or(|ended| told.at >= ended + SETTLE);
-        let entries = told.view.entries.iter().flatten();
-        current && entries.into_iter().any(|entry| entry.origin == Origin::Ours)
+        let mut entries = told.view.entries.iter().flatten();
+        entries.any(|entry| entry.origin == Origin::Ours)
     });
-    if !shown && !owned.is_live(now) {
-        return Verdict::rest(why);
+    if !owned.is_live(now) {
+        let settled = owned.ended.map(|ended| ended + SETTLE).filter(|at| *at > now);
+        match settled {
+            _ if !shown => return Verdict::rest(why),
+            Some(at) => return Verdict::wait(why, Some(at)),
+            None => {}
+        }
     }
     Verdict::write(Write::ClearOwn, if why == Why::Nothing { Why::Due } else { why })
 }

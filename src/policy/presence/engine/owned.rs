@@ -221,12 +221,6 @@ impl<T> Layer<T> {
         }
     }
 
-    /// What was sent is not what is there.
-    pub(super) fn drop_intent(&mut self) {
-        self.intent = None;
-        self.doubtful = false;
-    }
-
     /// Nothing of it is there any more.
     pub(super) fn end(&mut self, now: Timestamp) {
         *self = Self {

@@ -6,7 +6,7 @@ use super::super::super::backoff;
 use super::super::pbx::{Activity, Entry, Line, Origin, PbxView};
 use super::super::teams::{Base, Reading, Word};
 use super::owned::{Chosen, Layer, Owned};
-use super::{Outcome, Part, SETTLE, Settings, Write};
+use super::{LATE, Outcome, Part, SETTLE, Settings, Write};
 
 /// Graph's notifications take a minute at most: what is read later than that after the last reading counts, whatever its number.
 const OUT_OF_ORDER: SignedDuration = SignedDuration::from_mins(2);
@@ -142,23 +142,30 @@ impl UserState {
         let shows = |chosen: &Chosen| chosen.choice.explains(&reading.state);
         // As long as Graph shows what it showed before the write, it has not acted on it.
         let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
+        let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
         if layer.intent.as_ref().is_some_and(|intent| shows(&intent.value)) {
             layer.promote();
             layer.keep();
         } else if let Some(held) = layer.held.as_mut().filter(|held| shows(&held.value)) {
             held.seen = true;
-            layer.drop_intent();
             layer.keep();
+            layer.intent.take_if(|intent| !on_its_way(intent.sent));
+        } else if layer.intent.as_ref().is_some_and(|intent| on_its_way(intent.sent)) {
+            // It may be acted on yet.
         } else if !reading.state.visible() && reading.state.activity != Word::OffWork {
             // Whose choice is in force cannot be seen.
         } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
-            layer.drop_intent();
+            layer.intent = None;
         } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) || reading.state.looks_derived() {
             // Not acted on yet, or a call or a meeting that Teams puts above a choice.
         } else {
             let replaced = layer.held.take().filter(|_| !layer.clearing);
             layer.forget();
-            self.owned.replaced = replaced.map(|held| held.value.tells).or(self.owned.replaced.take());
+            if let Some(held) = replaced {
+                // Which came first, that or the latest choice on the PBX, nobody knows: the person's word in Teams goes before.
+                let said = self.pbx.as_ref().and_then(|told| choice_in(&told.view)).cloned();
+                self.owned.replaced = Some(said.unwrap_or(held.value.tells));
+            }
             return true;
         }
         *layer != before
@@ -204,17 +211,18 @@ impl UserState {
         vanished
     }
 
+    /// Finds out whether the person chose something else on the PBX since our choice was replaced in Teams.
     fn recognise_new_choice(&mut self, told: &Told) -> bool {
-        let (Some(replaced), Some(entries)) = (&self.owned.replaced, &told.view.entries) else {
+        let (Some(replaced), Some(_)) = (&self.owned.replaced, &told.view.entries) else {
             return false;
         };
-        let still = entries
-            .iter()
-            .any(|entry| entry.origin != Origin::Ours && entry.activity == *replaced);
-        if !still {
-            self.owned.replaced = None;
+        let said = choice_in(&told.view).cloned();
+        let new = said.as_ref() != Some(replaced);
+        if new {
+            // When it was chosen is not known after a time without news: it may have been before.
+            self.owned.replaced = said.filter(|_| self.pbx.is_none());
         }
-        !still
+        new
     }
 
     /// Entries on the PBX that are not ours, newest first; `None` if nobody knows.
@@ -335,6 +343,18 @@ impl Attempts {
             }
         }
     }
+}
+
+/// What the newest entry says that may be the person's choice.
+fn choice_in(view: &PbxView) -> Option<&Activity> {
+    let theirs = |entry: &&Entry| !matches!(entry.origin, Origin::Ours | Origin::System);
+    let mut choices = view
+        .entries
+        .iter()
+        .flatten()
+        .filter(theirs)
+        .map(|entry| &entry.activity);
+    choices.find(|activity| !matches!(activity, Activity::OnThePhone))
 }
 
 fn is_older(reading: &Reading, last: &Reading) -> bool {

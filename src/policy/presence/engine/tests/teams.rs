@@ -34,8 +34,8 @@ pub struct Preferred {
     pub hidden_since: Option<i64>,
     /// Nobody who reads Graph could tell it from ours.
     pub indistinguishable: bool,
-    /// A person's `Available` that replaced ours, and the number of the choice on the PBX then.
-    pub replaced_ours: Option<u64>,
+    /// A person's `Available` that replaced ours, the number of the choice on the PBX then, and when ours would have ended.
+    pub replaced_ours: Option<(u64, i64)>,
 }
 
 fn word(choice: Choice) -> Word {

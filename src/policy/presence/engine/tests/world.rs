@@ -371,6 +371,7 @@ impl World {
             Action::Crash(time) if self.alive => {
                 self.alive = false;
                 self.doubt = true;
+                self.confuse(self.last_choice);
                 self.schedule(self.now + time, Event::Restart);
             }
             Action::Crash(_) => {}
@@ -392,18 +393,30 @@ impl World {
             .teams
             .lapsed
             .is_some_and(|(when, choice)| self.now - when < 70_000 && Some(choice) == chosen);
-        let doubtful = self.doubt && self.last_choice == chosen;
         let counted = chosen.is_some_and(|choice| self.brain.counts_as_own(choice, self.now));
-        let replaces = ours.is_some() && chosen == Some(Choice::Available) && self.brain.knows_own();
+        let replaces = chosen == Some(Choice::Available) && self.brain.knows_own();
+        let ours_ends = ours.and_then(|ours| ours.expires);
         self.teams.preferred = Some(Preferred {
             chosen,
             author: Author::Person,
             expires: None,
             shown_since: None,
             hidden_since: None,
-            indistinguishable: counted && (lapsed || doubtful || unseen),
-            replaced_ours: replaces.then_some(self.pbx.choices),
+            indistinguishable: counted && (lapsed || self.doubt || unseen),
+            replaced_ours: ours_ends.filter(|_| replaces).map(|ends| (self.pbx.choices, ends)),
         });
+    }
+
+    /// What the person chose cannot be told from what the operator tried to write, as no answer says that it was not written.
+    fn confuse(&mut self, tried: Option<Choice>) {
+        if !tried.is_some_and(|choice| self.brain.counts_as_own(choice, self.now)) {
+            return;
+        }
+        let theirs = self.teams.preferred.as_mut();
+        let theirs = theirs.filter(|preferred| preferred.author == Author::Person && preferred.chosen.is_some());
+        if let Some(theirs) = theirs.filter(|theirs| theirs.chosen == tried) {
+            theirs.indistinguishable = true;
+        }
     }
 
     fn note_end(&mut self) {
@@ -549,6 +562,10 @@ impl World {
 
     fn send(&mut self, order: Order) {
         self.say(|| format!("sends {order:?}"));
+        // Whether it arrives or not.
+        if is_choice(&order) {
+            self.judge(&format!("{order:?}"), self.now, choice_of(&order).is_some());
+        }
         self.brain.begin(&order, self.now);
         self.report
             .writes
@@ -621,6 +638,7 @@ impl World {
 
     fn lose(&mut self, order: Order, process: u64) {
         self.doubt = self.doubt || is_choice(&order);
+        self.confuse(choice_of(&order));
         let outcome = Outcome::Lost(Class::Retry);
         self.schedule(
             self.now + PATIENCE,
@@ -773,8 +791,11 @@ impl World {
         let shown = theirs.shown_since.is_some_and(|since| since <= known_since);
         // Who is not visible may have chosen something; only when the person is given up, nobody waits to see it.
         let hidden = theirs.hidden_since.is_some_and(|since| since <= known_since) && !self.brain.released();
-        // A chosen Available looks like no choice, unless it replaced ours, and the PBX has told nothing new since.
-        let open = sets && theirs.chosen == Some(Choice::Available) && theirs.replaced_ours != Some(self.pbx.choices);
+        // A chosen Available looks like no choice, unless it was seen to replace ours, and the PBX has told nothing new since.
+        let unseen_until = |ends: i64| self.unseen_end.is_some() && sent >= ends;
+        let replaced = theirs.replaced_ours.filter(|(choices, _)| *choices == self.pbx.choices);
+        let replaced = replaced.is_some_and(|(_, ends)| !unseen_until(ends));
+        let open = sets && theirs.chosen == Some(Choice::Available) && !replaced;
         if (shown || hidden) && !open && !theirs.indistinguishable {
             let line = format!("{} s: {what} over {theirs:?}", self.now / 1000);
             self.report.overwritten.push(line);
