@@ -75,6 +75,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics, registered. Fails when the registry has them already.
+    #[allow(clippy::too_many_lines)] // a list
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
             up: gauges(

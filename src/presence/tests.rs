@@ -6,6 +6,7 @@ use super::testing::{Stand, id, write};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
+#[allow(clippy::unnecessary_wraps)] // as what it is compared with
 fn pair(one: &str, other: &str) -> Option<(String, String)> {
     Some((one.to_owned(), other.to_owned()))
 }

@@ -57,7 +57,7 @@ mod tests {
         agenda.set(&b, Some(at(20)));
         agenda.set(&a, Some(at(30)));
         assert_eq!(agenda.next(), Some(at(20)));
-        assert_eq!(agenda.due(at(25)), [b.clone()]);
+        assert_eq!(agenda.due(at(25)), std::slice::from_ref(&b));
         agenda.set(&a, None);
         assert_eq!((agenda.next(), agenda.due(at(99)).len()), (None, 0));
     }

@@ -21,11 +21,14 @@ fn all() -> BTreeMap<String, Somebody> {
         .collect()
 }
 
+/// The list, the members of the groups, and who is selected.
+type Case<'a> = (&'a [&'a str], Option<BTreeSet<String>>, &'a [&'a str]);
+
 #[test]
 fn each_given_line_leaves_out_whom_it_does_not_name() {
     let all = all();
     let members = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
-    let cases: [(&[&str], Option<BTreeSet<String>>, &[&str]); 5] = [
+    let cases: [Case; 5] = [
         (&[], None, &["ada", "bob"]),
         (&["ADA@contoso.com", "carl"], None, &["ada"]),
         (&[], members(&["bob", "carl"]), &["bob"]),
