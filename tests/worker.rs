@@ -52,7 +52,7 @@ impl World {
         world
             .post(
                 "people",
-                json!({"count": people, "prefix": "user", "client": available}),
+                json!({"count": people, "first": 1, "prefix": "user", "client": available}),
             )
             .await;
         let users: Vec<Value> = (0..people)

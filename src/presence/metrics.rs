@@ -76,6 +76,7 @@ pub struct Metrics {
 impl Metrics {
     #[allow(clippy::too_many_lines)] // a list
     /// Metrics, registered. Fails when the registry has them already.
+    #[allow(clippy::too_many_lines)] // a list
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
             up: gauges(

@@ -402,10 +402,16 @@ impl Stand {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// A busy disk may keep the worker from answering for a while.
     pub async fn status(&self) -> WorkerReport {
-        let (status, body) = self.get("/v1/status").await;
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_value(body).unwrap()
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (status, body) = self.get("/v1/status").await;
+            if status == 200 {
+                return serde_json::from_value(body).unwrap();
+            }
+            assert!(status == 503 && Instant::now() < end, "{status} {body}");
+        }
     }
 
     pub async fn user(&self, name: &str) -> UserReport {
