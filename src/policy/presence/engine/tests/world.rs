@@ -494,8 +494,10 @@ impl World {
 
     fn learn(&mut self, state: TeamsState, sequence: &str, when: i64) {
         let other = |choice: Choice| !choice.explains(&state) && state.visible() && !state.looks_derived();
-        if self.unseen_end.is_some_and(other) && self.brain.can_tell(when) {
-            self.unseen_end = None;
+        if let Some(choice) = self.unseen_end.filter(|choice| other(*choice)) {
+            // What has lapsed in the meantime, nobody looks for.
+            let looked_for = self.brain.counts_as_own(choice, self.now) && self.brain.can_tell(when);
+            self.unseen_end = (!looked_for).then_some(choice);
         }
         let reading = Reading {
             state,
