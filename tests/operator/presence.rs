@@ -134,6 +134,12 @@ async fn a_worker_is_built_and_what_it_says_is_told() {
         world.get("StatefulSet", SET).await.unwrap()["metadata"]["generation"],
         before
     );
+    world
+        .until("the new spec is observed", async || {
+            let desk = world.get(PRESENCE, "desk").await.unwrap();
+            desk["status"]["observedGeneration"] == desk["metadata"]["generation"]
+        })
+        .await;
     let version = world.get(PRESENCE, "desk").await.unwrap()["metadata"]["resourceVersion"].clone();
     tokio::time::sleep(std::time::Duration::from_secs(12)).await;
     let later = world.get(PRESENCE, "desk").await.unwrap()["metadata"]["resourceVersion"].clone();
@@ -186,6 +192,10 @@ async fn with_push_the_worker_gets_addresses_that_the_receiver_knows() {
         .secret("account", &[("username", "sync@contoso.example"), ("password", "x")])
         .await;
     world.apply(RECEIVER, "calls", world.receiver_spec()).await;
+    world.mark_ready("calls").await;
+    world
+        .condition(RECEIVER, "calls", "Available", "True", "PodsReady")
+        .await;
     apply(&world, pushed).await;
     world
         .told(PRESENCE, "desk", "Ready", "False", "ConsumerNotListed")
@@ -193,6 +203,10 @@ async fn with_push_the_worker_gets_addresses_that_the_receiver_knows() {
     let mut receiver = world.receiver_spec();
     receiver["pull"] = json!({ "tokenSecretRef": { "name": "pull", "key": "token" }, "consumers": ["presence"] });
     world.apply(RECEIVER, "calls", receiver).await;
+    // Its pod is made anew, with the token.
+    world
+        .condition(RECEIVER, "calls", "Available", "False", "PodsNotReady")
+        .await;
     world.run_receiver("calls").await;
     let worker = run_worker(&world).await;
     world
