@@ -228,6 +228,19 @@ impl Brain {
         }
     }
 
+    /// Whether the record on the disk holds this choice as written, and begins a later write of which it knows no answer.
+    pub fn doubts_its_record(&self, choice: Choice, now: i64) -> bool {
+        match self {
+            Self::Engine { disk, .. } => {
+                let mut held = disk.choice.held.iter();
+                let holds =
+                    held.any(|held| held.value.choice == choice && held.expires.is_none_or(|ends| ends > at(now)));
+                holds && disk.choice.certain(at(now)).is_none()
+            }
+            Self::Naive(_) => false,
+        }
+    }
+
     /// Whether it can tell from a reading of this time that its choice is not in force.
     pub fn can_tell(&self, read: i64) -> bool {
         match self {

@@ -399,6 +399,49 @@ fn a_new_process_goes_on_from_the_record() {
     assert_eq!(perform(&mut state, &settings, 103), [Write::ClearSession]);
 }
 
+/// The process dies while Busy is ours in Teams, and be right back was sent with no answer. What the next one decides at second 200,
+/// when Graph shows this.
+fn after_a_death_between_two_choices(word: &str, sequence: u32) -> (UserState, Vec<Write>) {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_pbx(view(&[(Origin::User, Activity::Busy)], Line::Idle), second(1));
+    perform(&mut state, &settings, 1);
+    let lunch = view(&[(Origin::User, Activity::Lunch)], Line::Idle);
+    state.see_pbx(lunch.clone(), second(20));
+    state.see_teams(reading("Busy", "Busy", 2, 20), second(20));
+    let [write] = decide(&state, &settings, second(20)).writes.try_into().unwrap();
+    state.begin(&write, second(20));
+    let record = serde_json::to_string(state.owned()).unwrap();
+
+    let mut state = UserState::restored(serde_json::from_str(&record).unwrap(), second(30));
+    state.see_pbx(lunch, second(31));
+    state.see_teams(reading(word, word, sequence, 200), second(200));
+    let writes = perform(&mut state, &settings, 200);
+    (state, writes)
+}
+
+#[test]
+fn after_a_death_between_two_choices_the_record_and_the_sequence_tell_whose_is_in_force() {
+    let choice = |writes: &[Write]| match writes {
+        [Write::SetPreferred { choice, .. }] => Some(*choice),
+        _ => None,
+    };
+    // Graph shows what it showed before: it did not act, and Busy is still ours.
+    let (_, writes) = after_a_death_between_two_choices("Busy", 2);
+    assert_eq!(choice(&writes), Some(Choice::BeRightBack));
+    // It acted.
+    let (state, writes) = after_a_death_between_two_choices("BeRightBack", 3);
+    assert_eq!(writes, []);
+    assert!(state.owned().choice.certain(second(200)).is_some());
+    // The person has chosen something else since.
+    let (state, writes) = after_a_death_between_two_choices("DoNotDisturb", 3);
+    assert_eq!(choice(&writes), None);
+    assert_eq!(state.owned().replaced, Some(Activity::Lunch));
+    // Busy, and something happened in between: whether the person chose it nobody can tell. The PBX's word is told.
+    let (_, writes) = after_a_death_between_two_choices("Busy", 4);
+    assert_eq!(choice(&writes), Some(Choice::BeRightBack));
+}
+
 #[test]
 fn policies_and_capabilities_decide_what_is_told() {
     let decide_with = |says: serde_json::Value, capabilities: Capabilities, view: PbxView| {

@@ -372,6 +372,7 @@ impl World {
                 self.alive = false;
                 self.doubt = true;
                 self.confuse(self.last_choice);
+                self.confuse_by_record();
                 self.schedule(self.now + time, Event::Restart);
             }
             Action::Crash(_) => {}
@@ -416,6 +417,15 @@ impl World {
         let theirs = theirs.filter(|preferred| preferred.author == Author::Person && preferred.chosen.is_some());
         if let Some(theirs) = theirs.filter(|theirs| theirs.chosen == tried) {
             theirs.indistinguishable = true;
+        }
+    }
+
+    /// The same at a death: the disk may hold a choice and begin the write that came after it. Who reads only that cannot tell whether
+    /// the later one was acted on, and the person then chose what was there before.
+    fn confuse_by_record(&mut self) {
+        let chosen = self.teams.preferred.and_then(|preferred| preferred.chosen);
+        if chosen.is_some_and(|choice| self.brain.doubts_its_record(choice, self.now)) {
+            self.confuse(chosen);
         }
     }
 
