@@ -4,6 +4,7 @@
 // Clippy knows only of `#[test]` functions that they are tests, not of what they share.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod broadworks;
 mod innovaphone;
 #[path = "../support/ports.rs"]
 mod ports;
