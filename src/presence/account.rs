@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
@@ -28,6 +29,8 @@ const LIFE: SignedDuration = SignedDuration::from_mins(59);
 /// A subscription is renewed when this much of its life is left, less some minutes of chance.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(25);
 const CHANCE_MINUTES: f64 = 5.0;
+/// Graph wants a subscription not to be renewed twice within this time.
+const APART: Duration = Duration::from_mins(10);
 
 /// Where notifications go, and what proves them.
 #[derive(Clone)]
@@ -58,8 +61,8 @@ pub struct Account {
     pub board: Board,
     /// What is wanted has to stand for so long before the subscription follows.
     pub settle: Duration,
-    /// Somebody says that the subscription may be gone.
-    pub lifecycle: Arc<Notify>,
+    /// Ids of subscriptions, anybody's, of which Graph says that they need attention.
+    pub lifecycle: broadcast::Receiver<String>,
     /// After each new subscription presence has to be read once: what changed before was not told.
     pub wake: Arc<Notify>,
     /// Ends it.
@@ -70,6 +73,8 @@ pub struct Account {
 struct Held {
     subscription: Subscription,
     people: Ids,
+    /// When this process last wrote it.
+    written: Option<Instant>,
 }
 
 /// How a look ended.
@@ -95,15 +100,24 @@ impl Account {
             self.report(None, lamp.clone(), lamp);
             return std::future::pending().await;
         };
-        let (mut held, mut failures) = (None, 0);
+        let (mut held, mut failures, mut challenged) = (None, 0, false);
         loop {
             let Some(wanted) = self.settled().await else { return };
-            let looked = self.look(&graph, held, &wanted, failures).await;
-            failures = if looked.result.is_ok() { 0 } else { failures + 1 };
+            let looked = self.look(&graph, held, &wanted, (failures, challenged)).await;
+            if looked.result.is_err() {
+                failures += 1;
+            } else {
+                if challenged || failures > 0 {
+                    // What Graph did not tell in the meantime, it never tells.
+                    self.wake.notify_one();
+                }
+                (failures, challenged) = (0, false);
+            }
             held = looked.held;
+            let ours = held.as_ref().map(|held| held.subscription.id.as_str());
             tokio::select! {
                 () = tokio::time::sleep(looked.next) => {}
-                () = self.lifecycle.notified() => held = None,
+                () = challenge(&mut self.lifecycle, ours) => challenged = true,
                 changed = self.wanted.changed() => if changed.is_err() { return },
             }
         }
@@ -130,11 +144,22 @@ impl Account {
         }
     }
 
-    async fn look(&self, graph: &Graph, held: Option<Held>, wanted: &Ids, failures: i32) -> Looked {
-        let signed_in = graph.authenticate().await;
+    async fn look(
+        &self,
+        graph: &Graph,
+        held: Option<Held>,
+        wanted: &Ids,
+        (failures, challenged): (i32, bool),
+    ) -> Looked {
+        // A subscription ends its deliveries with the token that it was last written with: a challenge wants a new one.
+        let signed_in = if challenged {
+            graph.authenticate_anew().await
+        } else {
+            graph.authenticate().await
+        };
         let sign_in_lamp = fault::lamp(&signed_in, "the account is signed in");
         let result = match &signed_in {
-            Ok(_) => self.ensure(graph, held, wanted).await,
+            Ok(_) => self.ensure(graph, held, wanted, challenged).await,
             Err(failure) => Err(failure.clone()),
         };
         match result {
@@ -178,13 +203,19 @@ impl Account {
     }
 
     /// Makes what is at Graph what is wanted.
-    async fn ensure(&self, graph: &Graph, held: Option<Held>, wanted: &Ids) -> Result<Option<Held>, Failure> {
+    async fn ensure(
+        &self,
+        graph: &Graph,
+        held: Option<Held>,
+        wanted: &Ids,
+        challenged: bool,
+    ) -> Result<Option<Held>, Failure> {
         let held = match held {
             Some(held) => Some(held),
             None => self.find(graph).await?,
         };
         match held {
-            Some(held) if !wanted.is_empty() && held.people == *wanted => self.renewed(graph, held).await,
+            Some(held) if !wanted.is_empty() && held.people == *wanted => self.renewed(graph, held, challenged).await,
             Some(held) => {
                 graph.delete(&held.subscription.id, graph.now()).await?;
                 self.create(graph, wanted).await
@@ -200,6 +231,7 @@ impl Account {
         Ok(ours.map(|subscription| Held {
             people: people_of(&subscription.resource),
             subscription: subscription.clone(),
+            written: None,
         }))
     }
 
@@ -227,22 +259,29 @@ impl Account {
         Ok(Some(Held {
             subscription,
             people: wanted.clone(),
+            written: Some(Instant::now()),
         }))
     }
 
-    /// Renews when it is time; also moves an adopted one to the address of today.
-    async fn renewed(&self, graph: &Graph, held: Held) -> Result<Option<Held>, Failure> {
+    /// Renews when it is time, or Graph asks for it; also moves an adopted one to the address of today.
+    async fn renewed(&self, graph: &Graph, held: Held, challenged: bool) -> Result<Option<Held>, Failure> {
         let url = self.destination.notification_url.expose_secret();
         let moved = held.subscription.notification_url != url && !held.subscription.notification_url.is_empty();
         let now = graph.now();
-        if !moved && held.subscription.expiration.duration_since(now) > RENEW_BEFORE {
+        // A repeated challenge was answered already.
+        let challenged = challenged && held.written.is_none_or(|at| at.elapsed() >= APART);
+        if !moved && !challenged && held.subscription.expiration.duration_since(now) > RENEW_BEFORE {
             return Ok(Some(held));
         }
         let expiration = now.checked_add(LIFE).unwrap_or(now);
         let to = moved.then_some(&self.destination.notification_url);
         let (id, deadline) = (&held.subscription.id, held.subscription.expiration);
         match graph.renew(id, expiration, to, deadline).await {
-            Ok(subscription) => Ok(Some(Held { subscription, ..held })),
+            Ok(subscription) => Ok(Some(Held {
+                subscription,
+                written: Some(Instant::now()),
+                ..held
+            })),
             Err(failure) if failure.kind == Kind::NotFound => self.create(graph, &held.people).await,
             Err(failure) => Err(failure),
         }
@@ -286,6 +325,18 @@ fn subscribed(held: Option<&Held>) -> Lamp {
     match held {
         Some(_) => Lamp::green("subscribed to the presence of its users"),
         None => Lamp::green("it has no users"),
+    }
+}
+
+/// Until Graph says that this subscription needs attention. Where some words were missed, one of them may have been for it.
+async fn challenge(lifecycle: &mut broadcast::Receiver<String>, ours: Option<&str>) {
+    loop {
+        match lifecycle.recv().await {
+            Ok(id) if ours.is_some_and(|ours| ours.eq_ignore_ascii_case(&id)) => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

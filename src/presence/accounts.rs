@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{self, Account, Destination};
@@ -41,8 +41,8 @@ pub struct Needs<'a> {
     pub board: Board,
     /// What is wanted has to stand for so long.
     pub settle: Duration,
-    /// Somebody says that a subscription may be gone.
-    pub lifecycle: Arc<Notify>,
+    /// Ids of subscriptions of which Graph says that they need attention.
+    pub lifecycle: broadcast::Sender<String>,
     /// Wakes the polling.
     pub wake: Arc<Notify>,
     /// Ends everything.
@@ -94,7 +94,7 @@ impl Shards {
                     people: needs.people.clone(),
                     board: needs.board.clone(),
                     settle: needs.settle,
-                    lifecycle: needs.lifecycle.clone(),
+                    lifecycle: needs.lifecycle.subscribe(),
                     wake: needs.wake.clone(),
                     stop: stop.clone(),
                 };
@@ -119,13 +119,17 @@ impl Shards {
         }
     }
 
-    /// Gives each of these people a place at one account; those who have one keep it.
-    pub async fn assign(&mut self, ids: &[String], store: &Store) {
+    /// Gives each of these people a place at one account; those who have one keep it. Unless these are all of them, so does whoever
+    /// is not among them: after a restart the PBX tells its users again, and no subscription ends for that.
+    pub async fn assign(&mut self, ids: &[String], all: bool, store: &Store) {
         if self.released.is_some() {
             return;
         }
         let names: Vec<String> = self.seats.iter().map(|seat| seat.name.clone()).collect();
-        let people: BTreeSet<String> = ids.iter().cloned().collect();
+        let mut people: BTreeSet<String> = ids.iter().cloned().collect();
+        if !all {
+            people.extend(self.plan.accounts.values().flatten().cloned());
+        }
         let plan = shards::assign(&names, &people, &self.plan);
         for seat in &self.seats {
             let share = plan.accounts.get(&seat.name);

@@ -10,7 +10,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::teams::{Ids, Reading};
@@ -44,8 +44,10 @@ pub struct Pulling {
     pub uid: String,
     /// Who is kept in step.
     pub ids: watch::Receiver<Ids>,
-    /// Asks the accounts to look at their subscriptions.
-    pub lifecycle: Arc<Notify>,
+    /// Ids of subscriptions of which Graph says that they need attention.
+    pub lifecycle: broadcast::Sender<String>,
+    /// Asks for a reading of everybody.
+    pub wake: Arc<Notify>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -59,9 +61,11 @@ struct Page {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Event {
     uid: String,
     kind: String,
+    subscription_id: Option<String>,
     item: Value,
 }
 
@@ -82,17 +86,18 @@ struct Trouble {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Hints {
     people: BTreeSet<String>,
-    lifecycle: bool,
+    /// Subscriptions that need attention.
+    lifecycle: BTreeSet<String>,
     notifications: u64,
 }
 
 impl Pulling {
     /// Pulls until stopped.
     pub async fn run(self) {
-        let mut failures = 0;
+        let (mut failures, mut log) = (0, None);
         loop {
             let result = tokio::select! {
-                result = self.turn() => result,
+                result = self.turn(&mut log) => result,
                 () = self.stop.cancelled() => return,
             };
             let lamp = match result {
@@ -127,12 +132,21 @@ impl Pulling {
         }
     }
 
-    async fn turn(&self) -> Result<(), Trouble> {
+    async fn turn(&self, log: &mut Option<String>) -> Result<(), Trouble> {
         let page = self.page().await?;
         let since = Instant::now();
+        if log
+            .replace(page.log_id.clone())
+            .is_some_and(|known| known != page.log_id)
+        {
+            // With the log before, notifications were lost that Graph takes for delivered.
+            tracing::warn!("the receiver lost its volume: presence of everybody is read");
+            self.wake.notify_one();
+        }
         let hints = hints(&page.events, &self.uid);
-        if hints.lifecycle {
-            self.lifecycle.notify_waiters();
+        for subscription in &hints.lifecycle {
+            // Nobody listens where no account could begin.
+            let _ = self.lifecycle.send(subscription.clone());
         }
         self.read(&hints, since).await?;
         if hints.notifications > 0 {
@@ -246,7 +260,7 @@ fn hints(events: &[Event], uid: &str) -> Hints {
     let mut hints = Hints::default();
     for event in events.iter().filter(|event| event.uid == uid) {
         if event.kind == "lifecycle" {
-            hints.lifecycle = true;
+            hints.lifecycle.extend(event.subscription_id.clone());
             continue;
         }
         hints.notifications += 1;
@@ -277,6 +291,7 @@ mod tests {
         Event {
             uid: uid.to_owned(),
             kind: kind.to_owned(),
+            subscription_id: Some("s-1".to_owned()),
             item,
         }
     }
@@ -302,11 +317,11 @@ mod tests {
             event("u", "notification", one.clone()),
             event("u", "notification", one.clone()),
             event("other", "notification", json!({"resourceData": {"id": "2"}})),
-            event("u", "lifecycle", json!({"lifecycleEvent": "missed"})),
+            event("u", "lifecycle", json!({"lifecycleEvent": "reauthorizationRequired"})),
         ];
         let expected = Hints {
             people: BTreeSet::from(["1".to_owned()]),
-            lifecycle: true,
+            lifecycle: BTreeSet::from(["s-1".to_owned()]),
             notifications: 2,
         };
         assert_eq!(hints(&events, "u"), expected);

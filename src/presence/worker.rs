@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::Registry;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,8 @@ const INPUTS: usize = 1024;
 const EVENTS: usize = 8192;
 /// Questions that may wait.
 const ASKS: usize = 32;
+/// Words of Graph about subscriptions that may wait for an account. One that misses some looks all the same.
+const LIFECYCLE: usize = 64;
 /// People that may wait for their presence to be read.
 const WANTED: usize = 16_384;
 /// With subscriptions, polling is the safety net, and no more often than this.
@@ -222,7 +224,7 @@ async fn live(
         unusable,
     } = (base.connect)(&setup, events);
     let helpers = stop.child_token();
-    let (wake, lifecycle) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (wake, lifecycle) = (Arc::new(Notify::new()), broadcast::Sender::new(LIFECYCLE));
     let (known, people) = watch::channel(Arc::new(People::default()));
     let shards = shards(base, &setup, &apps, &board, people, (&lifecycle, &wake), &helpers)?;
     match &apps.reader {
@@ -292,7 +294,7 @@ fn shards(
     apps: &Apps,
     board: &Board,
     people: watch::Receiver<Arc<People>>,
-    (lifecycle, wake): (&Arc<Notify>, &Arc<Notify>),
+    (lifecycle, wake): (&broadcast::Sender<String>, &Arc<Notify>),
     helpers: &CancellationToken,
 ) -> Result<Option<Shards>, Failure> {
     let (Some(push), Some(config)) = (&setup.config.spec.push, &setup.config.push) else {
@@ -327,7 +329,7 @@ impl Readers<'_> {
     fn start(
         self,
         ids: &watch::Receiver<Ids>,
-        (wake, lifecycle): (Arc<Notify>, Arc<Notify>),
+        (wake, lifecycle): (Arc<Notify>, broadcast::Sender<String>),
         to_read: mpsc::Receiver<String>,
         known: watch::Sender<Arc<People>>,
     ) {
@@ -348,7 +350,7 @@ impl Readers<'_> {
                 Source::Both => Some(every.max(SAFETY_NET)),
                 Source::Subscription => None,
             },
-            wake,
+            wake: wake.clone(),
             stop: self.helpers.clone(),
         };
         let directory = Directory {
@@ -360,14 +362,19 @@ impl Readers<'_> {
             settings: self.base.settings.clone(),
             stop: self.helpers.clone(),
         };
-        self.pull(&reading, ids, &lifecycle);
+        self.pull(&reading, ids, (&wake, &lifecycle));
         tokio::spawn(polling.run());
         tokio::spawn(teams::read_wanted(reading, to_read, self.helpers.clone()));
         tokio::spawn(directory.run());
     }
 
     /// A consumer at each pod of the receiver.
-    fn pull(&self, reading: &Reading, ids: &watch::Receiver<Ids>, lifecycle: &Arc<Notify>) {
+    fn pull(
+        &self,
+        reading: &Reading,
+        ids: &watch::Receiver<Ids>,
+        (wake, lifecycle): (&Arc<Notify>, &broadcast::Sender<String>),
+    ) {
         let (Some(push), Some(config)) = (&self.setup.config.spec.push, &self.setup.config.push) else {
             return;
         };
@@ -390,6 +397,7 @@ impl Readers<'_> {
                 uid: self.setup.config.uid.clone(),
                 ids: ids.clone(),
                 lifecycle: lifecycle.clone(),
+                wake: wake.clone(),
                 stop: self.helpers.clone(),
             };
             tokio::spawn(pulling.run());

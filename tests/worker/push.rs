@@ -91,6 +91,13 @@ impl World {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         assert_eq!(self.reads().await, reads, "nothing polls");
     }
+
+    /// From now on notifications of presence are lost on their way, or no longer.
+    async fn lose_notifications(&self, all: bool) {
+        let percent = if all { 100 } else { 0 };
+        self.put("settings", json!({"presence": {"lostPercent": percent}}))
+            .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,5 +165,65 @@ async fn what_happens_while_the_receiver_or_the_worker_is_away_is_told_afterward
     world
         .until("acknowledged", async || receiver.waiting().await == 0)
         .await;
+    world.lawful().await;
+}
+
+/// Before the PBX has told its users again, nobody's subscription ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_begins_while_the_pbx_is_away_keeps_its_subscription() {
+    let (mut world, _receiver) = pushing(2, "Subscription").await;
+    world.start();
+    world.synced(2).await;
+    let subscription = world.subscribed(2).await;
+    world.kill();
+    let manners = "pbx/pbxs/pbx/manners";
+    world.put(manners, json!({"unreachable": true})).await;
+    world.start();
+    assert_eq!(world.subscribed(2).await, subscription);
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(world.status().await["pbx"]["ok"], false);
+    assert_eq!(world.subscriptions().await, [subscription.as_str()]);
+    world.put(manners, json!({"unreachable": false})).await;
+    world.synced(2).await;
+    assert_eq!(world.subscribed(2).await, subscription);
+    assert_eq!(world.subscriptions().await, [subscription]);
+}
+
+/// Graph pauses when the account's token ends, and forgets what it did not tell meanwhile; what a lost volume had accepted is
+/// told by nobody. Both are made good for by reading everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_that_nobody_will_tell_are_made_good_for() {
+    let (mut world, mut receiver) = pushing(2, "Subscription").await;
+    world.start();
+    world.synced(2).await;
+    let subscription = world.subscribed(2).await;
+    // One that wrote the subscription itself, minutes ago by its clock, would not write it again.
+    world.kill();
+    world.start();
+    world.synced(2).await;
+    assert_eq!(world.subscribed(2).await, subscription);
+    world.lose_notifications(true).await;
+    world.derive(0, "Busy", "InAMeeting").await;
+    world.quiet().await;
+    assert_eq!(world.entry(0).await, None, "nobody was told");
+
+    // Graph asks for another token: the same subscription, renewed once with a new one.
+    world.put("settings", json!({"challenges": true})).await;
+    world.post("clock/advance", json!({"seconds": 46 * 60})).await;
+    world.until_entry(0, "meeting").await;
+    let all = world.simulator("subscriptions").await;
+    let kept: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (&one["id"], &one["renewed"]))
+        .collect();
+    assert_eq!(kept, [(&json!(subscription), &json!(1))]);
+
+    // The volume.
+    world.derive(0, "Available", "Available").await;
+    receiver.lose_volume();
+    receiver.start().await;
+    world.until_entry(0, "").await;
     world.lawful().await;
 }

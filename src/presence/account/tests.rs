@@ -49,6 +49,7 @@ fn a_renewal_is_due_in_good_time_and_never_without_a_pause() {
     let held = |minutes| Held {
         subscription: subscription("x", minutes),
         people: Ids::default(),
+        written: None,
     };
     let next = next_look(Some(&held(59)), now);
     assert!(
@@ -58,4 +59,22 @@ fn a_renewal_is_due_in_good_time_and_never_without_a_pause() {
     // Graph granted less than was asked for.
     assert!(next_look(Some(&held(5)), now) >= Duration::from_secs(30));
     assert_eq!(next_look(None, now), Duration::from_hours(1));
+}
+
+#[tokio::test]
+async fn only_the_own_subscription_is_meant_unless_words_were_missed() {
+    let (sender, mut words) = broadcast::channel(2);
+    for id in ["other", "S-1"] {
+        sender.send(id.to_owned()).unwrap();
+    }
+    challenge(&mut words, Some("s-1")).await;
+    sender.send("other".to_owned()).unwrap();
+    for ours in [Some("s-1"), None] {
+        let waits = tokio::time::timeout(Duration::from_millis(20), challenge(&mut words, ours)).await;
+        assert!(waits.is_err(), "{ours:?}");
+    }
+    for _ in 0..3 {
+        sender.send("other".to_owned()).unwrap();
+    }
+    challenge(&mut words, Some("s-1")).await;
 }

@@ -293,7 +293,7 @@ impl Core {
     async fn tell_others(&mut self) {
         let ids: Vec<String> = self.roster.pairs.keys().cloned().collect();
         if let Some(shards) = &mut self.parts.shards {
-            shards.assign(&ids, &self.parts.store).await;
+            shards.assign(&ids, self.complete, &self.parts.store).await;
         }
         self.parts.ids.send_if_modified(|known| {
             let changed = known[..] != ids[..];
