@@ -1,5 +1,6 @@
 //! The worker as a whole, between a small Teams and a scripted PBX.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::testing::{Stand, id, write};
@@ -89,6 +90,37 @@ async fn a_choice_in_teams_is_never_overwritten() {
         .until("away", async || stand.teams.preferred(1) == Some(pair("Away", "Away")))
         .await;
     stand.stop().await;
+}
+
+/// What the PBX says of when is told to who asks, and decides nothing.
+#[tokio::test]
+async fn a_pbx_whose_clock_is_a_day_off_is_believed_all_the_same() {
+    for hours in [24, -24] {
+        let ahead = SignedDuration::from_hours(hours);
+        let mut stand = one_user().await;
+        stand.pbx.set_clock(ahead);
+        stand.pbx.choose("ada", Activity::Away);
+        stand
+            .until("away", async || stand.teams.preferred(1) == Some(pair("Away", "Away")))
+            .await;
+        let entries = stand.user("ada").await.pbx.unwrap().entries.unwrap();
+        let off = entries[0].since.unwrap().duration_since(Timestamp::now()) - ahead;
+        assert!(off.abs() < SignedDuration::from_secs(60), "{off:?}");
+        // What is chosen later goes before, though the PBX's clock says that it was long ago.
+        stand.pbx.set_clock(ahead - SignedDuration::from_hours(1));
+        stand.pbx.choose("ada", Activity::DoNotDisturb);
+        let dnd = pair("DoNotDisturb", "DoNotDisturb");
+        stand
+            .until("dnd", async || stand.teams.preferred(1) == Some(dnd.clone()))
+            .await;
+        stand.pbx.choose("ada", Activity::Unset);
+        stand
+            .until("no choice", async || stand.teams.preferred(1).is_none())
+            .await;
+        let skew = stand.status().await.clock_skew_seconds;
+        assert!(skew.is_none_or(|skew| skew.abs() < 60), "that is Microsoft's: {skew:?}");
+        stand.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod broadworks;
+mod clock;
 mod innovaphone;
 #[path = "../support/ports.rs"]
 mod ports;

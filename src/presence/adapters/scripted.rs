@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::policy::presence::pbx::{
@@ -23,6 +24,7 @@ struct State {
     watched: Vec<String>,
     recalled: Vec<String>,
     failure: Option<PbxError>,
+    clock_ahead: SignedDuration,
     puts: usize,
 }
 
@@ -45,6 +47,7 @@ impl Default for Scripted {
             watched: Vec::new(),
             recalled: Vec::new(),
             failure: None,
+            clock_ahead: SignedDuration::ZERO,
             puts: 0,
         })))
     }
@@ -111,8 +114,7 @@ impl Scripted {
             origin: Origin::User,
             activity,
             note: String::new(),
-            // A clock that is a day off.
-            since: Some("2020-01-01T00:00:00Z".parse().unwrap()),
+            since: self.with(|state| Timestamp::now().checked_add(state.clock_ahead).ok()),
         };
         self.with(|state| state.others.insert(id.clone(), vec![entry]));
         self.show(&id);
@@ -125,6 +127,11 @@ impl Scripted {
             note: String::new(),
         };
         self.with(|state| state.own.insert(format!("guid-{name}"), entry));
+    }
+
+    /// The PBX's clock is so far ahead.
+    pub fn set_clock(&self, ahead: SignedDuration) {
+        self.with(|state| state.clock_ahead = ahead);
     }
 
     pub fn fail(&self, failure: Option<PbxError>) {
