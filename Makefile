@@ -21,8 +21,9 @@ bench: ## Every benchmark; figures in target/bench/*.json, and last which limits
 	@tests/support/bench
 
 soak: ## The random tests with many more cases, every crash point, an upgrade, thirty simulated days; SOAK=1 make e2e is the same with real pods
-	@PROPTEST_CASES=$${PROPTEST_CASES:-5000} PRESENCE_HISTORIES=$${PRESENCE_HISTORIES:-1000000} CRASH_POINTS=$${CRASH_POINTS:-all} CRASH_SEEDS=$${CRASH_SEEDS:-1000} \
+	@PROPTEST_CASES=$${PROPTEST_CASES:-5000} CRASH_POINTS=$${CRASH_POINTS:-all} CRASH_SEEDS=$${CRASH_SEEDS:-1000} \
 	FAULT_SEEDS=$${FAULT_SEEDS:-30} tests/support/gate unit presence cluster faults upgrade
+	@PRESENCE_HISTORIES=$${PRESENCE_HISTORIES:-1000000} tests/support/gate histories
 	@tests/support/thirty-days
 
 crds: ## Write crds/ (and the charts' copies) from the types in src/api
