@@ -1,10 +1,11 @@
 //! The whole adapter against the simulator's protocol fake, with two XSPs.
 
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::presence::pbx::Entry;
-use crate::simulator::Simulator;
+use crate::simulator::{Simulator, TlsPem};
 
 struct World {
     simulator: Simulator,
@@ -49,17 +50,8 @@ async fn world(service_provider: Option<&str>, before: bool) -> World {
     if before {
         admin(&simulator, &client, "POST", "/users/ann@x/calls", &json!({})).await;
     }
-    let config = Config {
-        xsps: vec![simulator.url().to_owned(), format!("{}/xsp2", simulator.url())],
-        username: "admin@x".to_owned(),
-        password_secret_ref: SecretKeyRef {
-            name: "xsi".to_owned(),
-            key: "password".to_owned(),
-        },
-        service_provider: service_provider.map(str::to_owned),
-        address: AddressRule::default(),
-        ca_bundle_secret_ref: None,
-    };
+    let xsps = vec![simulator.url().to_owned(), format!("{}/xsp2", simulator.url())];
+    let config = config(xsps, service_provider);
     let (sender, events) = mpsc::channel(1000);
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let pbx = start(&config, &SecretString::from(PASSWORD), &[], &metrics, sender).unwrap();
@@ -69,6 +61,20 @@ async fn world(service_provider: Option<&str>, before: bool) -> World {
         client,
         pbx,
         events,
+    }
+}
+
+fn config(xsps: Vec<String>, service_provider: Option<&str>) -> Config {
+    Config {
+        xsps,
+        username: "admin@x".to_owned(),
+        password_secret_ref: SecretKeyRef {
+            name: "xsi".to_owned(),
+            key: "password".to_owned(),
+        },
+        service_provider: service_provider.map(str::to_owned),
+        address: AddressRule::default(),
+        ca_bundle_secret_ref: None,
     }
 }
 
@@ -159,4 +165,48 @@ async fn a_service_providers_users_are_read_where_nothing_tells() {
     world.admin("POST", "/drop", json!({"how": "break"})).await;
     world.view(|view| *view == PbxView::default()).await;
     world.view(|view| view.line == Line::Ringing).await;
+}
+
+#[tokio::test]
+async fn only_a_trusted_certificate_is_spoken_to() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let tls = TlsPem {
+        certificate: certificate.pem().into_bytes(),
+        key: key.serialize_pem().into_bytes(),
+    };
+    let simulator = Simulator::start(crate::simulator::Config {
+        tls: Some(tls),
+        ..Default::default()
+    });
+    let simulator = simulator.await.unwrap();
+    let config = Config {
+        username: "admin@example.com".to_owned(),
+        ..config(vec![simulator.url().to_owned()], None)
+    };
+    let first = async |roots: &[CertificateDer<'static>]| {
+        let (sender, mut events) = mpsc::channel(1000);
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        let password = SecretString::from("simulator-password");
+        let pbx = start(&config, &password, roots, &metrics, sender).unwrap();
+        let event = timeout(Duration::from_secs(15), events.recv()).await.unwrap().unwrap();
+        pbx.close().await;
+        event
+    };
+    let event = first(&[]).await;
+    let refused = |event: &PbxEvent| {
+        matches!(
+            event,
+            PbxEvent::Down {
+                why: PbxError::NotTrusted(_),
+                ..
+            }
+        )
+    };
+    assert!(refused(&event), "{event:?}");
+    let event = first(&[certificate.der().clone()]).await;
+    assert!(matches!(event, PbxEvent::Up { .. }), "{event:?}");
 }
