@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use crate::ports;
 
 /// What a server is to have.
 #[derive(Clone, Debug, Default)]
@@ -192,15 +193,9 @@ impl Drop for Kamailio {
 
 /// A port that nobody has at the moment, for UDP and TCP.
 fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let number = std::process::id()
-            .wrapping_mul(131)
-            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        // Below the ports that the kernel takes for outgoing connections.
-        let port = 10_000 + u16::try_from(number % 10_000).unwrap();
-        let address = ("127.0.0.1", port);
-        if std::net::TcpListener::bind(address).is_ok() && std::net::UdpSocket::bind(address).is_ok() {
+        let port = ports::free_port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

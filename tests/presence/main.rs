@@ -10,5 +10,7 @@ mod entries;
 mod kamailio;
 mod lines;
 mod phone;
+#[path = "../support/ports.rs"]
+mod ports;
 mod security;
 mod world;
