@@ -16,6 +16,7 @@ mod metrics;
 mod news;
 mod observed;
 mod pod;
+mod presence;
 mod queue;
 mod receiver;
 mod reconcile;
@@ -86,7 +87,7 @@ pub struct Args {
     /// Address for /livez, /readyz and /metrics.
     #[arg(long, env = "TELEMETRY_LISTEN", default_value = "0.0.0.0:8080")]
     telemetry_listen: SocketAddr,
-    /// Image of the receiver pods: this operator's own.
+    /// Image of the receiver and presence pods: this operator's own.
     #[arg(long, env = "RECEIVER_IMAGE", default_value = concat!("teams-graph-operator:", env!("CARGO_PKG_VERSION")))]
     receiver_image: String,
     /// Pull policy of that image; the cluster's default when absent.
@@ -99,6 +100,13 @@ pub struct Args {
         default_value = "http://{pod}.{service}.{namespace}.svc:9090"
     )]
     receiver_address: String,
+    /// Address of a presence worker's internal port. Change it when the controller runs outside the cluster.
+    #[arg(
+        long,
+        env = "PRESENCE_ADDRESS",
+        default_value = "http://{pod}.{service}.{namespace}.svc:9090"
+    )]
+    presence_address: String,
     /// Seconds between two looks at a tenant or receiver that nothing asked for.
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     interval_seconds: u64,
@@ -136,6 +144,7 @@ impl Args {
                 .filter_map(|name| Some((name, std::env::var(name).ok()?)))
                 .collect(),
             receiver_address: self.receiver_address.clone(),
+            presence_address: self.presence_address.clone(),
             interval: Duration::from_secs(self.interval_seconds),
             longest_rest: LONGEST_REST,
             sweep_grace: Duration::from_secs(self.sweep_grace_seconds),
@@ -180,6 +189,7 @@ pub async fn run(args: Args) -> RunResult {
         apps,
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
+        workers: presence::Workers::default(),
         inbox: inbox::Inbox::default(),
         backfills: backfill::Backfills::default(),
         doubts: doubts::Doubts::default(),
@@ -284,7 +294,7 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
     let mut workloads = AbortOnDropHandle::new(tokio::spawn(watching::workloads(context.clone())));
     let (stores, queues) = (&context.stores, &context.queues);
-    let drivers = futures::future::join3(
+    let drivers = futures::future::join4(
         drive(&stores.tenants, &queues.tenants, tenant::reconcile, &context, &stop),
         drive(
             &stores.receivers,
@@ -300,6 +310,7 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
             &context,
             &stop,
         ),
+        drive(&stores.presence, &queues.presence, presence::reconcile, &context, &stop),
     );
     tokio::select! {
         _ = drivers => {}

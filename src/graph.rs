@@ -1,5 +1,6 @@
 //! Microsoft Graph and Entra over HTTP: tokens, the limiter, errors, subscriptions. Knows nothing of Kubernetes.
 
+mod account;
 mod app;
 mod changes;
 mod classify;
@@ -13,10 +14,13 @@ mod http;
 mod limiter;
 mod message;
 mod metrics;
+mod people;
+mod presence;
 mod shared_list;
 mod subscription;
 mod token;
 
+pub use account::Account;
 pub use app::App;
 pub use changes::ChangePage;
 pub use client::{Grant, Graph};
@@ -24,6 +28,8 @@ pub use credential::{CertificateCredential, Credential};
 pub use error::{Class, Failure, Kind};
 pub use http::{http_client, http_client_inside};
 pub use metrics::Metrics;
+pub use people::{PeoplePage, Person, PersonNews, Plan};
+pub use presence::{MOST_IDS, Presence};
 pub use subscription::{NewSubscription, Subscription};
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 
 pub mod api;
 pub mod controller;
+pub mod explain;
 pub mod graph;
 pub mod import;
 pub mod local_clock;
 pub mod policy;
+pub mod presence;
 pub mod probe;
 pub mod receiver;
 pub mod simulator;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use teams_graph_operator::telemetry::logs::{self, LogFormat};
-use teams_graph_operator::{RunResult, api, controller, import, receiver, simulator};
+use teams_graph_operator::{RunResult, api, controller, explain, import, presence, receiver, simulator};
 
 /// Keeps Microsoft Graph change-notification subscriptions alive, and loses no notification.
 #[derive(Parser)]
@@ -26,8 +26,12 @@ enum Command {
     Controller(controller::Args),
     /// Take notifications, store them, deliver them (built by the controller from a NotificationReceiver).
     Receiver(receiver::Args),
+    /// Keep presence in step between Teams and a PBX (built by the controller from a PresenceSync).
+    PresenceWorker(presence::Args),
     /// Stand in for Microsoft Entra and Microsoft Graph, for tests, demos and your own CI. Not Microsoft's code.
     Simulator(simulator::Args),
+    /// Explain one person's presence: both sides, what is held and was written, and why. Changes nothing.
+    Presence(explain::Args),
     /// Print manifests for the subscriptions that an app has at Graph already. Changes nothing.
     Import(Box<import::Args>),
     /// Print the custom resource definitions as YAML.
@@ -51,7 +55,9 @@ async fn run(cli: Cli) -> RunResult {
     match cli.command {
         Command::Controller(args) => controller::run(args).await,
         Command::Receiver(args) => receiver::run(args).await,
+        Command::PresenceWorker(args) => presence::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
+        Command::Presence(args) => explain::run(args).await,
         Command::Import(args) => import::run(*args).await,
         Command::Crds => print_crds(),
     }

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod backoff;
 pub mod identity;
 pub mod orphan;
+pub mod presence;
 pub mod quota;
 pub mod renewal;
 pub mod resource;

@@ -1,4 +1,4 @@
-//! A stand-in for Microsoft Entra and Microsoft Graph, for tests, demos and users' own CI. It is not Microsoft's code
+//! A stand-in for Microsoft Entra and Microsoft Graph, and for PBXs, for tests, demos and users' own CI. It is not Microsoft's code
 //! and never says so. It is as strict as the documentation and field reports make the originals: a wrong field, date or
 //! state is refused with the original's status and error body. Where the original's wording is not known, status and
 //! code are kept and the words are the simulator's own.
@@ -18,15 +18,19 @@ mod errors;
 mod families;
 mod faults;
 mod front;
+mod innovaphone;
 mod jwt;
 mod objects;
 mod outbound;
+mod people;
+mod presence;
 mod reading;
 mod sink;
 mod stamps;
 mod state;
 mod subscriptions;
 mod throttle;
+mod xsi;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -41,7 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use config::{
     App, Config, DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT, DeliverySettings, DeltaSettings, FederatedCredential,
-    Secret, Settings, Tenant, TlsPem,
+    PresenceSettings, Secret, Settings, Tenant, TlsPem,
 };
 use errors::GraphError;
 use outbound::Outbound;
@@ -135,6 +139,8 @@ impl Simulator {
         serve(listener, tls, router(&shared), handle.clone())?;
         let (watched, stop) = (shared.clone(), shared.stop.clone());
         tokio::spawn(async move { stop.run_until_cancelled(delivery::lifecycle::watch(watched)).await });
+        let (watched, stop) = (shared.clone(), shared.stop.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(presence::told::watch(watched)).await });
         Ok(Self {
             url: format!("{}://{address}", shared.scheme),
             shared,
@@ -178,9 +184,12 @@ fn router(shared: &Shared) -> Router {
     entra::routes()
         .merge(subscriptions::routes())
         .merge(reading::routes())
+        .merge(presence::routes())
+        .merge(xsi::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(shared.clone(), front::pass))
+        .merge(innovaphone::routes())
         .merge(admin::routes())
         .with_state(shared.clone())
 }

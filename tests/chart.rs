@@ -393,6 +393,7 @@ fn a_real_api_server_accepts_the_manifests() {
         "graphtenant.yaml",
         "notificationreceiver.yaml",
         "graphsubscription.yaml",
+        "presencesync.yaml",
     ] {
         check(
             &read(&format!("deploy/samples/{sample}")),
@@ -403,10 +404,13 @@ fn a_real_api_server_accepts_the_manifests() {
 }
 
 /// Group, resource, and the verbs that are allowed in a watched namespace. Every other verb must be refused.
-const RIGHTS: [(&str, &str, &[&str]); 22] = [
+const RIGHTS: [(&str, &str, &[&str]); 25] = [
     ("teamsgraph.dev", "graphtenants", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
+    ("teamsgraph.dev", "presencesyncs", &["list", "watch", "patch"]),
+    ("teamsgraph.dev", "presencesyncs/status", &["patch"]),
+    ("teamsgraph.dev", "presencesyncs/finalizers", &["update"]),
     ("teamsgraph.dev", "graphtenants/status", &["patch"]),
     ("teamsgraph.dev", "notificationreceivers/status", &["patch"]),
     ("teamsgraph.dev", "graphsubscriptions/status", &["patch"]),

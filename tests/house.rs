@@ -81,6 +81,18 @@ const RULES: &[Rule] = &[
         never: &["crate::presence", "crate::receiver", "crate::simulator"],
         except: &[],
     },
+    // The same, and it only asks.
+    Rule {
+        room: "explain",
+        never: &[
+            "crate::controller",
+            "crate::graph",
+            "crate::presence",
+            "crate::receiver",
+            "crate::simulator",
+        ],
+        except: &[],
+    },
     Rule {
         room: "probe",
         never: &["kube", "crate::controller"],

@@ -29,6 +29,13 @@ pub enum ConditionType {
     Subscribed,
     Delivering,
     GapFree,
+    // PresenceSync
+    PbxConnected,
+    PresenceSubscribed,
+    UsersMatched,
+    LicencesValid,
+    NotificationUrlReachable,
+    ShardsReady,
 }
 
 /// Why a condition is as it is. The same word is the event's reason and the metrics' `reason` label.
@@ -107,6 +114,24 @@ pub enum Reason {
     Silent,
     ListingDisagrees,
     Backfilled,
+    // presence
+    WorkerNotAnswering,
+    ConfigurationRefused,
+    PbxUnavailable,
+    RejectedByPbx,
+    ProtocolViolated,
+    MfaRequired,
+    PasswordExpired,
+    Unlicensed,
+    SubscriptionInUse,
+    ReceiverRefuses,
+    ConsumerNotListed,
+    UsersUnmatched,
+    UsersAmbiguous,
+    OverLimit,
+    Releasing,
+    Released,
+    ReleaseAbandoned,
 }
 
 impl Reason {

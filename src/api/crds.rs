@@ -5,6 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+use super::presence::PresenceSync;
 use super::receiver::NotificationReceiver;
 use super::subscription::{GraphSubscription, not_observed};
 use super::tenant::GraphTenant;
@@ -15,6 +16,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         GraphTenant::crd(),
         NotificationReceiver::crd(),
         GraphSubscription::crd(),
+        PresenceSync::crd(),
     ];
     crds.iter_mut().for_each(complete);
     crds

@@ -23,6 +23,7 @@ use super::reconcile::Attempts;
 use super::subscription::observe::shifted;
 use super::written::Written;
 use crate::api::condition::Reason;
+use crate::api::presence::PresenceSync;
 use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
@@ -40,7 +41,9 @@ pub struct Stores {
     pub receivers: Store<NotificationReceiver>,
     /// Subscriptions.
     pub subscriptions: Store<GraphSubscription>,
-    /// The same ones, by what they name.
+    /// Presence syncs.
+    pub presence: Store<PresenceSync>,
+    /// The subscriptions, by what they name.
     pub index: Index,
 }
 
@@ -53,6 +56,8 @@ pub struct Queues {
     pub receivers: Queue<NotificationReceiver>,
     /// Subscriptions.
     pub subscriptions: Queue<GraphSubscription>,
+    /// Presence syncs.
+    pub presence: Queue<PresenceSync>,
 }
 
 impl Queues {
@@ -72,6 +77,7 @@ impl Queues {
             tenants: Queue::default(),
             receivers: Queue::default(),
             subscriptions: Queue::new(deadline),
+            presence: Queue::default(),
         }
     }
 }
@@ -81,7 +87,7 @@ impl Queues {
 pub struct Settings {
     /// Namespace that is watched; all when absent.
     pub namespace: Option<String>,
-    /// Image of the receiver pods.
+    /// Image of the pods that are built: receivers and presence workers.
     pub receiver_image: String,
     /// Pull policy of that image.
     pub receiver_image_pull_policy: Option<String>,
@@ -89,6 +95,8 @@ pub struct Settings {
     pub logging: Vec<(&'static str, String)>,
     /// Address of a receiver pod's internal port, with `{pod}`, `{service}` and `{namespace}`.
     pub receiver_address: String,
+    /// Address of a presence worker's internal port, with the same.
+    pub presence_address: String,
     /// How long a sweep waits for notifications that may be on their way.
     pub sweep_grace: Duration,
     /// How often tenants and receivers are looked at without cause.
@@ -126,6 +134,8 @@ pub struct Context {
     pub keyrings: Keyrings,
     /// Handshakes with the receivers.
     pub handshakes: super::receiver::Handshakes,
+    /// What the presence workers last said.
+    pub workers: super::presence::Workers,
     /// Lifecycle events not yet acted on.
     pub inbox: Inbox,
     /// Subscriptions that Graph's list lacks.
@@ -217,6 +227,15 @@ impl Context {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let found = namespaces.get_opt(name).await?;
         Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
+    }
+
+    /// Asks for a reconcile of every presence sync that `concerns`.
+    pub fn wake_syncs(&self, concerns: impl Fn(&PresenceSync) -> bool) {
+        for sync in self.stores.presence.state() {
+            if concerns(&sync) {
+                self.queues.presence.push(ObjectRef::from_obj(&*sync));
+            }
+        }
     }
 
     /// Asks for a reconcile of every subscription of a group that `concerns`.

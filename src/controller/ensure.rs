@@ -74,11 +74,11 @@ fn is_ours(managed_by: Option<&str>) -> bool {
     managed_by == Some(WORKLOADS)
 }
 
-/// A user's own object with the name that ours would have is not taken over: it would go with the receiver.
+/// A user's own object with the name that ours would have is not taken over: it would go with ours.
 fn taken(wanted: &Value) -> kube::Error {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let message = format!(
-        "{} {} exists and was not made by this operator; remove it, or give the receiver another name",
+        "{} {} exists and was not made by this operator; remove it, or give ours another name",
         text(&wanted["kind"]),
         text(&wanted["metadata"]["name"])
     );

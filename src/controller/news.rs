@@ -26,5 +26,5 @@ pub fn in_use(users: &[String]) -> String {
     } else {
         String::new()
     };
-    format!("deletion waits for the subscriptions that need it: {shown}{more}; delete or move them first")
+    format!("deletion waits for what needs it: {shown}{more}; delete or move them first")
 }

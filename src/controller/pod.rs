@@ -1,4 +1,4 @@
-//! A receiver pod, as the leader speaks to it.
+//! A pod that the controller built, as the leader speaks to it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::receiver::workload;
 use crate::api::reference::ObjectRef;
 
-/// A receiver pod, and the token that opens its internal API.
+/// A pod, and the token that opens its internal API.
 #[derive(Clone)]
 pub struct Pod {
     http: reqwest::Client,
@@ -57,6 +57,35 @@ impl Pod {
         limit: Duration,
     ) -> Result<T, String> {
         self.post(path, body, limit).await?.json().await.map_err(describe)
+    }
+
+    /// Reads an answer of at most `most` bytes, whatever its status.
+    pub async fn get_bytes(&self, path: &str, limit: Duration, most: usize) -> Result<(u16, Vec<u8>), String> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.bytes(request, limit, most).await
+    }
+
+    /// The same for a POST without a body.
+    pub async fn post_bytes(&self, path: &str, limit: Duration, most: usize) -> Result<(u16, Vec<u8>), String> {
+        let request = self.http.post(format!("{}{path}", self.base));
+        self.bytes(request, limit, most).await
+    }
+
+    async fn bytes(
+        &self,
+        request: reqwest::RequestBuilder,
+        limit: Duration,
+        most: usize,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let mut response = self.send(request, limit).await?;
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(describe)? {
+            if body.len() + piece.len() > most {
+                return Err("the pod's answer is too long".to_owned());
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((response.status().as_u16(), body))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, limit: Duration) -> Result<reqwest::Response, String> {

@@ -21,10 +21,11 @@ use super::observed::PodState;
 use super::reconcile::{Action, Error, guard};
 use super::subscription::gaps;
 use super::subscription::observe::delivery;
-use crate::api::IN_USE_FINALIZER;
+use super::watching::wake_syncs_of_receiver;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
 use crate::api::reference::ObjectRef;
+use crate::api::{IN_USE_FINALIZER, PRESENCE_FINALIZER};
 use crate::policy::identity::{Channel, Keyring, path};
 use crate::policy::subscription::Refusal;
 use crate::probe::{Problem, handshake};
@@ -257,12 +258,16 @@ fn users(context: &Context, reference: &ObjectRef) -> Vec<String> {
         .iter()
         .map(|subscription| reference_to(&**subscription).to_string())
         .collect();
+    users.extend(super::presence::users(context, |sync| {
+        apply::has_finalizer(sync, PRESENCE_FINALIZER) && sync.receiver().as_ref() == Some(reference)
+    }));
     users.sort();
     users
 }
 
 fn wake_users(context: &Context, reference: &ObjectRef) {
     context.wake(&Group::Receiver(reference.clone()), |_| true);
+    wake_syncs_of_receiver(context, reference);
 }
 
 /// Subscriptions whose record of gaps does not fit how the receiver fares.

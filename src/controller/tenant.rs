@@ -27,7 +27,7 @@ use super::reconcile::{Action, Error, guard};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::{GraphTenant, GraphTenantSpec, GraphTenantStatus};
-use crate::api::{FINALIZER, IN_USE_FINALIZER};
+use crate::api::{FINALIZER, IN_USE_FINALIZER, PRESENCE_FINALIZER};
 use crate::graph::{App, Failure, Grant, Graph, Kind};
 use crate::policy::resource::{Rule, rule_for};
 use crate::policy::subscription::Refusal;
@@ -276,6 +276,11 @@ async fn users(context: &Context, object: &GraphTenant, reference: &ObjectRef) -
         .filter(|subscription| !namespace_goes || subscription.metadata.deletion_timestamp.is_some())
         .map(|subscription| reference_to(&**subscription).to_string())
         .collect();
+    users.extend(super::presence::users(context, |sync| {
+        apply::has_finalizer(sync, PRESENCE_FINALIZER)
+            && (!namespace_goes || sync.metadata.deletion_timestamp.is_some())
+            && sync.tenants().any(|tenant| tenant == *reference)
+    }));
     users.sort();
     Ok(users)
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::context::{Context, Keyrings, Queues, Settings, Stores};
 use super::index::Index;
 use super::metrics::Metrics;
+use crate::api::presence::PresenceSync;
 use crate::api::receiver::NotificationReceiver;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
@@ -81,6 +82,7 @@ pub struct Writers {
     pub tenants: Writer<GraphTenant>,
     pub subscriptions: Writer<GraphSubscription>,
     pub receivers: Writer<NotificationReceiver>,
+    pub presence: Writer<PresenceSync>,
     pub index: Index,
 }
 
@@ -106,10 +108,12 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
     let registry = Registry::new();
     let ((tenants, tenant_writer), (subscriptions, subscription_writer)) = (store(), store());
     let (receivers, receiver_writer) = store::<NotificationReceiver>();
+    let (presence, presence_writer) = store::<PresenceSync>();
     let stores = Stores {
         tenants,
         receivers,
         subscriptions,
+        presence,
         index: Index::default(),
     };
     let writers = Writers {
@@ -117,6 +121,7 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         tenants: tenant_writer,
         subscriptions: subscription_writer,
         receivers: receiver_writer,
+        presence: presence_writer,
     };
     let observed = super::observed::Observed::default();
     let apps = Arc::<super::apps::Apps>::default();
@@ -135,6 +140,7 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         apps,
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
+        workers: super::presence::Workers::default(),
         inbox: super::inbox::Inbox::default(),
         backfills: super::backfill::Backfills::default(),
         doubts: super::doubts::Doubts::default(),
@@ -159,6 +165,7 @@ pub fn settings(receiver_address: &str) -> Settings {
         receiver_image_pull_policy: None,
         logging: Vec::new(),
         receiver_address: receiver_address.to_owned(),
+        presence_address: receiver_address.to_owned(),
         interval: Duration::from_secs(300),
         longest_rest: Duration::from_hours(1),
         sweep_grace: Duration::ZERO,

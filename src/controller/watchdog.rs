@@ -60,7 +60,11 @@ impl Watchdog {
         if stale.is_some() {
             return stale;
         }
-        self.compare(&self.stores.receivers).await
+        let stale = self.compare(&self.stores.receivers).await;
+        if stale.is_some() {
+            return stale;
+        }
+        self.compare(&self.stores.presence).await
     }
 
     async fn compare<K: Object>(&self, store: &Store<K>) -> Option<String> {

@@ -18,7 +18,9 @@ use super::context::{Context, Stores, find, reference_to, to_object};
 use super::index::{Group, Index};
 use super::queue::Queue;
 use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::presence::PresenceSync;
 use crate::api::receiver::NotificationReceiver;
+use crate::api::reference::ObjectRef as Reference;
 use crate::api::subscription::GraphSubscription;
 use crate::api::tenant::GraphTenant;
 use crate::policy::resource::rule_for;
@@ -36,29 +38,37 @@ pub struct Writers {
     tenants: Writer<GraphTenant>,
     receivers: Writer<NotificationReceiver>,
     subscriptions: Writer<GraphSubscription>,
+    presence: Writer<PresenceSync>,
 }
 
 /// Empty stores.
 pub fn stores() -> (Stores, Writers) {
     let ((tenants, tenant_writer), (receivers, receiver_writer)) = (store(), store());
-    let (subscriptions, subscription_writer) = store();
+    let ((subscriptions, subscription_writer), (presence, presence_writer)) = (store(), store());
     let stores = Stores {
         tenants,
         receivers,
         subscriptions,
+        presence,
         index: Index::default(),
     };
     let writers = Writers {
         tenants: tenant_writer,
         receivers: receiver_writer,
         subscriptions: subscription_writer,
+        presence: presence_writer,
     };
     (stores, writers)
 }
 
-/// Starts the three watches. The future ends only if a watch ends, which is a reason to end the process.
+/// Starts the four watches. The future ends only if a watch ends, which is a reason to end the process.
 pub fn start(context: &Arc<Context>, writers: Writers) -> (Unlisted, impl Future<Output = String> + use<>) {
-    let kinds = ["GraphTenant", "NotificationReceiver", "GraphSubscription"];
+    let kinds = [
+        "GraphTenant",
+        "NotificationReceiver",
+        "GraphSubscription",
+        "PresenceSync",
+    ];
     let (listed, unlisted) = tokio::sync::watch::channel(BTreeSet::from(kinds));
     let (client, namespace) = (&context.client, context.settings.namespace.as_deref());
     let tenants = watch(
@@ -85,16 +95,21 @@ pub fn start(context: &Arc<Context>, writers: Writers) -> (Unlisted, impl Future
         api(client, namespace),
         writers.subscriptions,
         "GraphSubscription",
-        listed,
+        listed.clone(),
         {
             let context = context.clone();
             move |change| subscriptions_changed(&context, change)
         },
     );
+    let presence = watch(api(client, namespace), writers.presence, "PresenceSync", listed, {
+        let context = context.clone();
+        move |change| presence(&context, change)
+    });
     let watches = [
         tokio::spawn(tenants),
         tokio::spawn(receivers),
         tokio::spawn(subscriptions),
+        tokio::spawn(presence),
     ];
     let ended = async {
         let (result, ..) = futures::future::select_all(watches).await;
@@ -106,10 +121,10 @@ pub fn start(context: &Arc<Context>, writers: Writers) -> (Unlisted, impl Future
     (unlisted, ended)
 }
 
-/// What is built for receivers: its changes wake them. For the leader alone; ends with the watch.
+/// What is built for receivers and presence syncs: its changes wake them. For the leader alone; ends with the watch.
 pub async fn workloads(context: Arc<Context>) {
     let config = watcher::Config::default()
-        .labels("app.kubernetes.io/name=teams-graph-receiver")
+        .labels("app.kubernetes.io/name in (teams-graph-receiver, teams-graph-presence)")
         .timeout(WATCH_TIMEOUT_SECONDS);
     let api = api::<PartialObjectMeta<StatefulSet>>(&context.client, context.settings.namespace.as_deref());
     let sets = watcher(api, config)
@@ -123,6 +138,9 @@ pub async fn workloads(context: Arc<Context>) {
         for owner in set.metadata.owner_references.iter().flatten() {
             if let Some(receiver) = ObjectRef::from_owner_ref(Some(namespace), owner, ()) {
                 context.queues.receivers.push(receiver);
+            }
+            if let Some(sync) = ObjectRef::from_owner_ref(Some(namespace), owner, ()) {
+                context.queues.presence.push(sync);
             }
         }
     }
@@ -191,6 +209,7 @@ fn tenant(context: &Context, change: Change<GraphTenant>) {
     let now = |tenant: &GraphTenant| {
         context.queues.tenants.push(ObjectRef::from_obj(tenant));
         context.wake(&Group::Tenant(reference_to(tenant)), waits);
+        wake_syncs_of_tenant(context, tenant);
     };
     match change {
         Change::Now(tenant) => now(&tenant),
@@ -203,12 +222,19 @@ fn tenant(context: &Context, change: Change<GraphTenant>) {
         Change::Gone(tenant) => {
             context.queues.tenants.forget(ObjectRef::from_obj(&tenant));
             context.wake(&Group::Tenant(reference_to(&tenant)), waits);
+            wake_syncs_of_tenant(context, &tenant);
             context
                 .attempts
                 .succeeded(tenant.metadata.uid.as_deref().unwrap_or_default());
             super::tenant::forget_gone(context);
         }
     }
+}
+
+/// The worker is told the tenant's app and addresses. A look costs little, and tenants change seldom.
+fn wake_syncs_of_tenant(context: &Context, tenant: &GraphTenant) {
+    let reference = reference_to(tenant);
+    context.wake_syncs(|sync| sync.tenants().any(|named| named == reference));
 }
 
 fn receiver(context: &Context, change: Change<NotificationReceiver>) {
@@ -219,6 +245,9 @@ fn receiver(context: &Context, change: Change<NotificationReceiver>) {
         context.wake(&Group::Receiver(reference_to(receiver)), |subscription| {
             waits(subscription) || !settled
         });
+        if !settled {
+            wake_syncs_of_receiver(context, &reference_to(receiver));
+        }
     };
     match change {
         Change::Now(receiver) => now(&receiver),
@@ -227,11 +256,44 @@ fn receiver(context: &Context, change: Change<NotificationReceiver>) {
             let reference = reference_to(&receiver);
             context.queues.receivers.forget(ObjectRef::from_obj(&receiver));
             context.wake(&Group::Receiver(reference.clone()), |_| true);
+            wake_syncs_of_receiver(context, &reference);
             context
                 .attempts
                 .succeeded(receiver.metadata.uid.as_deref().unwrap_or_default());
             context.keyrings.forget(&reference);
             context.handshakes.forget(&reference);
+        }
+    }
+}
+
+/// Asks for a look at every presence sync that names a receiver.
+pub(super) fn wake_syncs_of_receiver(context: &Context, receiver: &Reference) {
+    context.wake_syncs(|sync| sync.receiver().as_ref() == Some(receiver));
+}
+
+fn presence(context: &Context, change: Change<PresenceSync>) {
+    match change {
+        Change::Now(sync) => context.queues.presence.push(ObjectRef::from_obj(&*sync)),
+        Change::All(syncs) => {
+            for sync in syncs {
+                context.queues.presence.push(ObjectRef::from_obj(&*sync));
+            }
+        }
+        Change::Gone(sync) => {
+            context.queues.presence.forget(ObjectRef::from_obj(&sync));
+            let uid = sync.metadata.uid.as_deref().unwrap_or_default();
+            context.workers.forget(&reference_to(&sync), uid);
+            context.attempts.succeeded(uid);
+            for tenant in sync.tenants() {
+                push_deleted(&context.stores.tenants, &context.queues.tenants, &to_object(&tenant));
+            }
+            if let Some(receiver) = sync.receiver() {
+                push_deleted(
+                    &context.stores.receivers,
+                    &context.queues.receivers,
+                    &to_object(&receiver),
+                );
+            }
         }
     }
 }

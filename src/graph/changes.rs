@@ -47,7 +47,7 @@ impl Graph {
     }
 
     /// The token of the app must not follow a link to elsewhere.
-    fn changes_url(&self, address: &str) -> Result<Url, Failure> {
+    pub(super) fn changes_url(&self, address: &str) -> Result<Url, Failure> {
         let own = self.version_url()?;
         let url = if address.contains("://") {
             Url::parse(address)

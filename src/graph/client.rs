@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::account::Account;
 use super::app::App;
 use super::clock::Clock;
 use super::error::{Failure, Kind};
@@ -56,7 +57,7 @@ pub struct Graph {
 struct Shared {
     http: reqwest::Client,
     metrics: Metrics,
-    limiter: Limiter,
+    limiter: Arc<Limiter>,
     clock: Arc<Clock>,
     list: SharedList,
 }
@@ -71,19 +72,34 @@ impl Graph {
     /// A client. `http` should come from [`http_client`](super::http_client).
     pub fn new(app: App, http: reqwest::Client, metrics: Metrics) -> Self {
         let shared = Arc::new(Shared {
-            limiter: Limiter::new(metrics.clone()),
+            limiter: Arc::new(Limiter::new(metrics.clone())),
             clock: Arc::default(),
             list: SharedList::default(),
             http,
             metrics,
         });
-        Self::assemble(shared, app)
+        Self::assemble(shared, app, None)
     }
 
     /// Another client for the same app at the same addresses, with a credential of its own (a rotated secret): a new token, but
     /// the same limiter, clock and list. `None` for anything else.
     pub fn beside(&self, app: App) -> Option<Self> {
-        self.is_for(&app).then(|| Self::assemble(self.shared.clone(), app))
+        self.is_for(&app)
+            .then(|| Self::assemble(self.shared.clone(), app, None))
+    }
+
+    /// Another client for the same app, signed in as a person: what the person may, with subscriptions that are the person's.
+    /// It shares the limiter and the clock, as Graph counts by app.
+    #[must_use]
+    pub fn delegated(&self, account: Account) -> Self {
+        let shared = Arc::new(Shared {
+            http: self.shared.http.clone(),
+            metrics: self.shared.metrics.clone(),
+            limiter: self.shared.limiter.clone(),
+            clock: self.shared.clock.clone(),
+            list: SharedList::default(),
+        });
+        Self::assemble(shared, (*self.app).clone(), Some(account))
     }
 
     /// Whether this is a client for that app, at the same addresses. The credential may differ.
@@ -91,10 +107,11 @@ impl Graph {
         self.app.is_at(app)
     }
 
-    fn assemble(shared: Arc<Shared>, app: App) -> Self {
+    fn assemble(shared: Arc<Shared>, app: App, account: Option<Account>) -> Self {
         let app = Arc::new(app);
         let tokens = Tokens::new(
             app.clone(),
+            account,
             shared.http.clone(),
             shared.clock.clone(),
             shared.metrics.clone(),
@@ -254,6 +271,11 @@ impl Graph {
         &self.app.tenant_id
     }
 
+    /// The app's id.
+    pub fn client_id(&self) -> Option<&str> {
+        self.app.client_id.as_deref()
+    }
+
     /// How many questions about changes are asked in a minute, at least 12.
     pub fn set_changes_budget(&self, per_minute: u32) {
         self.shared.limiter.set_changes_budget(per_minute);
@@ -261,6 +283,25 @@ impl Graph {
 
     pub(super) async fn read_changes(&self, url: &Url, deadline: Timestamp) -> Result<Vec<u8>, Failure> {
         let call = Call::get(Operation::Changes, Lane::Changes, url, deadline);
+        self.call(&call).await.map(|answer| answer.body)
+    }
+
+    /// A call that is not about subscriptions, and its answer's body.
+    pub(super) async fn ask(
+        &self,
+        (operation, lane): (Operation, Lane),
+        (method, url): (Method, &Url),
+        body: Option<&impl Serialize>,
+        deadline: Timestamp,
+    ) -> Result<Vec<u8>, Failure> {
+        let call = Call {
+            operation,
+            lane,
+            deadline,
+            method,
+            url,
+            body: body.map(json).transpose()?,
+        };
         self.call(&call).await.map(|answer| answer.body)
     }
 

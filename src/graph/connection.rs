@@ -34,6 +34,13 @@ impl Fault {
             .unwrap_or(Self::Connection("the connection broke"))
     }
 
+    /// The same for a connection that is not HTTP.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        causes(error)
+            .find_map(recognise)
+            .unwrap_or(Self::Connection("the connection broke"))
+    }
+
     /// The failure of a call to `peer`.
     pub(super) fn failure(self, peer: &str) -> Failure {
         let why = match self {

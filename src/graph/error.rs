@@ -8,6 +8,10 @@ pub use crate::policy::backoff::Class;
 pub enum Kind {
     /// Entra refuses the secret, assertion or token; or a policy forbids the sign-in. The message says which.
     CredentialsRejected,
+    /// The account has to pass a second factor to sign in, which no operator can.
+    MfaRequired,
+    /// The account's password has expired, or has to be changed first.
+    PasswordExpired,
     /// The certificate, key or token file cannot be used, found out before anything was sent.
     CredentialsMalformed,
     /// The certificate credential has expired.
@@ -56,6 +60,8 @@ impl Kind {
     pub fn label(&self) -> &'static str {
         match self {
             Self::CredentialsRejected => "credentials_rejected",
+            Self::MfaRequired => "mfa_required",
+            Self::PasswordExpired => "password_expired",
             Self::CredentialsMalformed => "credentials_malformed",
             Self::CertificateExpired => "certificate_expired",
             Self::UnknownTenant => "unknown_tenant",
@@ -115,6 +121,8 @@ impl Kind {
             Self::Rejected => Class::Invalid,
             // Consent, secrets, quotas and endpoints are mended outside the spec, and nobody tells us when.
             Self::CredentialsRejected
+            | Self::MfaRequired
+            | Self::PasswordExpired
             | Self::CredentialsMalformed
             | Self::CertificateExpired
             | Self::UnknownTenant

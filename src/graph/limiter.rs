@@ -32,6 +32,7 @@ pub(super) enum Lane {
     Get,
     List,
     Changes,
+    Presence,
 }
 
 /// The limiter of one app in one tenant.
@@ -41,7 +42,7 @@ pub(super) struct Limiter {
 }
 
 struct State {
-    lanes: [Queue; 4],
+    lanes: [Queue; 5],
     paused_until: Option<Instant>,
     /// Throttled answers in a row that named no time.
     streak: u32,
@@ -78,6 +79,7 @@ impl Limiter {
                     Bucket::get(now),
                     Bucket::list(now),
                     Bucket::changes(CHANGES_PER_MINUTE, now),
+                    Bucket::presence(now),
                 ]
                 .map(queue),
                 paused_until: None,

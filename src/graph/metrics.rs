@@ -14,6 +14,9 @@ pub(super) enum Operation {
     Renew,
     Delete,
     Changes,
+    PresenceRead,
+    PresenceWrite,
+    Directory,
 }
 
 impl Operation {
@@ -26,6 +29,9 @@ impl Operation {
             Self::Renew => "renew",
             Self::Delete => "delete",
             Self::Changes => "changes",
+            Self::PresenceRead => "presence_read",
+            Self::PresenceWrite => "presence_write",
+            Self::Directory => "directory",
         }
     }
 }

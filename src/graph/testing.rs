@@ -21,6 +21,8 @@ pub(super) struct Asked {
     pub(super) line: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
+    /// The same as it came, where it is not JSON.
+    pub(super) raw: Bytes,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +131,7 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         line: format!("{} {}", head.method, head.uri),
         headers: head.headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        raw: body,
     });
     let reply = if head.uri.path().ends_with("/token") {
         script.tokens.pop_front().unwrap_or_else(|| Reply::token(3600))

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::app::App;
 use super::classify;
 use super::clock::Clock;
@@ -71,6 +72,8 @@ pub(super) struct Tokens(Arc<Inner>);
 
 struct Inner {
     app: Arc<App>,
+    /// Who is signed in; without, the app itself.
+    account: Option<Account>,
     http: reqwest::Client,
     clock: Arc<Clock>,
     metrics: Metrics,
@@ -108,9 +111,16 @@ impl State {
 }
 
 impl Tokens {
-    pub(super) fn new(app: Arc<App>, http: reqwest::Client, clock: Arc<Clock>, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        app: Arc<App>,
+        account: Option<Account>,
+        http: reqwest::Client,
+        clock: Arc<Clock>,
+        metrics: Metrics,
+    ) -> Self {
         Self(Arc::new(Inner {
             app,
+            account,
             http,
             clock,
             metrics,
@@ -216,7 +226,7 @@ impl Inner {
     }
 
     async fn fetch(&self) -> Result<Token, Failure> {
-        let request = request::request(&self.app, &self.http, self.clock.now()).await?;
+        let request = request::request(&self.app, self.account.as_ref(), &self.http, self.clock.now()).await?;
         let answer = exchange(request, BOUNDS, "The sign-in service").await?;
         // A managed identity is served by this machine, whose clock is the one to be checked.
         if !matches!(self.app.credential, Credential::ManagedIdentity) {
@@ -225,7 +235,11 @@ impl Inner {
         if !answer.is_success() {
             return Err(classify::entra(answer.status, answer.retry_after, &answer.body));
         }
-        read(&answer, self.clock.now())
+        let (token, refresh) = read(&answer, self.clock.now())?;
+        if let (Some(account), Some(refresh)) = (&self.account, refresh) {
+            account.rotate(refresh);
+        }
+        Ok(token)
     }
 }
 
@@ -242,6 +256,7 @@ fn rest(failure: &Failure, usable: bool) -> Duration {
 #[derive(Deserialize)]
 struct Body {
     access_token: String,
+    refresh_token: Option<String>,
     /// Seconds: a number, or text from the managed identity endpoint of machines.
     expires_in: Option<Value>,
     /// Seconds since 1970, likewise. App Service tells nothing else.
@@ -260,7 +275,8 @@ fn number(value: &Value) -> Option<i64> {
     value.as_str().map_or_else(|| value.as_i64(), |text| text.parse().ok())
 }
 
-fn read(answer: &Answer, now: Timestamp) -> Result<Token, Failure> {
+/// The token, and the one that the next is to be had for, if there is any.
+fn read(answer: &Answer, now: Timestamp) -> Result<(Token, Option<SecretString>), Failure> {
     let unreadable = || Failure::of(Kind::Protocol, "The sign-in service's token cannot be read.");
     let body: Body = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let seconds = body
@@ -270,14 +286,15 @@ fn read(answer: &Answer, now: Timestamp) -> Result<Token, Failure> {
         .min(LONGEST_LIFE);
     let life = SignedDuration::from_secs(seconds);
     let claims = claims(&body.access_token);
-    Ok(Token {
+    let token = Token {
         object_id: claims.as_ref().and_then(|claims| claims.oid.clone()),
         roles: claims.map(Claims::roles),
         secret: SecretString::from(body.access_token),
         expires: now.checked_add(life).unwrap_or(now),
         until: Instant::now() + life.unsigned_abs(),
         life: life.unsigned_abs(),
-    })
+    };
+    Ok((token, body.refresh_token.map(SecretString::from)))
 }
 
 #[derive(Deserialize)]

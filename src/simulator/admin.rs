@@ -3,8 +3,11 @@
 mod directory;
 mod help;
 mod objects;
+mod pbx;
+mod people;
 mod sink;
 mod world;
+mod xsi;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -24,7 +27,7 @@ pub type AdminResult<T> = Result<T, (StatusCode, Json<Value>)>;
 
 /// The routes.
 pub fn routes() -> Router<Shared> {
-    Router::new()
+    pbx_routes()
         .route("/_simulator/", get(help::text))
         .route("/_simulator/healthz", get(async || "ok\n"))
         .route("/_simulator/clock", get(clock).put(set_clock))
@@ -40,6 +43,15 @@ pub fn routes() -> Router<Shared> {
         .route("/_simulator/events", post(world::event))
         .route("/_simulator/lifecycle", post(world::lifecycle))
         .route("/_simulator/users", post(objects::put_user))
+        .route("/_simulator/people", post(people::make))
+        .route("/_simulator/people/owned", get(people::owned))
+        .route("/_simulator/people/writes", get(people::writes))
+        .route("/_simulator/people/{id}", get(people::show))
+        .route("/_simulator/people/{id}/client", put(people::set_client))
+        .route("/_simulator/people/{id}/choice", put(people::set_choice))
+        .route("/_simulator/people/{id}/outOfOffice", put(people::set_out_of_office))
+        .route("/_simulator/people/{id}/account", put(people::set_account))
+        .route("/_simulator/people/{id}/licence", put(people::set_licence))
         .route("/_simulator/callRecords", post(objects::put_call_record))
         .route("/_simulator/objects", post(objects::put).put(objects::put))
         .route("/_simulator/deltas/forget", post(objects::forget))
@@ -69,6 +81,42 @@ pub fn routes() -> Router<Shared> {
                 .put(sink::set_manners)
                 .delete(sink::clear),
         )
+}
+
+fn pbx_routes() -> Router<Shared> {
+    Router::new()
+        .route("/_simulator/pbx", get(pbx::show).put(pbx::replace))
+        .route("/_simulator/pbx/users", post(pbx::put_users))
+        .route(
+            "/_simulator/pbx/users/{user}",
+            get(pbx::show_user).delete(pbx::remove_user),
+        )
+        .route(
+            "/_simulator/pbx/users/{user}/entries",
+            put(pbx::put_entry).delete(pbx::remove_entry),
+        )
+        .route("/_simulator/pbx/users/{user}/up", put(pbx::set_up))
+        .route("/_simulator/pbx/users/{user}/calls", post(pbx::add_call))
+        .route(
+            "/_simulator/pbx/calls/{call}",
+            put(pbx::change_call).delete(pbx::end_call),
+        )
+        .route("/_simulator/pbx/pbxs/{name}/manners", put(pbx::set_manners))
+        .route("/_simulator/pbx/pbxs/{name}/drop", post(pbx::drop_all))
+        .route("/_simulator/pbx/pbxs/{name}/say", post(pbx::say))
+        .route("/_simulator/pbx/writes", get(pbx::writes))
+        .route("/_simulator/xsi", get(xsi::show).put(xsi::replace))
+        .route("/_simulator/xsi/manners", put(xsi::set_manners))
+        .route("/_simulator/xsi/users", post(xsi::put_users))
+        .route("/_simulator/xsi/users/{user}", get(xsi::show_user))
+        .route("/_simulator/xsi/users/{user}/dnd", put(xsi::set_dnd))
+        .route("/_simulator/xsi/users/{user}/calls", post(xsi::begin_call))
+        .route(
+            "/_simulator/xsi/calls/{call}",
+            put(xsi::change_call).delete(xsi::end_call),
+        )
+        .route("/_simulator/xsi/drop", post(xsi::drop_channels))
+        .route("/_simulator/xsi/writes", get(xsi::writes))
 }
 
 /// A refusal with a reason.

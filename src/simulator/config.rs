@@ -11,7 +11,8 @@ pub const DEFAULT_APP: &str = "22222222-2222-2222-2222-222222222222";
 /// The secret of [`DEFAULT_APP`].
 pub const DEFAULT_SECRET: &str = "simulator-secret";
 
-const DEFAULT_ROLES: [&str; 15] = [
+const DEFAULT_SCOPES: [&str; 2] = ["Presence.Read.All", "User.Read"];
+const DEFAULT_ROLES: [&str; 17] = [
     "CallRecords.Read.All",
     "User.Read.All",
     "Group.Read.All",
@@ -26,6 +27,8 @@ const DEFAULT_ROLES: [&str; 15] = [
     "Team.ReadBasic.All",
     "Channel.ReadBasic.All",
     "Presence.Read.All",
+    "Presence.ReadWrite.All",
+    "GroupMember.Read.All",
     "SecurityAlert.Read.All",
 ];
 
@@ -116,6 +119,12 @@ pub struct App {
     /// Application permissions with admin consent.
     #[serde(default)]
     pub roles: Vec<String>,
+    /// Delegated permissions with admin consent.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// People may sign in through it without its secret.
+    #[serde(default)]
+    pub public_client: bool,
     /// A disabled app gets no token.
     #[serde(default)]
     pub disabled: bool,
@@ -135,6 +144,8 @@ impl Default for App {
             certificates: Vec::new(),
             federated_credentials: Vec::new(),
             roles: DEFAULT_ROLES.map(String::from).to_vec(),
+            scopes: DEFAULT_SCOPES.map(String::from).to_vec(),
+            public_client: false,
             disabled: false,
             managed_identity: false,
         }
@@ -202,6 +213,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// How delta queries behave.
     pub delta: DeltaSettings,
+    /// How presence behaves.
+    pub presence: PresenceSettings,
 }
 
 impl Default for Settings {
@@ -218,8 +231,25 @@ impl Default for Settings {
             identity_header: "simulator-identity-header".into(),
             delivery: DeliverySettings::default(),
             delta: DeltaSettings::default(),
+            presence: PresenceSettings::default(),
         }
     }
+}
+
+/// How presence and its notifications behave. Microsoft states an average below 10 s and a maximum of a minute.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PresenceSettings {
+    /// Real time from a change to its notification.
+    pub delay_ms: u64,
+    /// Up to so much more, each time anew: notifications may overtake each other.
+    pub jitter_ms: u64,
+    /// So many of a hundred notifications are never sent.
+    pub lost_percent: u8,
+    /// So many of a hundred are sent twice.
+    pub repeated_percent: u8,
+    /// `Busy/InACall` of an app is seen as `Busy/Busy` every other time, as in the field.
+    pub vague_echo: bool,
 }
 
 /// How delta queries behave.

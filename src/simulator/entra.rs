@@ -1,5 +1,6 @@
 //! The stand-in for Microsoft Entra: tokens, keys, and managed identity.
 
+pub mod account;
 pub mod assertion;
 pub mod error;
 pub mod managed_identity;

@@ -61,6 +61,11 @@ impl GraphError {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", "The object was not found.")
     }
 
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Adds `Retry-After`.
     pub fn retry_after(mut self, value: impl Into<String>) -> Self {
         self.retry_after = Some(value.into());

@@ -187,6 +187,13 @@ pub static TABLE: &[Served] = &[
         ..PLAIN
     },
     Served {
+        path: "groups/*/transitiveMembers",
+        roles: &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"],
+        type_name: "#microsoft.graph.user",
+        list: Some(PAGES),
+        ..PLAIN
+    },
+    Served {
         path: "users/*/messages",
         ..OUTLOOK_MESSAGES
     },

@@ -93,6 +93,24 @@ impl Objects {
         collection.order.insert(version, id);
     }
 
+    /// Changes an object so that no delta query tells of it. False if there is none.
+    pub fn amend(&mut self, tenant: &str, key: &str, id: &str, change: impl FnOnce(&mut Map<String, Value>)) -> bool {
+        let entry = self.shelf_mut(tenant, key).entries.get_mut(id);
+        match entry.and_then(|entry| entry.state.as_mut().ok()?.as_object_mut()) {
+            Some(object) => {
+                change(object);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A version for something that is not among the objects.
+    pub fn bump(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
     /// The version that the next change gets.
     pub fn next_version(&self) -> u64 {
         self.version + 1

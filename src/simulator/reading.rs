@@ -1,14 +1,15 @@
-//! What can be read from Graph besides subscriptions: objects, lists and what changed. Just enough for backfill.
+//! What can be read from Graph besides subscriptions: objects, lists and what changed. Just enough for backfill and for
+//! who is who.
 
 mod delta;
 mod list;
-mod presence;
+mod members;
 mod query;
 mod token;
 
 use axum::extract::{RawPathParams, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
@@ -18,13 +19,22 @@ use super::objects::{self, View};
 use super::state::Shared;
 use super::subscriptions::bearer::{self, Caller};
 use super::throttle::{Kind, Size};
+pub use query::refused;
 
-/// The routes: each row of the table has up to three, and presence has its own.
+/// What a user has and Graph prints only if it is selected.
+const SELECTED_ONLY: &[&str] = &[
+    "accountEnabled",
+    "assignedLicenses",
+    "assignedPlans",
+    "mailNickname",
+    "onPremisesDistinguishedName",
+    "onPremisesSamAccountName",
+    "onPremisesUserPrincipalName",
+];
+
+/// The routes: each row of the table has up to three.
 pub fn routes() -> Router<Shared> {
-    let rows = TABLE.iter().fold(Router::new(), with_row);
-    rows.route("/v1.0/users/{a}/presence", get(presence::of_one))
-        .route("/v1.0/communications/presences/{a}", get(presence::of_one))
-        .route("/v1.0/communications/getPresencesByUserId", post(presence::of_many))
+    TABLE.iter().fold(Router::new(), with_row)
 }
 
 fn with_row(router: Router<Shared>, served: &'static Served) -> Router<Shared> {
@@ -132,9 +142,19 @@ impl Asked {
         }
     }
 
+    fn is_of_users(&self) -> bool {
+        ["users", members::PATH].contains(&self.served.path)
+    }
+
     /// The object as it is printed: with its type, and what `$select` leaves of it.
     fn print(&self, object: &Value, select: &[String]) -> Value {
         let mut printed: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
+        if select.is_empty() && self.is_of_users() {
+            printed.retain(|name, _| !SELECTED_ONLY.contains(&name.as_str()));
+        }
+        if self.served.path == "groups" {
+            printed.remove("members");
+        }
         if !select.is_empty() {
             printed.retain(|name, _| name == "id" || name.starts_with('@') || select.iter().any(|one| one == name));
         }
@@ -147,7 +167,8 @@ impl Asked {
     }
 }
 
-fn permitted(caller: &Caller, roles: &[&str]) -> GraphResult<()> {
+/// 403 unless one of these permissions is granted.
+pub fn permitted(caller: &Caller, roles: &[&str]) -> GraphResult<()> {
     if caller.may(roles) {
         return Ok(());
     }

@@ -1,26 +1,32 @@
 //! What one simulator knows. Everything sits behind one lock that is never held across an await.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{self, Clock};
 use super::config::{App, Config, Settings, Tenant};
 use super::delivery::endpoint::Endpoints;
 use super::delivery::record::Notifications;
+use super::entra::account::RefreshTokens;
 use super::errors::GraphResult;
 use super::faults::Faults;
+use super::innovaphone::site::Site;
 use super::objects::{Objects, View};
 use super::outbound::Outbound;
+use super::people::Account;
+use super::presence::book::{Book, Setting};
 use super::sink::Sink;
 use super::stamps::Stamping;
 use super::subscriptions::bearer::Caller;
 use super::subscriptions::store::Subscriptions;
 use super::throttle::{Kind, Throttle};
+use super::xsi::host::Host;
 
 const LOGGED_REQUESTS: usize = 10_000;
 const USERS: &str = "users";
@@ -37,6 +43,8 @@ pub struct Simulation {
     pub outbound: Outbound,
     /// Ends everything that runs in the background.
     pub stop: CancellationToken,
+    /// Rings when somebody's presence has changed.
+    pub presence_news: Arc<Notify>,
     /// `https` or `http`, for absolute links.
     pub scheme: &'static str,
     state: Mutex<State>,
@@ -49,6 +57,16 @@ pub struct State {
     pub tenants: Vec<Tenant>,
     /// What is in the tenants.
     pub objects: Objects,
+    /// Who shows what.
+    pub presence: Book,
+    /// The innovaphone PBXs.
+    pub site: Site,
+    /// The BroadWorks behind the XSPs.
+    pub xsi: Host,
+    /// How people sign in, by tenant and object id.
+    pub accounts: HashMap<(String, String), Account>,
+    /// Refresh tokens that were given out.
+    pub refresh_tokens: RefreshTokens,
     /// How it behaves.
     pub settings: Settings,
     /// Live and past subscriptions.
@@ -144,11 +162,13 @@ impl Simulation {
     /// A fresh one.
     pub fn new(config: Config, outbound: Outbound) -> Self {
         let clock = Clock::default();
-        let state = State::new(&config, clock.now());
+        let presence_news = Arc::new(Notify::new());
+        let state = State::new(&config, clock.now(), &presence_news);
         Self {
             clock,
             outbound,
             stop: CancellationToken::new(),
+            presence_news,
             scheme: if config.tls.is_some() { "https" } else { "http" },
             state: Mutex::new(state),
             initial: config,
@@ -157,9 +177,15 @@ impl Simulation {
 
     /// The state, with everything ended that has expired by now.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.subscriptions.expire(self.clock.now());
-        state
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, state) = (self.clock.now(), &mut *guard);
+        state.subscriptions.expire(now);
+        state.presence.settle(Setting {
+            now,
+            objects: &mut state.objects,
+            vague: state.settings.presence.vague_echo,
+        });
+        guard
     }
 
     /// Counts a request against Graph's limits, if they are switched on.
@@ -180,15 +206,21 @@ impl Simulation {
     /// Back to how it started.
     pub fn reset(&self) {
         self.clock.reset();
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::new(&self.initial, self.clock.now());
+        let fresh = State::new(&self.initial, self.clock.now(), &self.presence_news);
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 }
 
 impl State {
-    fn new(config: &Config, now: Timestamp) -> Self {
+    fn new(config: &Config, now: Timestamp, presence_news: &Arc<Notify>) -> Self {
         let mut state = Self {
             tenants: Vec::new(),
             objects: Objects::default(),
+            presence: Book::new(presence_news.clone()),
+            site: Site::default(),
+            xsi: Host::default(),
+            accounts: HashMap::new(),
+            refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),
             subscriptions: Subscriptions::default(),
             notifications: Notifications::default(),

@@ -10,6 +10,7 @@ pub mod payload;
 pub mod read;
 pub mod store;
 mod subscription;
+mod watched;
 
 use axum::Router;
 use axum::routing::{get, post};

@@ -1,5 +1,6 @@
 //! The simulator over HTTP, as its users see it.
 
+mod accounts;
 mod catalogue;
 mod changes;
 mod creating;
@@ -8,9 +9,12 @@ mod delta;
 mod entra;
 mod faults;
 mod handshake;
+mod innovaphone;
 mod lasting;
 mod lists;
+mod presence;
 mod rich;
 mod store;
 mod strict;
 mod world;
+mod xsi;

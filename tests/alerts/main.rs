@@ -3,9 +3,13 @@
 //! Run with `make test`, or `tests/cluster/api run cargo test --test alerts`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod presence;
 mod promql;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code)] // the other tests use the rest
+#[path = "../operator/worker.rs"]
+mod worker;
 #[allow(dead_code)] // the other tests use the rest
 #[path = "../operator/world.rs"]
 mod world;
@@ -181,10 +185,13 @@ async fn real_metrics(world: &mut World) -> Real {
     for (number, backfill) in ["Automatic", "Disabled"].into_iter().enumerate() {
         gap(world, number, backfill).await;
     }
+    let _told = presence::told(world).await;
+    let (_process, port) = presence::process(world).await;
     let exported = async |world: &World| {
         let texts = [
             world.metrics(world.telemetry_port).await,
             world.metrics(world.internal_port).await,
+            world.metrics(port).await,
         ];
         samples(&texts.join("\n"))
     };
@@ -193,15 +200,17 @@ async fn real_metrics(world: &mut World) -> Real {
         "teamsgraph_receiver_oldest_undelivered_timestamp_seconds",
         "teamsgraph_receiver_pod_reachable",
         "teamsgraph_tenant_credential_expiration_timestamp_seconds",
+        "teamsgraph_presencesync_users",
     ];
     world
         .until("all is exported", async || {
             let found = exported(world).await;
             let gaps = found.get("teamsgraph_subscription_gaps").map_or(0, Vec::len);
-            let clock = |labels: &BTreeMap<String, String>| labels["type"] == "ClockSynchronized";
+            let conditions = found.get("teamsgraph_condition").map_or(&[][..], Vec::as_slice);
+            let told = |type_: &str| conditions.iter().any(|labels| labels["type"] == type_);
             late.iter().all(|name| found.contains_key(*name))
                 && gaps == 2
-                && found["teamsgraph_condition"].iter().any(clock)
+                && ["Reachable", "ClockSynchronized", "ShardsReady"].into_iter().all(told)
         })
         .await;
     exported(world).await

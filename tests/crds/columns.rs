@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::manifests::{receiver, subscription, tenant};
+use crate::manifests::{presence, receiver, subscription, tenant};
 use crate::support::{Namespace, client, collection, send, until};
 
 async fn kubectl(arguments: &[&str]) -> Result<String, String> {
@@ -37,6 +37,7 @@ async fn kubectl_shows_the_columns_under_every_name() {
         ("graphtenants", tenant()),
         ("notificationreceivers", receiver()),
         ("graphsubscriptions", subscription()),
+        ("presencesyncs", presence()),
     ] {
         let path = collection(&namespace.name, plural);
         send(&client, "POST", &path, &object).await.unwrap();
@@ -49,6 +50,10 @@ async fn kubectl_shows_the_columns_under_every_name() {
         (
             "nrcv",
             "NAME|AVAILABLE|REACHABLE|DELIVERING|REASON|REPLICAS|URL|AGE|MESSAGE",
+        ),
+        (
+            "psync",
+            "NAME|PBX|AUTHENTICATED|PRESENCE|REASON|SYNCED|UNMATCHED|DIRECTION|AGE",
         ),
         (
             "gsub",
@@ -66,7 +71,7 @@ async fn kubectl_shows_the_columns_under_every_name() {
     let all = kubectl(&["get", "teamsgraph", "-n", &namespace.name, "-o", "name"])
         .await
         .unwrap();
-    assert_eq!(all.lines().count(), 3, "the category lists every kind: {all}");
+    assert_eq!(all.lines().count(), 4, "the category lists every kind: {all}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod support;
 mod columns;
 mod drift;
 mod manifests;
+mod presence;
 mod roundtrip;
 mod status;
 mod style;

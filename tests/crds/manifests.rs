@@ -41,6 +41,20 @@ pub fn subscription() -> Value {
     )
 }
 
+/// The shortest presence sync.
+pub fn presence() -> Value {
+    object(
+        "PresenceSync",
+        &json!({
+            "tenantRef": { "name": "contoso" },
+            "pbx": { "innovaphone": {
+                "app": "teams", "passwordSecretRef": { "name": "pbx", "key": "password" },
+                "endpoints": [{ "name": "pbx", "url": "wss://pbx.example.com/PBX0/APPS/websocket" }],
+            } },
+        }),
+    )
+}
+
 /// A change to the spec of the shortest object (as a merge patch, but null is sent as null), and what the server says.
 type Case = (&'static str, Value, Expected);
 

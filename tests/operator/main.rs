@@ -10,8 +10,10 @@ mod import;
 mod lifecycle;
 mod orphans;
 mod outage;
+mod presence;
 mod road;
 #[path = "../support/mod.rs"]
 mod support;
+mod worker;
 #[allow(dead_code)] // the benches use the rest
 mod world;

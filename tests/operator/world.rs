@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_teams-graph-operator");
 pub const TENANT: &str = "GraphTenant";
 pub const RECEIVER: &str = "NotificationReceiver";
 pub const SUBSCRIPTION: &str = "GraphSubscription";
+pub const PRESENCE: &str = "PresenceSync";
 
 pub struct World {
     pub client: Client,
@@ -38,6 +40,7 @@ pub struct World {
     pub webhook_port: u16,
     pub internal_port: u16,
     pub telemetry_port: u16,
+    pub presence_port: u16,
     /// The program of the processes that are started next.
     pub operator: PathBuf,
     http: reqwest::Client,
@@ -160,6 +163,7 @@ impl World {
             webhook_port: free_port(),
             internal_port: free_port(),
             telemetry_port: free_port(),
+            presence_port: free_port(),
             operator: BINARY.into(),
             http: reqwest::Client::new(),
             dir,
@@ -236,6 +240,7 @@ impl World {
             ("POD_NAME", format!("controller-{}", self.controllers.len())),
             ("TELEMETRY_LISTEN", format!("127.0.0.1:{}", self.telemetry_port)),
             ("RECEIVER_ADDRESS", format!("http://127.0.0.1:{}", self.internal_port)),
+            ("PRESENCE_ADDRESS", format!("http://127.0.0.1:{}", self.presence_port)),
             ("INTERVAL_SECONDS", "5".to_owned()),
             ("SSL_CERT_FILE", self.dir.path().join("ca.crt").display().to_string()),
             ("LOG_FILTER", "info,teams_graph_operator=debug".to_owned()),
@@ -453,15 +458,35 @@ impl World {
 
     /// The StatefulSet controller makes the pod; without a kubelet it stays pending until somebody says otherwise.
     pub async fn mark_ready(&self, name: &str) {
+        self.pod_ready(&format!("{name}-receiver-0"), None).await;
+    }
+
+    /// The same for any pod; with an address, the API server's proxy finds it.
+    pub async fn pod_ready(&self, pod: &str, address: Option<IpAddr>) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let pod = format!("{name}-receiver-0");
-        self.until("the pod exists", async || pods.get_opt(&pod).await.unwrap().is_some())
+        self.until("the pod exists", async || pods.get_opt(pod).await.unwrap().is_some())
             .await;
         let now = jiff::Timestamp::now().to_string();
-        let ready = json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now }] } });
-        pods.patch_status(&pod, &PatchParams::default(), &Patch::Merge(ready))
+        let mut ready = json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now }] } });
+        if let Some(address) = address {
+            ready["status"]["podIP"] = json!(address);
+            ready["status"]["podIPs"] = json!([{ "ip": address }]);
+        }
+        pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(ready))
             .await
             .unwrap();
+    }
+
+    /// What a kubelet does when its pod is to end.
+    pub async fn delete_pod(&self, pod: &str) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let at_once = DeleteParams::default().grace_period(0);
+        match pods.delete(pod, &at_once).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            other => drop(other.unwrap()),
+        }
+        self.until("the pod is gone", async || pods.get_opt(pod).await.unwrap().is_none())
+            .await;
     }
 
     /// Waits for a condition with this status and reason, and returns its message.

@@ -53,34 +53,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* What the controller may do, in a ClusterRole or, with watchNamespace, in a Role. */}}
 {{- define "operator.rules" -}}
-# Every replica keeps the three kinds at hand. patch: finalizers. Specs are never written.
+# Every replica keeps the four kinds at hand. patch: finalizers. Specs are never written.
 - apiGroups: [teamsgraph.dev]
-  resources: [graphtenants, notificationreceivers, graphsubscriptions]
+  resources: [graphtenants, notificationreceivers, graphsubscriptions, presencesyncs]
   verbs: [list, watch]
 - apiGroups: [teamsgraph.dev]
-  resources: [graphtenants, notificationreceivers, graphsubscriptions]
+  resources: [graphtenants, notificationreceivers, graphsubscriptions, presencesyncs]
   verbs: [patch]
 # What is known about them.
 - apiGroups: [teamsgraph.dev]
-  resources: [graphtenants/status, notificationreceivers/status, graphsubscriptions/status]
+  resources: [graphtenants/status, notificationreceivers/status, graphsubscriptions/status, presencesyncs/status]
   verbs: [patch]
 # Owner of what is built for it, with blockOwnerDeletion: some clusters check this.
 - apiGroups: [teamsgraph.dev]
-  resources: [notificationreceivers/finalizers]
+  resources: [notificationreceivers/finalizers, presencesyncs/finalizers]
   verbs: [update]
 # Secrets that objects name (credentials, tokens, certificates): read one by one, never listed, never changed.
-# create: the keyring of a receiver, made once.
+# create: the keyring of a receiver, and of a presence worker its token and where Graph notifies it; each made once.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create]
-# What a receiver is built of, by server-side apply where it differs. Its deletion takes them along.
+# What receivers and presence workers are built of, by server-side apply where it differs. Its deletion takes them along.
 - apiGroups: [""]
   resources: [configmaps, services]
   verbs: [get, create, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, create, patch]
-# list, watch: the leader sees when receiver pods become ready.
+# list, watch: the leader sees when their pods become ready.
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [get, list, watch, create, patch]

@@ -85,9 +85,9 @@ impl Objects {
             .chain(in_pieces(all, subscription_conditions))
     }
 
-    /// Tenants and receivers. The conditions come last, as those of the subscriptions follow.
+    /// Tenants, receivers and presence syncs. The conditions come last, as those of the subscriptions follow.
     fn few(&self) -> String {
-        let mut text = self.credentials() + &self.pods();
+        let mut text = self.credentials() + &self.pods() + &self.users();
         text.push_str(&head(
             CONDITION,
             "Conditions: 1 when True, 0 when False, absent when Unknown; with the reason.",
@@ -97,6 +97,9 @@ impl Objects {
         });
         of_all(&self.stores.receivers, &mut text, |receiver| {
             receiver.status.as_ref().map(|status| status.conditions.as_slice())
+        });
+        of_all(&self.stores.presence, &mut text, |sync| {
+            sync.status.as_ref().map(|status| status.conditions.as_slice())
         });
         text
     }
@@ -109,6 +112,30 @@ impl Objects {
             let expiration = status.and_then(|status| status.credential_expiration_time.as_ref());
             if let Some(value) = seconds(expiration) {
                 series(&mut text, name, &owner(&*tenant), value);
+            }
+        }
+        text
+    }
+
+    fn users(&self) -> String {
+        let name = "teamsgraph_presencesync_users";
+        let mut text = head(
+            name,
+            "Users of a PresenceSync by state, as its worker last counted them: synced, unmatched, ambiguous, unlicensed, over_limit.",
+        );
+        for sync in self.stores.presence.state() {
+            let Some(users) = sync.status.as_ref().and_then(|status| status.users) else {
+                continue;
+            };
+            let [of, within] = owner(&*sync);
+            for (state, count) in [
+                ("synced", users.synced),
+                ("unmatched", users.unmatched),
+                ("ambiguous", users.ambiguous),
+                ("unlicensed", users.unlicensed),
+                ("over_limit", users.over_limit),
+            ] {
+                series(&mut text, name, &[of, within, ("state", state)], f64::from(count));
             }
         }
         text
@@ -262,6 +289,7 @@ mod tests {
 
     fn objects(subscriptions: impl IntoIterator<Item = GraphSubscription>) -> Objects {
         let ((tenants, _), (receivers, _), (all, mut writer)) = (store(), store(), store());
+        let (presence, _) = store();
         for subscription in subscriptions {
             writer.apply_watcher_event(&Event::Apply(subscription));
         }
@@ -270,6 +298,7 @@ mod tests {
                 tenants,
                 receivers,
                 subscriptions: all,
+                presence,
                 index: Index::default(),
             },
             observed: Observed::default(),

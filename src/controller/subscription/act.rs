@@ -115,7 +115,9 @@ impl From<&Refusal> for Failed {
 /// A kind of failure in the vocabulary of conditions.
 pub fn reason(kind: &Kind) -> Reason {
     match kind {
-        Kind::CredentialsRejected | Kind::Unauthorized => Reason::CredentialsRejected,
+        Kind::CredentialsRejected | Kind::MfaRequired | Kind::PasswordExpired | Kind::Unauthorized => {
+            Reason::CredentialsRejected
+        }
         Kind::CredentialsMalformed => Reason::CredentialsMalformed,
         Kind::CertificateExpired => Reason::CertificateExpired,
         Kind::UnknownTenant => Reason::UnknownTenant,

@@ -359,7 +359,7 @@ async fn observe_external(context: &Context, namespace: &str, external: &Externa
 }
 
 /// Whether the target of `reference` admits objects of `namespace`. Labels are only read where they count.
-async fn admitted(
+pub async fn admitted(
     context: &Context,
     allowed: &AllowedNamespaces,
     reference: &ObjectRef,

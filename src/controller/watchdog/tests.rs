@@ -115,6 +115,7 @@ impl Fixture {
                     tenants: store().0,
                     receivers: store().0,
                     subscriptions,
+                    presence: store().0,
                     index: crate::controller::index::Index::default(),
                 },
                 checks: IntCounterVec::new(opts, &["kind", "result"]).unwrap(),
@@ -165,7 +166,7 @@ async fn all_pages_are_compared_and_nothing_is_written() {
         asked.iter().all(|request| request.query.contains("limit=500")),
         "{asked:?}"
     );
-    assert_eq!(asked.len(), 4, "two pages, and two kinds without objects");
+    assert_eq!(asked.len(), 5, "two pages, and three kinds without objects");
 }
 
 #[tokio::test(start_paused = true)]

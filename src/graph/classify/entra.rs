@@ -137,10 +137,23 @@ fn hint(number: u64, description: &str) -> Option<(u64, Kind, &'static str)> {
             Kind::CredentialsRejected,
             "Conditional Access or security defaults forbid the sign-in. Exempt this workload identity or its network.",
         ),
-        50_076 | 50_079 => (
-            Kind::CredentialsRejected,
-            "The account has to pass multi-factor authentication, which an operator cannot.",
+        50_072 | 50_074 | 50_076 | 50_079 | 50_158 => (
+            Kind::MfaRequired,
+            "The account has to pass multi-factor authentication, which an operator cannot. Exempt it, or give a refresh token.",
         ),
+        50_055 | 50_144 => (
+            Kind::PasswordExpired,
+            "The password of the account has expired. Set a new one and store it.",
+        ),
+        50_126 | 50_034 | 50_020 => (
+            Kind::CredentialsRejected,
+            "The name or password of the account is wrong.",
+        ),
+        50_053 => (
+            Kind::CredentialsRejected,
+            "The account is locked after too many wrong passwords, or its address is blocked.",
+        ),
+        50_057 => (Kind::CredentialsRejected, "The account is disabled."),
         700_082 | 70_008 | 70_043 => (
             Kind::CredentialsRejected,
             "The refresh token is dead. Sign in again and store the new one.",
@@ -180,6 +193,9 @@ mod tests {
             ("invalid_request", 90_002, "Tenant 'x' not found.", Kind::UnknownTenant, "cloud"),
             ("invalid_grant", 65_001, "The user or administrator has not consented.", Kind::ConsentMissing, "admin consent"),
             ("access_denied", 53_003, "Access has been blocked by Conditional Access policies.", Kind::CredentialsRejected, "Conditional Access"),
+            ("invalid_grant", 50_076, "Due to a configuration change made by your administrator, you must use multi-factor authentication.", Kind::MfaRequired, "refresh token"),
+            ("invalid_grant", 50_055, "The password is expired.", Kind::PasswordExpired, "new one"),
+            ("invalid_grant", 50_126, "Error validating credentials due to invalid username or password.", Kind::CredentialsRejected, "password"),
             ("invalid_client", 70_021, "No matching federated identity record found.", Kind::CredentialsRejected, "issuer"),
         ];
         for (error, code, text, kind, remedy) in table {

@@ -17,6 +17,9 @@ pub(super) const LISTS: u32 = 25 * 4 / 5;
 /// Questions about changes in a minute, unless the tenant says otherwise. Graph's limits differ by workload; the tightest that
 /// is met, 40 in 20 s for the list of call records, admits twice as many.
 pub(super) const CHANGES_PER_MINUTE: u32 = 60;
+/// Reads and writes of presence: Graph admits 1,500 in 30 s to an app in a tenant, which is 1,000 in the window.
+/// <https://learn.microsoft.com/graph/throttling-limits#cloud-communication-service-limits>
+pub(super) const PRESENCES: u32 = 1000 * 4 / 5;
 /// Fewer cannot be spread over the window.
 const FEWEST: u32 = 4;
 
@@ -40,6 +43,10 @@ impl Bucket {
 
     pub(super) fn list(now: Instant) -> Self {
         Self::new(LISTS, now)
+    }
+
+    pub(super) fn presence(now: Instant) -> Self {
+        Self::new(PRESENCES, now)
     }
 
     pub(super) fn changes(per_minute: u32, now: Instant) -> Self {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::graph::account::{Account, Proof};
 use crate::graph::app::App;
 use crate::graph::credential::{CertificateCredential, Credential};
 use crate::graph::error::{Failure, Kind};
@@ -17,16 +18,27 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const MACHINE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 
 /// A request for a token, ready to be sent. Reads the token file, if one is used.
-pub(super) async fn request(app: &App, http: &Client, now: Timestamp) -> Result<RequestBuilder, Failure> {
+pub(super) async fn request(
+    app: &App,
+    account: Option<&Account>,
+    http: &Client,
+    now: Timestamp,
+) -> Result<RequestBuilder, Failure> {
     match &app.credential {
-        Credential::ClientSecret(secret) => with_proof(app, http, &[("client_secret", secret.expose_secret())]),
+        Credential::ClientSecret(secret) => {
+            with_proof(app, account, http, &[("client_secret", secret.expose_secret())])
+        }
         Credential::Certificate(certificate) => {
             let assertion = sign(app, certificate, now)?;
-            with_assertion(app, http, &assertion)
+            with_assertion(app, account, http, &assertion)
         }
         Credential::WorkloadIdentity { token_file } => {
             let assertion = read_assertion(token_file).await?;
-            with_assertion(app, http, &assertion)
+            with_assertion(app, account, http, &assertion)
+        }
+        Credential::ManagedIdentity if account.is_some() => {
+            let message = "An account cannot be signed in by an app with a managed identity: give the app a client secret or a certificate.";
+            Err(Failure::of(Kind::CredentialsMalformed, message))
         }
         Credential::ManagedIdentity => {
             // Asked about once an hour, so it is not kept.
@@ -41,21 +53,44 @@ pub(super) async fn request(app: &App, http: &Client, now: Timestamp) -> Result<
     }
 }
 
-fn with_assertion(app: &App, http: &Client, assertion: &SecretString) -> Result<RequestBuilder, Failure> {
+fn with_assertion(
+    app: &App,
+    account: Option<&Account>,
+    http: &Client,
+    assertion: &SecretString,
+) -> Result<RequestBuilder, Failure> {
     let proof = [
         ("client_assertion_type", ASSERTION_TYPE),
         ("client_assertion", assertion.expose_secret()),
     ];
-    with_proof(app, http, &proof)
+    with_proof(app, account, http, &proof)
 }
 
-fn with_proof(app: &App, http: &Client, proof: &[(&str, &str)]) -> Result<RequestBuilder, Failure> {
-    let scope = format!("{}/.default", app.graph.trim_end_matches('/'));
-    let mut form = vec![
-        ("client_id", client_id(app)?),
-        ("scope", scope.as_str()),
-        ("grant_type", "client_credentials"),
-    ];
+fn with_proof(
+    app: &App,
+    account: Option<&Account>,
+    http: &Client,
+    proof: &[(&str, &str)],
+) -> Result<RequestBuilder, Failure> {
+    let mut scope = format!("{}/.default", app.graph.trim_end_matches('/'));
+    let person = account.map(Account::proof);
+    if matches!(person, Some(Proof::RefreshToken(_))) {
+        // Otherwise no new one comes with the token.
+        scope.push_str(" offline_access");
+    }
+    let mut form = vec![("client_id", client_id(app)?), ("scope", scope.as_str())];
+    match &person {
+        None => form.push(("grant_type", "client_credentials")),
+        Some(Proof::Password { username, password }) => form.extend([
+            ("grant_type", "password"),
+            ("username", username.as_str()),
+            ("password", password.expose_secret()),
+        ]),
+        Some(Proof::RefreshToken(token)) => form.extend([
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose_secret()),
+        ]),
+    }
     form.extend_from_slice(proof);
     Ok(http.post(endpoint(app)).form(&form))
 }
@@ -155,7 +190,7 @@ mod tests {
     }
 
     async fn form(app: &App) -> Vec<(String, String)> {
-        let request = request(app, &Client::new(), Timestamp::now())
+        let request = request(app, None, &Client::new(), Timestamp::now())
             .await
             .unwrap()
             .build()
@@ -191,7 +226,7 @@ mod tests {
         let app = app(Credential::WorkloadIdentity {
             token_file: file.path().to_owned(),
         });
-        let failure = request(&app, &Client::new(), Timestamp::now()).await.unwrap_err();
+        let failure = request(&app, None, &Client::new(), Timestamp::now()).await.unwrap_err();
         assert_eq!(failure.kind, Kind::CredentialsMalformed);
         for token in ["one", "two"] {
             std::fs::write(file.path(), format!("{token}\n")).unwrap();
@@ -205,7 +240,7 @@ mod tests {
     async fn a_missing_client_id_is_a_mistake_of_the_spec() {
         let mut app = app(Credential::ClientSecret(SecretString::from("s")));
         app.client_id = None;
-        let failure = request(&app, &Client::new(), Timestamp::now()).await.unwrap_err();
+        let failure = request(&app, None, &Client::new(), Timestamp::now()).await.unwrap_err();
         assert_eq!(failure.class, Class::Invalid);
     }
 

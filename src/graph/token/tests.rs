@@ -65,7 +65,7 @@ async fn a_refusal_is_remembered_for_a_while() {
 fn tokens(server: &Server) -> Tokens {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let http = crate::graph::http_client().unwrap();
-    Tokens::new(Arc::new(server.app()), http, Arc::default(), metrics)
+    Tokens::new(Arc::new(server.app()), None, http, Arc::default(), metrics)
 }
 
 /// A token that lives `left` of an hour.

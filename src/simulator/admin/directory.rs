@@ -50,7 +50,8 @@ pub async fn set_settings(State(shared): State<Shared>, Json(change): Json<Value
     Ok(Json(settings))
 }
 
-fn merge(into: &mut Value, change: Value) {
+/// Writes a change over what is there; objects are merged.
+pub fn merge(into: &mut Value, change: Value) {
     match (into, change) {
         (Value::Object(into), Value::Object(change)) => {
             for (name, value) in change {

@@ -1,15 +1,25 @@
 //! `GET /_simulator/`
 
 const TEXT: &str = "\
-teams-graph-operator simulator: a stand-in for Microsoft Entra and Microsoft Graph. Not Microsoft's code or service.
+teams-graph-operator simulator: a stand-in for Microsoft Entra and Microsoft Graph, and for PBXs. Not their
+makers' code or service.
 
 Stands in for
-  POST /{tenant}/oauth2/v2.0/token                       client secret, certificate, federated assertion
+  POST /{tenant}/oauth2/v2.0/token                       client secret, certificate, federated assertion; password and
+                                                         refresh_token for people
   GET  /{tenant}/v2.0/.well-known/openid-configuration   also for tenant 'common'
   GET  /{tenant}/discovery/v2.0/keys
   GET  /metadata/identity/oauth2/token, /msi/token       managed identity
   /v1.0/subscriptions, /v1.0/subscriptions/{id}, /v1.0/subscriptions/{id}/reauthorize
   GET  what docs/simulator.md lists: objects, lists, delta queries, presence
+  POST /v1.0/users/{id}/presence/setPresence, clearPresence, setUserPreferredPresence, clearUserPreferredPresence
+
+  GET  /PBX0/APPS/websocket, /{pbx}/PBX0/APPS/websocket  App WebSocket of an innovaphone PBX: a protocol fake; app 'teams',
+                                                         password 'simulator-password'
+
+  /com.broadsoft.xsi-actions/…, /com.broadsoft.xsi-events/…, /com.broadsoft.async/…, and below /{xsp}
+                                                         Xsi of BroadWorks: a protocol fake with XSPs 'xsp1' and 'xsp2';
+                                                         'admin@example.com', 'simulator-password'
 
 Admin (JSON)
   GET  /_simulator/healthz
@@ -25,6 +35,43 @@ Admin (JSON)
   POST|PUT /_simulator/objects             {collection, object, changeType?, tenantId?, silent?}: kept, and an event;
                                            deleted, or object with \"@removed\": {reason}: gone
   POST /_simulator/users                   the same for users, without collection
+  POST /_simulator/people                  {count, first?, prefix?, domain?, licensed?, client?: {availability, activity},
+                                           tenantId?} -> [{id, userPrincipalName}]; nobody is told
+  GET  /_simulator/people/{id}             sessions, choice and by whom, what shows; id or principal name, here and below
+  GET  /_simulator/people/owned            those for whom an app keeps a session or a choice
+  GET  /_simulator/people/writes?since=N   what apps wrote or tried to: {seq, time, realMs, user, app, operation, body,
+                                           status}
+  PUT  /_simulator/people/{id}/client      {availability, activity} of the Teams client, or null: none is open
+  PUT  /_simulator/people/{id}/choice      {availability, activity, seconds?} that the person chooses, or null: none
+  PUT  /_simulator/people/{id}/outOfOffice text of the automatic reply, or null
+  PUT  /_simulator/people/{id}/account     {password, mfa?, expired?}: may sign in
+  PUT  /_simulator/people/{id}/licence     {servicePlanId?, capabilityStatus?}, or null: none; delta queries do not tell
+  GET|PUT /_simulator/pbx                  innovaphone: {domain?, apps?: [{name, password, apis}], pbxs?: [{name, manners?}]};
+                                           the first one is the master; GET shows connections, calls, violations as well
+  POST /_simulator/pbx/users               {count, first?, prefix?, loc?} or [{guid?, h323, cn?, dn?, e164?, loc?, email?,
+                                           pseudo?, grps?, down?, entries?}] -> guids
+  GET|DELETE /_simulator/pbx/users/{user}  by guid, h323 or number
+  PUT  /_simulator/pbx/users/{user}/entries  {contact, activity?, note?, status?}; DELETE …?contact=C
+  PUT  /_simulator/pbx/users/{user}/up     true or false: presence is known or not
+  POST /_simulator/pbx/users/{user}/calls  {state: setup|ringing|connected|held|disconnecting|parked|number, conference?}
+                                           -> {call}
+  PUT|DELETE /_simulator/pbx/calls/{call}  {state}
+  PUT  /_simulator/pbx/pbxs/{name}/manners {pbxInfo?, keepAlive?, idleSeconds?, challenge?, unlicensed?, withoutSrc?,
+                                           stateInUpdates?, contacts?, emptyRemoves?, halfOpen?, unreachable?}
+  POST /_simulator/pbx/pbxs/{name}/drop    its connections break
+  POST /_simulator/pbx/pbxs/{name}/say     any message, to all who are logged in
+  GET  /_simulator/pbx/writes?since=N      what apps wrote: {seq, guid, h323, contact, activity, note, realMs}
+  GET|PUT /_simulator/xsi                  BroadWorks: {username?, password?, serviceProvider?, xsps?, manners?}; GET shows
+                                           channels, subscriptions, violations as well
+  PUT  /_simulator/xsi/manners             {grantedSeconds?, heartbeatMs?, heartbeatLimitMs?, ackLimitMs?, pieceBytes?, sticky?,
+                                           providerSnapshots?, silent?, down?: [xsp]}
+  POST /_simulator/xsi/users               {count, first?, prefix?, domain?} or [{id, password?, number?, dnd?, withoutDnd?}]
+  GET  /_simulator/xsi/users/{user}        do not disturb, calls
+  PUT  /_simulator/xsi/users/{user}/dnd    true or false
+  POST /_simulator/xsi/users/{user}/calls  {outgoing?} -> {call}
+  PUT|DELETE /_simulator/xsi/calls/{call}  {state: answered|held|retrieved}
+  POST /_simulator/xsi/drop                {how: terminate|forget|break, xsp?}: channels end
+  GET  /_simulator/xsi/writes?since=N      what clients wrote: {seq, user, doNotDisturb, realMs}
   POST /_simulator/callRecords             the same for call records
   POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event

@@ -134,7 +134,10 @@ fn takers(state: &State, event: &Event) -> Vec<Subscription> {
     };
     let concerned = tenant.map(|tenant| state.subscriptions.concerned(&tenant.id, &event.resource));
     let wanted = concerned.unwrap_or_default().into_iter();
-    wanted.filter(|s| s.wants_change(&event.change_type)).cloned().collect()
+    wanted
+        .filter(|s| s.wants_change(&event.change_type) && s.watches(&event.resource))
+        .cloned()
+        .collect()
 }
 
 fn change<'a>(id: &'a str, event: &'a Event) -> Change<'a> {

@@ -73,13 +73,13 @@ pub fn change_item(subscription: &Subscription, change: &Change<'_>) -> Value {
     };
     let mut data = Map::new();
     data.insert(type_name.into(), json!(type_of(&path)));
-    data.insert(id_name.into(), json!(path));
+    data.insert(id_name.into(), json!(object_path(&path)));
     data.insert("id".into(), json!(path.rsplit('/').next()));
     data.extend(change.data.clone());
     let mut item = common(subscription, change.spelling);
     item["id"] = json!(change.id);
     item["changeType"] = json!(change.what);
-    item["resource"] = json!(path);
+    item["resource"] = json!(told_path(subscription, &path));
     if subscription.wanted.include_resource_data == Some(true) {
         let mut content = change.object.clone();
         content.insert("id".into(), data["id"].clone());
@@ -89,6 +89,23 @@ pub fn change_item(subscription: &Subscription, change: &Change<'_>) -> Value {
     }
     item["resourceData"] = Value::Object(data);
     item
+}
+
+/// Of presence, the notification names the user, and the resource as it was subscribed to, with the one id.
+fn object_path(path: &str) -> String {
+    match path.strip_prefix("communications/presences/") {
+        Some(user) => format!("users/{user}/presence"),
+        None => path.into(),
+    }
+}
+
+fn told_path(subscription: &Subscription, path: &str) -> String {
+    match path.strip_prefix("communications/presences/") {
+        Some(user) if subscription.wanted.resource.contains('?') => {
+            format!("communications/presences?$filter=id+in+(%27{user}%27)")
+        }
+        _ => path.into(),
+    }
 }
 
 /// One lifecycle entry.

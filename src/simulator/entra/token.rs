@@ -1,4 +1,4 @@
-//! `POST /{tenant}/oauth2/v2.0/token` for client credentials.
+//! `POST /{tenant}/oauth2/v2.0/token`: for apps with their credentials, and for people who sign in without a browser.
 
 use std::collections::HashMap;
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
+use super::account;
 use super::assertion::{self, Place};
 use super::error::EntraError;
 use super::own_url;
@@ -51,8 +52,9 @@ fn grant(
     let tenant = state
         .tenant(tenant_name)
         .ok_or_else(|| EntraError::unknown_tenant(tenant_name))?;
-    match field("grant_type").ok_or_else(|| EntraError::missing("grant_type"))? {
-        "client_credentials" => {}
+    let kind = field("grant_type").ok_or_else(|| EntraError::missing("grant_type"))?;
+    match kind {
+        "client_credentials" | "password" | "refresh_token" => {}
         other => {
             let text = format!("The app requested an unsupported grant type '{other}'.");
             return Err(EntraError::new(
@@ -67,7 +69,8 @@ fn grant(
     let app = tenant.app(client_id).cloned();
     let app = app.ok_or_else(|| EntraError::unknown_app(client_id, &tenant.domain))?;
     let tenant_id = tenant.id.clone();
-    let audience = audience(field("scope").ok_or_else(|| EntraError::missing("scope"))?)?;
+    let domain = tenant.domain.clone();
+    let scope = field("scope").ok_or_else(|| EntraError::missing("scope"))?;
     if app.disabled {
         return Err(EntraError::disabled_app(client_id));
     }
@@ -77,6 +80,10 @@ fn grant(
         tenant_id: &tenant_id,
         now: shared.clock.now(),
     };
+    if kind != "client_credentials" {
+        return sign_in(&mut state, &form, &app, &place, (kind, scope, &domain));
+    }
+    let audience = audience(scope)?;
     authenticate(&mut state, &form, &app, &place)?;
     let lifetime = state.settings.token_lifetime_seconds;
     let token = access_token(shared, base, &tenant_id, &app, &audience, lifetime)?;
@@ -86,6 +93,38 @@ fn grant(
         "ext_expires_in": lifetime,
         "access_token": token,
     }))
+}
+
+/// Somebody signs in, through an app that proves itself unless it is public.
+fn sign_in(
+    state: &mut Simulated,
+    form: &Form,
+    app: &App,
+    place: &Place<'_>,
+    (kind, scope, domain): (&str, &str, &str),
+) -> Result<Value, EntraError> {
+    let scopes = account::scopes(scope, app)?;
+    let proves_itself = form.contains_key("client_secret") || form.contains_key("client_assertion");
+    if proves_itself || !app.public_client {
+        authenticate(state, form, app, place)?;
+    }
+    let field = |name: &str| {
+        form.get(name)
+            .filter(|v| !v.is_empty())
+            .ok_or_else(|| EntraError::missing(name))
+    };
+    let here = account::Place {
+        base: place.base,
+        tenant: place.tenant_id,
+        domain,
+        app,
+        now: place.now,
+    };
+    let user = match kind {
+        "password" => account::by_password(state, &here, field("username")?, field("password")?)?,
+        _ => account::by_refresh(state, &here, field("refresh_token")?)?,
+    };
+    account::answer(state, &here, &user, &scopes)
 }
 
 fn read_form(headers: &HeaderMap, body: &Bytes) -> Result<Form, EntraError> {

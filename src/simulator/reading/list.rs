@@ -4,8 +4,8 @@ use axum::Json;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::Asked;
 use super::query::{self, Options};
+use super::{Asked, members};
 use crate::simulator::clock::parse_internet_date_time;
 use crate::simulator::entra::own_url;
 use crate::simulator::errors::GraphResult;
@@ -26,7 +26,11 @@ pub fn answer(shared: &Shared, asked: &Asked) -> GraphResult<Json<Value>> {
     let base = own_url(shared, &asked.headers);
 
     let state = shared.state();
-    let mut found = state.objects.live(&caller.tenant, &asked.view);
+    let mut found = if asked.served.path == members::PATH {
+        members::of(&state.objects, &caller.tenant, &asked.path)?
+    } else {
+        state.objects.live(&caller.tenant, &asked.view)
+    };
     found.retain(|object| read.options.wants(object));
     let property = read.options.bounds.first().map(query::Bound::property);
     let property = property.or_else(|| paging.filters.first().map(|(name, _)| *name));

@@ -16,14 +16,16 @@ const GRAPH_HOSTS: [&str; 4] = [
     "microsoftgraph.chinacloudapi.cn",
 ];
 
-/// An app in a tenant, with the permissions of its token.
+/// An app in a tenant, with the permissions of its token; on behalf of a person, if one signed in.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Tenant id.
     pub tenant: String,
     /// Client id.
     pub app: String,
-    /// Granted application permissions.
+    /// Object id of the person who signed in.
+    pub user: Option<String>,
+    /// Granted application permissions; delegated ones, if a person signed in.
     pub roles: Vec<String>,
     /// When its token was issued, in seconds.
     pub token_issued: i64,
@@ -72,6 +74,8 @@ pub fn caller(shared: &Shared, headers: &HeaderMap) -> GraphResult<Caller> {
         return Err(GraphError::token("Lifetime validation failed, the token is expired."));
     }
     let text = |name: &str| parts.claim(name).unwrap_or_default().to_string();
+    let user = (parts.claim("idtyp") == Some("user")).then(|| text("oid"));
+    let scopes = || parts.claim("scp").unwrap_or_default().split(' ').map(String::from);
     let roles = parts.claims["roles"].as_array().map(|roles| {
         roles
             .iter()
@@ -81,7 +85,11 @@ pub fn caller(shared: &Shared, headers: &HeaderMap) -> GraphResult<Caller> {
     Ok(Caller {
         tenant: text("tid"),
         app: text("appid"),
-        roles: roles.unwrap_or_default(),
+        roles: match &user {
+            Some(_) => scopes().collect(),
+            None => roles.unwrap_or_default(),
+        },
+        user,
         token_issued: parts.claims["iat"].as_i64().unwrap_or_default(),
         token_ends: Timestamp::from_second(ends).unwrap_or(Timestamp::MAX),
     })

@@ -15,6 +15,8 @@ pub struct Rules {
     pub changes: &'static [&'static str],
     /// Application permissions of which one is enough; none means delegated only.
     pub roles: &'static [&'static str],
+    /// Delegated permissions of which one is enough, where only people may subscribe.
+    pub delegated: &'static [&'static str],
     /// Teams resources need a lifecycle URL for more than an hour.
     pub teams: bool,
     /// Refuses a second one with 403 and a limit of 1, instead of 409.
@@ -42,6 +44,7 @@ const PLAIN: Rules = Rules {
     rich_minutes: 0,
     changes: ALL,
     roles: &[],
+    delegated: &[],
     teams: false,
     single: false,
     per_organisation: None,
@@ -186,11 +189,12 @@ const CALL_RECORDS: Rules = Rules {
     per_organisation: Some(100),
     ..PLAIN
 };
-/// Delegated only, as everything without roles.
+/// For people only, as everything without roles: one for each account and app.
 const PRESENCE: Rules = Rules {
     minutes: 60,
     rich_minutes: 60,
     changes: &["updated"],
+    delegated: &["Presence.Read.All", "Presence.ReadWrite.All"],
     ..PLAIN
 };
 const LIST: Rules = Rules {

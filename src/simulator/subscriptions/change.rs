@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::bearer::{self, Caller};
 use super::catalogue;
-use super::create::{at_least_45_minutes, check_certificate, check_expiry, check_lifecycle};
+use super::create::{at_least_45_minutes, check_certificate, check_expiry, check_lifecycle, check_permission};
 use super::handshake;
 use super::payload::Fields;
 use super::store::{End, Subscription};
@@ -80,9 +80,7 @@ fn read_changes(headers: &HeaderMap, body: &Bytes) -> GraphResult<Changes> {
 
 fn check(shared: &Shared, caller: &Caller, before: &Subscription, changes: &Changes) -> GraphResult<()> {
     let rules = catalogue::rules(&before.wanted.resource).ok_or_else(GraphError::not_found)?;
-    if !caller.may(rules.roles) {
-        return Err(GraphError::forbidden("Update"));
-    }
+    check_permission(shared, caller, rules, "Update")?;
     if let Some(expires) = changes.expires {
         check_expiry(
             expires,
@@ -145,9 +143,7 @@ pub async fn reauthorize(
     shared.throttle(&caller, Kind::Reauthorize)?;
     let before = find(&shared, &id, &caller)?;
     let rules = catalogue::rules(&before.wanted.resource).ok_or_else(GraphError::not_found)?;
-    if !caller.may(rules.roles) {
-        return Err(GraphError::forbidden("Reauthorize"));
-    }
+    check_permission(&shared, &caller, rules, "Reauthorize")?;
     let now = shared.clock.now();
     let mut state = shared.state();
     let breaches = state

@@ -19,8 +19,10 @@ use super::handshake;
 use super::paths;
 use super::payload::{self, Wanted};
 use super::store::Subscriptions;
+use super::watched;
 use crate::simulator::entra::own_url;
 use crate::simulator::errors::{GraphError, GraphResult};
+use crate::simulator::people;
 use crate::simulator::state::Shared;
 use crate::simulator::throttle::Kind;
 
@@ -35,7 +37,7 @@ pub async fn create(State(shared): State<Shared>, headers: HeaderMap, body: Byte
     let mut wanted = payload::read_create(&headers, &body)?;
     let allow_http = shared.state().settings.allow_http;
     let rules = check(&wanted, shared.clock.now(), allow_http)?;
-    check_permission(&caller, rules)?;
+    check_permission(&shared, &caller, rules, "Create")?;
     check_room(&shared.state().subscriptions, &caller, &wanted, rules)?;
 
     handshake::validate(&shared, &wanted.notification_url).await?;
@@ -85,6 +87,7 @@ fn check(wanted: &Wanted, now: Timestamp, allow_http: bool) -> GraphResult<&'sta
     }
     let rules = catalogue::rules(&wanted.resource)
         .ok_or_else(|| GraphError::invalid(format!("Invalid 'resource' attribute: '{}'.", wanted.resource)))?;
+    watched::check(&wanted.resource)?;
     for change in wanted.change_type.split(',').map(str::trim) {
         if !rules.changes.contains(&change) {
             return Err(GraphError::invalid(format!(
@@ -177,11 +180,18 @@ pub fn check_certificate(certificate: &str) -> GraphResult<()> {
     }
 }
 
-fn check_permission(caller: &Caller, rules: &Rules) -> GraphResult<()> {
-    if caller.may(rules.roles) {
+/// Apps need one of the roles. Where only people may subscribe, they need a licence for Teams as well.
+pub fn check_permission(shared: &Shared, caller: &Caller, rules: &Rules, operation: &str) -> GraphResult<()> {
+    let is_allowed = match &caller.user {
+        Some(user) if !rules.delegated.is_empty() => {
+            caller.may(rules.delegated) && people::is_licensed(&shared.state().objects, &caller.tenant, user)
+        }
+        _ => caller.may(rules.roles),
+    };
+    if is_allowed {
         Ok(())
     } else {
-        Err(GraphError::forbidden("Create"))
+        Err(GraphError::forbidden(operation))
     }
 }
 
@@ -198,7 +208,11 @@ fn check_room(known: &Subscriptions, caller: &Caller, wanted: &Wanted, rules: &R
     if rules.single && known.duplicate(caller, &wanted.resource, None).is_some() {
         return Err(limit(1));
     }
-    if let Some(twin) = known.duplicate(caller, &wanted.resource, Some(&wanted.change_type)) {
+    let of_presence = (!rules.delegated.is_empty())
+        .then(|| known.of_presence(caller))
+        .flatten();
+    let twin = known.duplicate(caller, &wanted.resource, Some(&wanted.change_type));
+    if let Some(twin) = of_presence.or(twin) {
         let text = format!(
             "Subscription Id {} already exists for the requested combination",
             twin.id
@@ -242,6 +256,7 @@ mod tests {
         let caller = |app: &str| Caller {
             tenant: "t".into(),
             app: app.into(),
+            user: None,
             roles: Vec::new(),
             token_issued: 0,
             token_ends: now,

@@ -12,6 +12,7 @@ use super::catalogue::{self, Rules};
 use super::paths;
 use super::payload::Wanted;
 pub use super::subscription::{End, Subscription};
+use super::watched;
 
 /// All subscriptions of all tenants.
 #[derive(Debug, Default)]
@@ -90,10 +91,16 @@ impl Subscriptions {
     }
 
     /// The caller's live ones that were made after `seq`, in order of creation.
-    pub fn after(&self, caller: &Caller, seq: u64) -> impl Iterator<Item = &Subscription> {
+    pub fn after<'a>(&'a self, caller: &'a Caller, seq: u64) -> impl Iterator<Item = &'a Subscription> {
         let own = self.index.owners.get(&owner(&caller.tenant, &caller.app));
         let rest = own.into_iter().flat_map(move |own| own.range(seq + 1..));
-        rest.filter_map(|seq| self.live.get(seq))
+        let rest = rest.filter_map(|seq| self.live.get(seq));
+        rest.filter(|s| s.is_of(caller))
+    }
+
+    /// The caller's live subscription to presence, of whomever.
+    pub fn of_presence<'a>(&'a self, caller: &'a Caller) -> Option<&'a Subscription> {
+        self.after(caller, 0).find(|s| watched::is_presence(&s.wanted.resource))
     }
 
     /// Changes a live one. Its id, tenant, app, resource and lifecycle URL must stay.

@@ -1,11 +1,15 @@
 //! One subscription.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::bearer::Caller;
 use super::payload::Wanted;
+use super::watched;
 use crate::simulator::clock;
 use crate::simulator::entra::token::service_principal_id;
 
@@ -36,6 +40,10 @@ pub struct Subscription {
     pub tenant: String,
     /// Whose app.
     pub app: String,
+    /// On behalf of whom, if a person signed in.
+    pub user: Option<String>,
+    /// The people whose presence is watched, if they are listed.
+    watched: Option<Arc<HashSet<String>>>,
     /// What was asked for.
     pub wanted: Wanted,
     /// When it ends.
@@ -61,6 +69,8 @@ impl Subscription {
             seq,
             tenant: caller.tenant.clone(),
             app: caller.app.clone(),
+            user: caller.user.clone(),
+            watched: watched::ids(&wanted.resource).map(Arc::new),
             expires: wanted.expires,
             wanted,
             token_ends: caller.token_ends,
@@ -106,7 +116,7 @@ impl Subscription {
             "notificationQueryOptions": w.notification_query_options,
             "lifecycleNotificationUrl": w.lifecycle_notification_url,
             "expirationDateTime": expires,
-            "creatorId": service_principal_id(&self.app),
+            "creatorId": self.user.clone().unwrap_or_else(|| service_principal_id(&self.app)),
             "includeResourceData": w.include_resource_data,
             "latestSupportedTlsVersion": w.latest_supported_tls_version.as_deref().unwrap_or("v1_2"),
             "encryptionCertificate": w.encryption_certificate,
@@ -119,6 +129,7 @@ impl Subscription {
     pub fn admin_view(&self) -> Value {
         let mut view = self.view(true);
         view["tenantId"] = json!(self.tenant);
+        view["userId"] = json!(self.user);
         view["created"] = json!(clock::precise(self.created));
         view["renewed"] = json!(self.renewals);
         view["reauthorized"] = json!(self.reauthorizations);
@@ -134,7 +145,13 @@ impl Subscription {
 
     /// Whether it belongs to this caller.
     pub fn is_of(&self, caller: &Caller) -> bool {
-        self.tenant == caller.tenant && self.app == caller.app
+        self.tenant == caller.tenant && self.app == caller.app && self.user == caller.user
+    }
+
+    /// Whether something at this path is watched, as far as its filter says.
+    pub fn watches(&self, path: &str) -> bool {
+        let last = path.rsplit('/').next().unwrap_or_default();
+        self.watched.as_ref().is_none_or(|watched| watched.contains(last))
     }
 
     /// Whether a change of this type is wanted.

@@ -45,7 +45,7 @@ fn refusals() -> Vec<Row> {
     };
     let deleted = "Invalid 'changeType' attribute: 'deleted'.";
     let presence = json!({
-        "resource": "communications/presences", "changeType": "updated", "expirationDateTime": in_minutes(50),
+        "resource": "communications/presences?$filter=id in ('7')", "changeType": "updated", "expirationDateTime": in_minutes(50),
     });
     vec![
         required("expirationDateTime"),

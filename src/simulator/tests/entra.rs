@@ -69,7 +69,13 @@ async fn refuses_what_entra_refuses() {
         ("scope", "User.Read", 400, "invalid_scope", 70_011),
         ("scope", "", 400, "invalid_request", 900_144),
         ("grant_type", "", 400, "invalid_request", 900_144),
-        ("grant_type", "password", 400, "unsupported_grant_type", 70_003),
+        (
+            "grant_type",
+            "authorization_code",
+            400,
+            "unsupported_grant_type",
+            70_003,
+        ),
         ("client_id", "", 400, "invalid_request", 900_144),
     ];
     for (name, value, status, error, number) in table {

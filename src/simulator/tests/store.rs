@@ -33,6 +33,7 @@ fn caller(tenant: u64, app: u64, token_ends: Timestamp) -> Caller {
     Caller {
         tenant: format!("t{tenant}"),
         app: format!("a{app}"),
+        user: None,
         roles: Vec::new(),
         token_issued: 0,
         token_ends,

@@ -52,6 +52,7 @@ fn settings() -> Settings {
         receiver_image_pull_policy: None,
         logging: Vec::new(),
         receiver_address: String::new(),
+        presence_address: String::new(),
         interval: std::time::Duration::from_secs(300),
         longest_rest: std::time::Duration::from_hours(1),
         sweep_grace: std::time::Duration::ZERO,

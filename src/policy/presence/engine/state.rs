@@ -1,0 +1,366 @@
+//! What is known of a person: what both sides show, what is ours, and what is under way.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::super::backoff;
+use super::super::pbx::{Activity, Entry, Line, Origin, PbxView};
+use super::super::teams::{Base, Reading, Word};
+use super::owned::{Chosen, Layer, Owned};
+use super::{LATE, Outcome, Part, SETTLE, Settings, Write};
+
+/// Graph's notifications take a minute at most: what is read later than that after the last reading counts, whatever its number.
+const OUT_OF_ORDER: SignedDuration = SignedDuration::from_mins(2);
+
+/// What is known of a person.
+#[derive(Clone, Debug)]
+pub struct UserState {
+    in_scope: bool,
+    teams: Option<Reading>,
+    pbx: Option<Told>,
+    owned: Owned,
+    session: Attempts,
+    choice: Attempts,
+    entry: Attempts,
+}
+
+/// What the PBX told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What it told.
+    pub view: PbxView,
+    /// When.
+    pub at: Timestamp,
+    /// Since when no call is connected; `None` while one is, or while nobody knows.
+    pub free_since: Option<Timestamp>,
+}
+
+/// The writes of one layer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempts {
+    under_way: bool,
+    failures: i32,
+    not_before: Option<Timestamp>,
+}
+
+impl Default for UserState {
+    fn default() -> Self {
+        Self::restored(Owned::default(), Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl UserState {
+    /// A person of whom nothing is known but the record of what is ours, as it was read from the disk. In scope.
+    pub fn restored(owned: Owned, now: Timestamp) -> Self {
+        Self {
+            in_scope: true,
+            teams: None,
+            pbx: None,
+            owned: owned.restored(now),
+            session: Attempts::default(),
+            choice: Attempts::default(),
+            entry: Attempts::default(),
+        }
+    }
+
+    /// Whether the person is kept in step. When no longer, all that is ours is taken back; [`Owned::is_clear`] tells when it is.
+    pub fn set_scope(&mut self, in_scope: bool) {
+        self.in_scope = in_scope;
+    }
+
+    /// See [`UserState::set_scope`].
+    pub fn in_scope(&self) -> bool {
+        self.in_scope
+    }
+
+    /// Whether all that is ours is to be taken back.
+    pub(super) fn released(&self, settings: &Settings) -> bool {
+        !self.in_scope || settings.suspended
+    }
+
+    /// What is, or may be, ours.
+    pub fn owned(&self) -> &Owned {
+        &self.owned
+    }
+
+    /// What was last read from Teams.
+    pub fn teams(&self) -> Option<&Reading> {
+        self.teams.as_ref()
+    }
+
+    /// What the PBX last told.
+    pub fn pbx(&self) -> Option<&Told> {
+        self.pbx.as_ref()
+    }
+
+    /// Nothing is known of the person in Teams any more: the source has been silent for too long.
+    pub fn lose_teams(&mut self) {
+        self.teams = None;
+    }
+
+    /// Nothing is known of the person on the PBX any more: the connection is down.
+    pub fn lose_pbx(&mut self) {
+        self.pbx = None;
+    }
+
+    /// The person has no account in Teams any more, so nothing of ours is there. To be persisted.
+    pub fn account_gone(&mut self) {
+        self.teams = None;
+        self.owned.session.forget();
+        self.owned.choice.forget();
+        self.owned.replaced = None;
+    }
+
+    /// The person does not exist on the PBX any more, so nothing of ours is there. To be persisted.
+    pub fn pbx_user_gone(&mut self) {
+        self.pbx = None;
+        self.owned.entry.forget();
+    }
+
+    /// Presence was read from Teams. What is older than what is known is dropped. True: [`UserState::owned`] is to be persisted.
+    pub fn see_teams(&mut self, reading: Reading, now: Timestamp) -> bool {
+        if self.teams.as_ref().is_some_and(|last| is_older(&reading, last)) {
+            return false;
+        }
+        let base = reading.state.base();
+        self.teams = Some(reading);
+        let over = self.owned.switched_off && !matches!(base, Base::DoNotDisturb | Base::Unknown);
+        if over {
+            self.owned.switched_off = false;
+        }
+        self.recognise_choice(now) || over
+    }
+
+    /// Finds out from what Teams shows whether our choice is still in force there.
+    fn recognise_choice(&mut self, now: Timestamp) -> bool {
+        let Some(reading) = &self.teams else { return false };
+        let layer = &mut self.owned.choice;
+        let settled = layer.settled().is_none_or(|settled| reading.at >= settled + SETTLE);
+        if self.choice.under_way || !settled || !layer.is_live(now) {
+            return false;
+        }
+        let before = layer.clone();
+        let shows = |chosen: &Chosen| chosen.choice.explains(&reading.state);
+        // As long as Graph shows what it showed before the write, it has not acted on it.
+        let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
+        let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
+        if layer.intent.as_ref().is_some_and(|intent| shows(&intent.value)) {
+            layer.promote();
+            layer.keep();
+        } else if let Some(held) = layer.held.as_mut().filter(|held| shows(&held.value)) {
+            held.seen = true;
+            layer.keep();
+            layer.intent.take_if(|intent| !on_its_way(intent.sent));
+        } else if layer.intent.as_ref().is_some_and(|intent| on_its_way(intent.sent)) {
+            // It may be acted on yet.
+        } else if !reading.state.visible() && reading.state.activity != Word::OffWork {
+            // Whose choice is in force cannot be seen.
+        } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
+            layer.intent = None;
+        } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) || reading.state.looks_derived() {
+            // Not acted on yet, or a call or a meeting that Teams puts above a choice.
+        } else {
+            let replaced = layer.held.take().filter(|_| !layer.clearing);
+            layer.forget();
+            if let Some(held) = replaced {
+                // Which came first, that or the latest choice on the PBX, nobody knows: the person's word in Teams goes before.
+                let said = self.pbx.as_ref().and_then(|told| choice_in(&told.view)).cloned();
+                self.owned.replaced = Some(said.unwrap_or(held.value.tells));
+            }
+            return true;
+        }
+        *layer != before
+    }
+
+    /// The PBX told. True: [`UserState::owned`] is to be persisted.
+    pub fn see_pbx(&mut self, view: PbxView, now: Timestamp) -> bool {
+        let before = self.pbx.as_ref().and_then(|told| told.free_since);
+        let free_since = match view.line {
+            Line::Idle | Line::Ringing => before.or(Some(now)),
+            Line::Unknown | Line::Connected | Line::Conference => None,
+        };
+        let told = Told {
+            view,
+            at: now,
+            free_since,
+        };
+        let changed = self.recognise_entry(&told, now);
+        let changed = self.recognise_new_choice(&told) || changed;
+        self.pbx = Some(told);
+        changed
+    }
+
+    /// Finds out whether our entry is still there.
+    fn recognise_entry(&mut self, told: &Told, now: Timestamp) -> bool {
+        let layer = &mut self.owned.entry;
+        let Some(entries) = &told.view.entries else {
+            return false;
+        };
+        if self.entry.under_way || layer.intent.is_some() {
+            return false;
+        }
+        let Some(held) = &mut layer.held else { return false };
+        if entries.iter().any(|entry| entry.origin == Origin::Ours) {
+            return !std::mem::replace(&mut held.seen, true);
+        }
+        // Only an entry that was there can have vanished: some adapters cannot show it.
+        let vanished = held.seen && now >= held.settled + SETTLE;
+        if vanished {
+            self.owned.switched_off = !layer.clearing && held.value.activity == Activity::DoNotDisturb;
+            layer.forget();
+        }
+        vanished
+    }
+
+    /// Finds out whether the person chose something else on the PBX since our choice was replaced in Teams.
+    fn recognise_new_choice(&mut self, told: &Told) -> bool {
+        let (Some(replaced), Some(_)) = (&self.owned.replaced, &told.view.entries) else {
+            return false;
+        };
+        let said = choice_in(&told.view).cloned();
+        let new = said.as_ref() != Some(replaced);
+        if new {
+            // When it was chosen is not known after a time without news: it may have been before.
+            self.owned.replaced = said.filter(|_| self.pbx.is_none());
+        }
+        new
+    }
+
+    /// Entries on the PBX that are not ours, newest first; `None` if nobody knows.
+    pub(super) fn entries_of_others(&self) -> Option<impl Iterator<Item = &Entry>> {
+        let entries = self.pbx.as_ref()?.view.entries.as_deref()?;
+        Some(entries.iter().filter(|entry| entry.origin != Origin::Ours))
+    }
+
+    /// Before a write is sent. [`UserState::owned`] is to be persisted then, before anything goes out.
+    pub fn begin(&mut self, write: &Write, now: Timestamp) {
+        self.attempts(write.part()).under_way = true;
+        let before = self.teams.as_ref().and_then(|reading| reading.sequence.clone());
+        let owned = &mut self.owned;
+        match write {
+            Write::SetSession { session, ttl } => owned.session.intend(*session, Some(*ttl), now),
+            Write::SetPreferred { choice, ttl, tells } => {
+                let chosen = Chosen {
+                    choice: *choice,
+                    tells: tells.clone(),
+                    before,
+                };
+                owned.choice.intend(chosen, Some(*ttl), now);
+            }
+            Write::PutOwn { entry, ttl } => owned.entry.intend(entry.clone(), *ttl, now),
+            Write::ClearSession => owned.session.clear(),
+            Write::ClearPreferred => owned.choice.clear(),
+            Write::ClearOwn => owned.entry.clear(),
+        }
+    }
+
+    /// After a write. `jitter` in 0..1 spreads further tries. [`UserState::owned`] is to be persisted; should that fail or be late,
+    /// no more is lost than the knowledge that this write was answered.
+    pub fn settle(&mut self, write: &Write, outcome: Outcome, now: Timestamp, jitter: f64) {
+        let owned = &mut self.owned;
+        match write {
+            Write::SetSession { ttl, .. } => owned.session.written(outcome, Some(*ttl), now, |a, b| a == b),
+            Write::SetPreferred { ttl, .. } => {
+                owned
+                    .choice
+                    .written(outcome, Some(*ttl), now, |a, b| a.choice == b.choice);
+            }
+            Write::PutOwn { ttl, .. } => owned.entry.written(outcome, *ttl, now, |a, b| a == b),
+            Write::ClearSession => owned.session.cleared(outcome, now),
+            Write::ClearPreferred => owned.choice.cleared(outcome, now),
+            Write::ClearOwn => owned.entry.cleared(outcome, now),
+        }
+        self.attempts(write.part()).ended(outcome, now, jitter);
+    }
+
+    /// Failures are forgotten: what was wrong may be right now, such as after new credentials or settings.
+    pub fn try_again(&mut self) {
+        for part in [Part::Session, Part::Choice, Part::Entry] {
+            let attempts = self.attempts(part);
+            attempts.failures = 0;
+            attempts.not_before = None;
+        }
+    }
+
+    /// Whether a write of this layer is under way.
+    pub fn under_way(&self, part: Part) -> bool {
+        self.attempts_of(part).under_way
+    }
+
+    /// Until when this layer waits after a failure.
+    pub(super) fn waits(&self, part: Part, now: Timestamp) -> Option<Timestamp> {
+        self.attempts_of(part).not_before.filter(|until| *until > now)
+    }
+
+    fn attempts_of(&self, part: Part) -> &Attempts {
+        match part {
+            Part::Session => &self.session,
+            Part::Choice => &self.choice,
+            Part::Entry => &self.entry,
+        }
+    }
+
+    fn attempts(&mut self, part: Part) -> &mut Attempts {
+        match part {
+            Part::Session => &mut self.session,
+            Part::Choice => &mut self.choice,
+            Part::Entry => &mut self.entry,
+        }
+    }
+}
+
+impl<T> Layer<T> {
+    fn written(
+        &mut self,
+        outcome: Outcome,
+        ttl: Option<SignedDuration>,
+        now: Timestamp,
+        same: impl Fn(&T, &T) -> bool,
+    ) {
+        match outcome {
+            Outcome::Done => self.confirm(ttl, now, same),
+            Outcome::Refused(_) => self.refuse(now),
+            Outcome::Lost(_) => self.lose(now),
+        }
+    }
+
+    fn cleared(&mut self, outcome: Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Done => self.end(now),
+            Outcome::Refused(_) => self.keep(),
+            Outcome::Lost(_) => self.lose(now),
+        }
+    }
+}
+
+impl Attempts {
+    fn ended(&mut self, outcome: Outcome, now: Timestamp, jitter: f64) {
+        self.under_way = false;
+        match outcome {
+            Outcome::Done => *self = Self::default(),
+            Outcome::Refused(class) | Outcome::Lost(class) => {
+                self.failures = self.failures.saturating_add(1);
+                self.not_before = Some(now + backoff::delay(class, self.failures, now, None, jitter));
+            }
+        }
+    }
+}
+
+/// What the newest entry says that may be the person's choice.
+fn choice_in(view: &PbxView) -> Option<&Activity> {
+    let theirs = |entry: &&Entry| !matches!(entry.origin, Origin::Ours | Origin::System);
+    let mut choices = view
+        .entries
+        .iter()
+        .flatten()
+        .filter(theirs)
+        .map(|entry| &entry.activity);
+    choices.find(|activity| !matches!(activity, Activity::OnThePhone))
+}
+
+fn is_older(reading: &Reading, last: &Reading) -> bool {
+    match (&reading.sequence, &last.sequence) {
+        (Some(new), Some(known)) if new == known => reading.at < last.at,
+        (Some(new), Some(known)) => new < known && reading.at < last.at + OUT_OF_ORDER,
+        _ => reading.at < last.at,
+    }
+}

@@ -1,0 +1,271 @@
+//! The invariants that hold over histories. P8 and P9 are beside the mapping, P10 beside the matching, P11 beside the shards.
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use serde_json::json;
+
+use super::history::{Action, History, crashing, leisurely, troubled, undisturbed};
+use super::naive::{Naive, Strategy as Plan};
+use super::operator::{Brain, Order, capabilities, spec};
+use super::world::{Ending, Report, Weather, run};
+use super::{Part, Write};
+use crate::api::presence::PresenceSyncSpec;
+use crate::policy::presence::engine::settings::{LONGEST_SESSION, MARGIN, SHORTEST_SESSION};
+use crate::policy::presence::engine::{Outcome, Owned, Settings, UserState};
+use crate::policy::presence::mapping::Choice;
+use crate::policy::presence::pbx::{Activity, OwnEntry};
+use crate::policy::presence::testing::histories;
+
+const CALM: Weather = Weather {
+    lossy: false,
+    faults: false,
+};
+const LOSSY: Weather = Weather {
+    lossy: true,
+    faults: false,
+};
+const STORM: Weather = Weather {
+    lossy: true,
+    faults: true,
+};
+
+/// Enough for every message, every retry and, where choices live for minutes, for these to end.
+const LONG: i64 = 40;
+/// By then, all that was wrong has been put right: the longest pause after failures is six minutes.
+const SETTLED: i64 = 15 * 60_000;
+
+fn engine(history: &History, weather: Weather, ending: Ending, minutes: i64) -> Report {
+    run(history, Brain::engine(history), weather, ending, minutes)
+}
+
+/// After the last change, writes end, but for refreshes of what holds.
+fn p1_quiet(report: &Report) -> Result<(), String> {
+    let after = |from: i64| report.writes.iter().filter(move |(time, _)| *time >= from);
+    let soon = after(0).count() - after(SETTLED).count();
+    if soon > 16 {
+        return Err(format!("{soon} writes after the last change"));
+    }
+    for (time, order) in after(SETTLED) {
+        // What came last may have been refused, and then what was before goes on.
+        let mut earlier = report.writes.iter().filter(|(at, _)| at < time);
+        let refresh = earlier.any(|(_, other)| other == order) && !matches!(order, Order::Naive(_));
+        if !refresh
+            || matches!(
+                order,
+                Order::Engine(Write::ClearOwn | Write::ClearSession | Write::ClearPreferred)
+            )
+        {
+            return Err(format!("{order:?} {} s after the last change", time / 1000));
+        }
+    }
+    let many = after(SETTLED).count();
+    if many > 30 {
+        return Err(format!("{many} refreshes"));
+    }
+    Ok(())
+}
+
+/// Nothing of ours is left, and the record knows.
+fn p2_nothing_left(report: &Report) -> Result<(), String> {
+    match (report.left_over(), report.clear) {
+        (false, true) => Ok(()),
+        (true, _) => Err(format!(
+            "left: {:?} {:?} {:?}",
+            report.session, report.preferred, report.entries
+        )),
+        (false, false) => Err("the record still tells of something".to_owned()),
+    }
+}
+
+fn p3_no_choice_touched(report: &Report) -> Result<(), String> {
+    if report.overwritten.is_empty() {
+        return Ok(());
+    }
+    Err(report.overwritten.join("; "))
+}
+
+fn hold(result: Result<(), String>) -> Result<(), TestCaseError> {
+    result.map_err(TestCaseError::fail)
+}
+
+proptest! {
+    #![proptest_config(histories())]
+
+    #[test]
+    fn p1_writes_end_after_the_last_change(history in troubled()) {
+        hold(p1_quiet(&engine(&history, STORM, Ending::Stay, LONG)))?;
+    }
+
+    #[test]
+    fn p2_when_all_are_idle_nothing_of_ours_is_left(history in troubled()) {
+        hold(p2_nothing_left(&engine(&history, STORM, Ending::Idle, LONG)))?;
+    }
+
+    #[test]
+    fn p2_who_is_no_longer_kept_in_step_keeps_nothing_of_ours(history in crashing()) {
+        let report = engine(&history, STORM, Ending::Release, LONG);
+        let ours = (report.session, report.preferred, &report.entry);
+        prop_assert_eq!(ours, (None, None, &None));
+        prop_assert!(report.clear);
+    }
+
+    #[test]
+    fn p3_a_choice_that_is_not_ours_is_never_touched(history in crashing(), released in any::<bool>()) {
+        let ending = if released { Ending::Release } else { Ending::Stay };
+        let report = engine(&history, STORM, ending, LONG);
+        hold(p3_no_choice_touched(&report))?;
+        prop_assert!(report.hidden.is_empty(), "hidden on the PBX: {:?}", report.hidden);
+    }
+
+    #[test]
+    fn p4_after_crashes_and_restarts_nothing_is_left(history in crashing()) {
+        hold(p2_nothing_left(&engine(&history, STORM, Ending::Idle, LONG)))?;
+    }
+
+    #[test]
+    fn p5_when_the_operator_dies_for_good_teams_heals(history in crashing()) {
+        // The longest life of a choice, or of an entry.
+        let minutes = if history.short_lives { 65 } else { 7 * 24 * 60 + 5 };
+        let report = engine(&history, STORM, Ending::Death, minutes);
+        prop_assert_eq!((report.session, report.preferred), (None, None));
+        prop_assert!(!history.expires || report.entry.is_none());
+    }
+
+    #[test]
+    fn p6_loss_and_disorder_do_not_alter_the_end(mut history in leisurely()) {
+        // A refresh that is due at the same time as something else happens would race with it.
+        history.short_lives = false;
+        let calm = engine(&history, CALM, Ending::Stay, LONG);
+        let lossy = engine(&history, LOSSY, Ending::Stay, LONG);
+        prop_assert_eq!((calm.session, calm.preferred, calm.entry), (lossy.session, lossy.preferred, lossy.entry));
+    }
+
+    // That a decision made twice is made once is asserted at each step of each history, see operator.rs.
+    #[test]
+    fn p7_the_same_twice_is_once(history in crashing()) {
+        engine(&history, STORM, Ending::Stay, 1);
+    }
+
+    // That writes of one layer never overlap, and that there is one session for all calls, is asserted at each write, see operator.rs.
+    #[test]
+    fn p12_there_is_one_session_at_most(history in crashing()) {
+        let report = engine(&history, STORM, Ending::Stay, LONG);
+        let mut alive = false;
+        for (_, order) in &report.writes {
+            if let Order::Engine(write) = order && write.part() == Part::Session {
+                let sets = matches!(write, Write::SetSession { .. });
+                prop_assert!(sets || alive, "cleared what was never set");
+                alive = alive || sets;
+            }
+        }
+    }
+
+    #[test]
+    fn p13_a_session_is_refreshed_long_before_it_ends(history in undisturbed()) {
+        let report = engine(&history, LOSSY, Ending::Stay, LONG);
+        let margin = i64::try_from(MARGIN.as_millis()).unwrap();
+        prop_assert!(report.least_margin.is_none_or(|least| least >= margin), "{:?}", report.least_margin);
+        prop_assert!(!report.lapsed_in_call);
+    }
+
+    #[test]
+    fn p13_whatever_the_spec_says_a_refresh_comes_in_time(seconds in 1_i64..1_000_000) {
+        let says = json!({ "lifetimes": { "lineRefresh": format!("{seconds}s"), "chosen": format!("{seconds}s"), "away": format!("{seconds}s") } });
+        let settings = Settings::new(&spec(&says), capabilities(true));
+        let session = settings.session();
+        prop_assert!(session.ttl - session.refresh >= MARGIN);
+        prop_assert!(session.ttl >= SHORTEST_SESSION && session.ttl <= LONGEST_SESSION);
+        prop_assert!(session.refresh > SignedDuration::ZERO);
+        for choice in [Choice::Busy, Choice::Away] {
+            let lifetime = settings.choice(choice);
+            prop_assert!(lifetime.ttl - lifetime.refresh >= MARGIN);
+        }
+    }
+
+    #[test]
+    fn p14_when_the_line_is_free_the_session_ends(mut history in crashing(), dies in any::<bool>()) {
+        history.actions.push((1_000, Action::Line(crate::policy::presence::pbx::Line::Idle)));
+        history.dnd_session = false;
+        let ending = if dies { Ending::Death } else { Ending::Stay };
+        let report = engine(&history, STORM, ending, 17);
+        prop_assert_eq!(report.session, None);
+    }
+
+    #[test]
+    fn p15_the_record_keeps_any_text(word in any::<String>(), note in any::<String>(), lost in any::<bool>()) {
+        let now = super::operator::at(0);
+        let mut state = UserState::default();
+        let writes = [
+            Write::PutOwn { entry: OwnEntry { activity: Activity::Other(word.clone()), note }, ttl: None },
+            Write::SetPreferred { choice: Choice::Busy, ttl: SignedDuration::from_hours(1), tells: Activity::Other(word) },
+        ];
+        for write in &writes {
+            state.begin(write, now);
+            if !lost {
+                state.settle(write, Outcome::Done, now, 0.0);
+            }
+        }
+        let written = serde_json::to_vec(state.owned()).unwrap();
+        let read: Owned = serde_json::from_slice(&written).unwrap();
+        prop_assert_eq!(&read, state.owned());
+    }
+}
+
+/// Which of the invariants a plan breaks, over some histories.
+fn broken(make: impl Fn(&History) -> Brain, strategy: impl Strategy<Value = History>, weather: Weather) -> [u32; 3] {
+    let mut broken = [0; 3];
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for _ in 0..1_000 {
+        let history = strategy.new_tree(&mut runner).unwrap().current();
+        let staying = run(&history, make(&history), weather, Ending::Stay, LONG);
+        let idle = run(&history, make(&history), weather, Ending::Idle, LONG);
+        let results = [
+            p1_quiet(&staying),
+            p2_nothing_left(&idle),
+            p3_no_choice_touched(&staying),
+        ];
+        for (count, result) in broken.iter_mut().zip(results) {
+            *count += u32::from(result.is_err());
+        }
+    }
+    broken
+}
+
+#[test]
+fn plans_that_know_no_better_fail_the_same_tests() {
+    let naive = |plan: Plan| broken(|_| Brain::Naive(Naive::new(plan)), undisturbed(), LOSSY);
+    let [_, left, overwritten] = naive(Plan::Mirror);
+    assert!(left > 0 && overwritten > 0, "mirror: {left} {overwritten}");
+    let [_, left, overwritten] = naive(Plan::EchoFilter);
+    assert!(left > 0 && overwritten > 0, "echo filter: {left} {overwritten}");
+    let [_, _, overwritten] = naive(Plan::OwnContact);
+    assert!(overwritten > 0, "own contact: {overwritten}");
+    assert_eq!(broken(Brain::engine, undisturbed(), LOSSY), [0; 3]);
+}
+
+#[test]
+fn without_its_record_the_engine_fails_the_same_tests() {
+    let [_, left, overwritten] = broken(Brain::forgetful, crashing(), STORM);
+    assert!(left > 0, "{left} {overwritten}");
+}
+
+#[test]
+fn settings_follow_the_spec() {
+    let says = json!({
+        "direction": "TeamsToPbx", "suspend": true,
+        "policy": { "debounce": "4s" },
+        "lifetimes": { "lineRefresh": "1m", "chosen": "2h", "away": "3h" },
+    });
+    let spec: PresenceSyncSpec = spec(&says);
+    let settings = Settings::new(&spec, capabilities(true));
+    assert!(settings.to_pbx && !settings.to_teams && settings.suspended);
+    assert_eq!(settings.debounce, SignedDuration::from_secs(4));
+    assert_eq!(settings.session().ttl, SignedDuration::from_mins(5));
+    assert_eq!(settings.session().refresh, SignedDuration::from_mins(1));
+    assert_eq!(settings.choice(Choice::Busy).ttl, SignedDuration::from_hours(2));
+    assert_eq!(
+        settings.choice(Choice::BeRightBack).refresh,
+        SignedDuration::from_mins(90)
+    );
+}

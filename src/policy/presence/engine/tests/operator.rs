@@ -1,0 +1,285 @@
+//! The operator in the model: the engine as a worker uses it.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::history::History;
+use super::naive::{Naive, NaiveWrite};
+use crate::api::presence::PresenceSyncSpec;
+use crate::policy::presence::engine::{Outcome, Owned, Part, SETTLE, Settings, UserState, Write, decide};
+use crate::policy::presence::mapping::Choice;
+use crate::policy::presence::pbx::{Capabilities, PbxView};
+use crate::policy::presence::teams::Reading;
+
+/// Some morning.
+const START: i64 = 1_772_352_000_000;
+
+/// A moment of the model, in milliseconds.
+pub fn at(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(START + milliseconds).unwrap()
+}
+
+pub fn milliseconds(time: Timestamp) -> i64 {
+    time.as_millisecond() - START
+}
+
+pub fn capabilities(own_entry_expires: bool) -> Capabilities {
+    Capabilities {
+        reads_presence: true,
+        own_entry: true,
+        own_entry_expires,
+        own_is_do_not_disturb: false,
+        line: true,
+        enumerates_users: true,
+    }
+}
+
+/// A spec by what it says of direction, mapping, lifetimes, policy; whatever else a spec needs is filled in.
+pub fn spec(says: &serde_json::Value) -> PresenceSyncSpec {
+    let mut whole = json!({
+        "tenantRef": { "name": "contoso" },
+        "pbx": { "sip": { "host": "sip.example.com", "domain": "example.com" } },
+    });
+    let fields = whole.as_object_mut().unwrap();
+    fields.extend(says.as_object().unwrap().clone());
+    serde_json::from_value(whole).unwrap()
+}
+
+pub fn settings(history: &History) -> Settings {
+    let dnd = if history.dnd_session { "Session" } else { "Preferred" };
+    let (chosen, away) = if history.short_lives {
+        ("10m", "12m")
+    } else {
+        ("24h", "168h")
+    };
+    let says = json!({
+        "policy": { "doNotDisturb": dnd },
+        "lifetimes": { "chosen": chosen, "away": away },
+    });
+    Settings::new(&spec(&says), capabilities(history.expires))
+}
+
+/// What is written: by the engine, or by a strategy that knows no better.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    Engine(Write),
+    Naive(NaiveWrite),
+}
+
+/// Who decides.
+#[allow(clippy::large_enum_variant)] // one of them, on the stack of a test
+pub enum Brain {
+    Engine {
+        state: UserState,
+        settings: Settings,
+        disk: Owned,
+        keeps_record: bool,
+    },
+    Naive(Naive),
+}
+
+/// What is wanted now.
+pub struct Wanted {
+    pub orders: Vec<Order>,
+    pub read: bool,
+    pub look_again: Option<i64>,
+}
+
+impl Brain {
+    pub fn engine(history: &History) -> Self {
+        Self::Engine {
+            state: UserState::default(),
+            settings: settings(history),
+            disk: Owned::default(),
+            keeps_record: true,
+        }
+    }
+
+    /// An engine whose volume is lost with the process.
+    pub fn forgetful(history: &History) -> Self {
+        match Self::engine(history) {
+            Self::Engine {
+                state, settings, disk, ..
+            } => Self::Engine {
+                state,
+                settings,
+                disk,
+                keeps_record: false,
+            },
+            naive @ Self::Naive(_) => naive,
+        }
+    }
+
+    /// A new process. It knows what is on the disk, through the form in which it is there.
+    pub fn restart(&mut self, now: i64) {
+        match self {
+            Self::Engine {
+                state,
+                disk,
+                keeps_record,
+                ..
+            } => {
+                if !*keeps_record {
+                    *disk = Owned::default();
+                }
+                let written = serde_json::to_string(disk).unwrap();
+                let in_scope = state.in_scope();
+                *state = UserState::restored(serde_json::from_str(&written).unwrap(), at(now));
+                state.set_scope(in_scope);
+            }
+            Self::Naive(naive) => naive.restart(),
+        }
+    }
+
+    pub fn see_teams(&mut self, reading: Reading, now: i64) {
+        match self {
+            Self::Engine { state, disk, .. } => {
+                if state.see_teams(reading, at(now)) {
+                    disk.clone_from(state.owned());
+                }
+            }
+            Self::Naive(naive) => naive.see_teams(reading),
+        }
+    }
+
+    pub fn see_pbx(&mut self, view: PbxView, now: i64) {
+        match self {
+            Self::Engine { state, disk, .. } => {
+                if state.see_pbx(view, at(now)) {
+                    disk.clone_from(state.owned());
+                }
+            }
+            Self::Naive(naive) => naive.see_pbx(view),
+        }
+    }
+
+    pub fn lose_pbx(&mut self) {
+        match self {
+            Self::Engine { state, .. } => state.lose_pbx(),
+            Self::Naive(naive) => naive.lose_pbx(),
+        }
+    }
+
+    pub fn release(&mut self) {
+        if let Self::Engine { state, .. } = self {
+            state.set_scope(false);
+        }
+    }
+
+    pub fn released(&self) -> bool {
+        matches!(self, Self::Engine { state, .. } if !state.in_scope())
+    }
+
+    pub fn decide(&mut self, now: i64) -> Wanted {
+        match self {
+            Self::Engine { state, settings, .. } => {
+                let decision = decide(state, settings, at(now));
+                twice_is_once(state, settings, &decision.writes, at(now));
+                Wanted {
+                    orders: decision.writes.into_iter().map(Order::Engine).collect(),
+                    read: decision.read,
+                    look_again: decision.look_again.map(milliseconds),
+                }
+            }
+            Self::Naive(naive) => Wanted {
+                orders: naive.decide().into_iter().map(Order::Naive).collect(),
+                read: false,
+                look_again: None,
+            },
+        }
+    }
+
+    /// The record is on the disk before anything is sent.
+    pub fn begin(&mut self, order: &Order, now: i64) {
+        if let (Self::Engine { state, disk, .. }, Order::Engine(write)) = (self, order) {
+            assert!(
+                !state.under_way(write.part()),
+                "two writes of a layer at once: {write:?}"
+            );
+            state.begin(write, at(now));
+            disk.clone_from(state.owned());
+        }
+    }
+
+    /// The answer is noted later, or never: `noted` says whether it gets to the disk.
+    pub fn settle(&mut self, order: &Order, outcome: Outcome, now: i64, noted: bool) {
+        match (self, order) {
+            (Self::Engine { state, disk, .. }, Order::Engine(write)) => {
+                state.settle(write, outcome, at(now), 0.5);
+                if noted {
+                    disk.clone_from(state.owned());
+                }
+            }
+            (Self::Naive(naive), Order::Naive(write)) => naive.settle(write, outcome),
+            _ => {}
+        }
+    }
+
+    /// Whether the record counts this choice as its own.
+    pub fn counts_as_own(&self, choice: Choice, now: i64) -> bool {
+        match self {
+            Self::Engine { state, disk, .. } => {
+                let records = [&state.owned().choice, &disk.choice];
+                records
+                    .iter()
+                    .any(|layer| layer.live(at(now)).any(|held| held.value.choice == choice))
+            }
+            Self::Naive(_) => false,
+        }
+    }
+
+    /// Whether the record on the disk holds this choice as written, and begins a later write of which it knows no answer.
+    pub fn doubts_its_record(&self, choice: Choice, now: i64) -> bool {
+        match self {
+            Self::Engine { disk, .. } => {
+                let mut held = disk.choice.held.iter();
+                let holds =
+                    held.any(|held| held.value.choice == choice && held.expires.is_none_or(|ends| ends > at(now)));
+                holds && disk.choice.certain(at(now)).is_none()
+            }
+            Self::Naive(_) => false,
+        }
+    }
+
+    /// Whether it can tell from a reading of this time that its choice is not in force.
+    pub fn can_tell(&self, read: i64) -> bool {
+        match self {
+            Self::Engine { state, .. } => {
+                let settled = state.owned().choice.settled();
+                !state.under_way(Part::Choice) && settled.is_none_or(|settled| at(read) >= settled + SETTLE)
+            }
+            Self::Naive(_) => true,
+        }
+    }
+
+    /// Whether it was told that its choice is in force.
+    pub fn knows_own(&self) -> bool {
+        match self {
+            Self::Engine { disk, .. } => disk.choice.held.is_some(),
+            Self::Naive(_) => true,
+        }
+    }
+
+    pub fn is_clear(&self, now: i64) -> bool {
+        match self {
+            Self::Engine { state, .. } => state.owned().is_clear(at(now)),
+            Self::Naive(_) => true,
+        }
+    }
+}
+
+/// P7: what was decided and done is not decided again.
+fn twice_is_once(state: &UserState, settings: &Settings, writes: &[Write], now: Timestamp) {
+    if writes.is_empty() {
+        return;
+    }
+    let again = decide(state, settings, now).writes;
+    assert_eq!(again, writes, "P7: the same question, another answer");
+    let mut done = state.clone();
+    for write in writes {
+        done.begin(write, now);
+        done.settle(write, Outcome::Done, now, 0.0);
+    }
+    let rest = decide(&done, settings, now).writes;
+    assert!(rest.is_empty(), "P7: after {writes:?} came {rest:?}");
+}

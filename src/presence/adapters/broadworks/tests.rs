@@ -1,0 +1,351 @@
+//! Against an XSP of a few lines, over HTTP.
+
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::api::presence::AddressRule;
+use crate::api::reference::SecretKeyRef;
+use crate::policy::presence::pbx::{Line, Origin, PbxView};
+
+mod simulator;
+
+const PASSWORD: &str = "pä:ss\"&<wörd";
+
+/// What was asked, and how the XSP is to behave.
+#[derive(Default)]
+struct Xspd {
+    asked: Mutex<Vec<(String, String)>>,
+    streams: Mutex<Vec<mpsc::UnboundedSender<Bytes>>>,
+    /// The status that channels are refused with.
+    refuse: Mutex<Option<u16>>,
+    is_on: Mutex<bool>,
+}
+
+impl Xspd {
+    fn asked(&self, what: &str) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let bodies = asked.iter().filter(|(line, _)| line.contains(what));
+        bodies.map(|(_, body)| body.clone()).collect()
+    }
+
+    /// Sends over the newest channel, a few bytes at a time.
+    fn say(&self, text: &str) {
+        let streams = self.streams.lock().unwrap();
+        for chunk in text.as_bytes().chunks(7) {
+            streams.last().unwrap().send(Bytes::copy_from_slice(chunk)).unwrap();
+        }
+    }
+
+    fn hang_up(&self) {
+        self.streams.lock().unwrap().clear();
+    }
+}
+
+async fn answer(State(xsp): State<Arc<Xspd>>, request: Request) -> Response {
+    let line = format!("{} {}", request.method(), request.uri().path());
+    let headers = request.headers().clone();
+    let body = axum::body::to_bytes(request.into_body(), 100_000).await.unwrap();
+    xsp.asked
+        .lock()
+        .unwrap()
+        .push((line.clone(), String::from_utf8(body.to_vec()).unwrap()));
+    if !is_administrator(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if line.starts_with("POST /com.broadsoft.async/") {
+        return open(&xsp);
+    }
+    if headers
+        .get(header::COOKIE)
+        .is_none_or(|cookie| cookie != "JSESSIONID=x1")
+    {
+        return (StatusCode::NOT_FOUND, "another XSP holds the channel").into_response();
+    }
+    if line.starts_with("POST /com.broadsoft.xsi-events/v2.0/user/") {
+        let id = if body.windows(9).any(|part| part == b"Disturb</") {
+            "s2"
+        } else {
+            "s1"
+        };
+        let text = format!(
+            "<Subscription xmlns='x'><subscriptionId>{id}</subscriptionId><expires>3600</expires></Subscription>"
+        );
+        return text.into_response();
+    }
+    if line.ends_with("/services/DoNotDisturb") {
+        let mut is_on = xsp.is_on.lock().unwrap();
+        if line.starts_with("PUT") {
+            *is_on = body.windows(13).any(|part| part == b"<active>true<");
+        }
+        return format!("<DoNotDisturb xmlns='x'><active>{}</active></DoNotDisturb>", *is_on).into_response();
+    }
+    StatusCode::OK.into_response()
+}
+
+fn is_administrator(headers: &HeaderMap) -> bool {
+    use base64::Engine;
+    let expected = base64::engine::general_purpose::STANDARD.encode(format!("admin@x:{PASSWORD}"));
+    headers
+        .get(header::AUTHORIZATION)
+        .is_some_and(|given| given == &format!("Basic {expected}"))
+}
+
+fn open(xsp: &Xspd) -> Response {
+    if let Some(status) = *xsp.refuse.lock().unwrap() {
+        return StatusCode::from_u16(status).unwrap().into_response();
+    }
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
+    xsp.streams.lock().unwrap().push(sender);
+    let chunks = futures::stream::poll_fn(move |context| {
+        receiver.poll_recv(context).map(|chunk| chunk.map(Ok::<_, Infallible>))
+    });
+    let headers = [(header::SET_COOKIE, "JSESSIONID=x1; Path=/; HttpOnly")];
+    xsp.say("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Channel xmlns='x'><channelId>ch1</channelId><expires>3600</expires></Channel>");
+    (headers, Body::from_stream(chunks)).into_response()
+}
+
+fn event(id: &str, number: u64, data: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><xsi:Event xsi1:type=\"xsi:SubscriptionEvent\"><xsi:eventID>{id}</xsi:eventID>\
+         <xsi:sequenceNumber>{number}</xsi:sequenceNumber><xsi:subscriptionId>s1</xsi:subscriptionId>\
+         <xsi:targetId>ann@x</xsi:targetId>{data}</xsi:Event>\n"
+    )
+}
+
+fn call(kind: &str, state: &str) -> String {
+    format!(
+        "<xsi:eventData xsi1:type=\"xsi:{kind}\"><xsi:call><xsi:callId>c1</xsi:callId><xsi:state>{state}</xsi:state>\
+         </xsi:call></xsi:eventData>"
+    )
+}
+
+struct Stage {
+    xsp: Arc<Xspd>,
+    pbx: BroadWorks,
+    events: mpsc::Receiver<PbxEvent>,
+    address: String,
+}
+
+async fn stage(xsp: Xspd, password: &str) -> Stage {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let xsp = Arc::new(xsp);
+    let app = Router::new().fallback(answer).with_state(xsp.clone());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let config = Config {
+        xsps: vec![address.clone()],
+        username: "admin@x".to_owned(),
+        password_secret_ref: SecretKeyRef {
+            name: "xsi".to_owned(),
+            key: "password".to_owned(),
+        },
+        service_provider: None,
+        address: AddressRule::default(),
+        ca_bundle_secret_ref: None,
+    };
+    let (sender, events) = mpsc::channel(100);
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let pbx = start(&config, &SecretString::from(password), &[], &metrics, sender).unwrap();
+    Stage {
+        xsp,
+        pbx,
+        events,
+        address,
+    }
+}
+
+impl Stage {
+    async fn next(&mut self) -> PbxEvent {
+        timeout(Duration::from_secs(10), self.events.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// The next view that fulfils a condition.
+    async fn view(&mut self, is: impl Fn(&PbxView) -> bool) -> PbxView {
+        loop {
+            if let PbxEvent::View { id, view } = self.next().await
+                && is(&view)
+            {
+                assert_eq!(id, "ann@x");
+                return view;
+            }
+        }
+    }
+
+    async fn until(&self, what: &str, count: usize) {
+        for _ in 0..500 {
+            if self.xsp.asked(what).len() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what}: {:?}", self.xsp.asked.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn calls_are_told_and_events_acknowledged() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    let up = PbxEvent::Up {
+        endpoint: stage.address.clone(),
+    };
+    assert_eq!(stage.next().await, up);
+    stage.pbx.watch(vec!["ann@x".to_owned()]).await;
+    stage.until("POST /com.broadsoft.xsi-events/v2.0/user/ann@x", 2).await;
+    stage.xsp.say(&event(
+        "e1",
+        1,
+        "<xsi:eventData xsi1:type=\"xsi:CallSubscriptionEvent\"/>",
+    ));
+    stage.view(|view| view.line == Line::Idle).await;
+    stage.xsp.say(&event("e2", 2, &call("CallReceivedEvent", "Alerting")));
+    stage.view(|view| view.line == Line::Ringing).await;
+    stage.xsp.say(&event("e3", 3, &call("CallAnsweredEvent", "Active")));
+    stage.view(|view| view.line == Line::Connected).await;
+    stage.xsp.say(&event("e4", 4, &call("CallReleasedEvent", "Released")));
+    stage.view(|view| view.line == Line::Idle).await;
+    stage.until("eventresponse", 4).await;
+    let acks = stage.xsp.asked("eventresponse");
+    assert!(
+        acks[0].contains("<eventID>e1</eventID>") && acks[3].contains("<eventID>e4</eventID>"),
+        "{acks:?}"
+    );
+    let xsp = stage.xsp.clone();
+    stage.pbx.close().await;
+    assert_eq!(xsp.asked("DELETE /com.broadsoft.xsi-events/v2.0/channel/ch1").len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_channel_is_told_and_opened_again() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.pbx.watch(vec!["ann@x".to_owned()]).await;
+    stage.until("POST /com.broadsoft.xsi-events/v2.0/user/ann@x", 2).await;
+    stage.xsp.say(&event(
+        "e1",
+        1,
+        "<xsi:eventData xsi1:type=\"xsi:CallSubscriptionEvent\"/>",
+    ));
+    stage.view(|view| view.line == Line::Idle).await;
+    stage
+        .xsp
+        .say("<xsi:Event xsi1:type=\"xsi:ChannelTerminatedEvent\"><reason>x</reason></xsi:Event>");
+    let unknown = stage.view(|view| view.line == Line::Unknown).await;
+    assert_eq!(unknown, PbxView::default());
+    stage.until("POST /com.broadsoft.xsi-events/v2.0/user/ann@x", 4).await;
+    stage.xsp.hang_up();
+    stage.until("POST /com.broadsoft.async", 3).await;
+    assert!(
+        !stage
+            .xsp
+            .asked("eventresponse")
+            .iter()
+            .any(|ack| ack.contains("Terminated"))
+    );
+}
+
+#[tokio::test]
+async fn do_not_disturb_is_switched_and_taken_back() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.pbx.watch(vec!["ann@x".to_owned()]).await;
+    stage.view(|view| view.entries == Some(vec![])).await;
+    let entry = |activity| OwnEntry {
+        activity,
+        note: String::new(),
+    };
+    stage
+        .pbx
+        .put_own("ann@x", &entry(Activity::DoNotDisturb))
+        .await
+        .unwrap();
+    assert!(*stage.xsp.is_on.lock().unwrap());
+    let view = stage.view(|view| view.entries != Some(vec![])).await;
+    assert_eq!(view.entries.unwrap()[0].origin, Origin::Ours);
+    let refused = stage.pbx.put_own("ann@x", &entry(Activity::Away)).await;
+    assert!(matches!(refused, Err(PbxError::Protocol(_))));
+    stage.pbx.put_own("ann@x", &entry(Activity::Unset)).await.unwrap();
+    assert!(!*stage.xsp.is_on.lock().unwrap());
+    *stage.xsp.is_on.lock().unwrap() = true;
+    stage.pbx.clear_own("ann@x").await.unwrap();
+    assert!(*stage.xsp.is_on.lock().unwrap(), "the user's own");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_as_such() {
+    let mut stage = stage(Xspd::default(), "wrong").await;
+    let event = stage.next().await;
+    assert!(
+        matches!(
+            &event,
+            PbxEvent::Down {
+                why: PbxError::Auth(_),
+                ..
+            }
+        ),
+        "{event:?}"
+    );
+    let again = timeout(Duration::from_secs(3), stage.events.recv()).await;
+    assert!(again.is_err(), "not tried again at once");
+    assert!(
+        stage
+            .pbx
+            .put_own(
+                "ann@x",
+                &OwnEntry {
+                    activity: Activity::DoNotDisturb,
+                    note: String::new()
+                }
+            )
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn an_overloaded_server_is_given_time() {
+    let overloaded = Xspd {
+        refuse: Mutex::new(Some(503)),
+        ..Xspd::default()
+    };
+    let mut stage = stage(overloaded, PASSWORD).await;
+    let event = stage.next().await;
+    assert!(
+        matches!(
+            &event,
+            PbxEvent::Down {
+                why: PbxError::Throttled(_),
+                ..
+            }
+        ),
+        "{event:?}"
+    );
+    assert_eq!(stage.xsp.asked("POST /com.broadsoft.async").len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_xml_ends_the_channel() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.next().await;
+    stage.xsp.say("<html>oops</body>");
+    let event = stage.next().await;
+    assert!(
+        matches!(
+            &event,
+            PbxEvent::Down {
+                why: PbxError::Protocol(_),
+                ..
+            }
+        ),
+        "{event:?}"
+    );
+}

@@ -1,0 +1,328 @@
+//! What the worker says about itself and about a user.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::user::{Done, User};
+use super::{Core, TICK};
+use crate::api::presence_report::{
+    EntryReport, Lamp, Layer, LayerReport, PbxSide, TeamsSide, UserReport, WorkerReport, WriteReport,
+};
+use crate::local_clock;
+use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
+use crate::policy::presence::engine::{Part, Why, Write};
+use crate::policy::presence::pbx::{Entry, Line, Origin, PbxUser, PbxView};
+use crate::presence::input::Ask;
+
+/// When presence of Teams could not be learned for so long, nothing is known of it any more.
+const LONG_SILENCE: Duration = Duration::from_mins(10);
+
+impl Core {
+    /// Answers a question. Who asked may have gone.
+    pub(super) fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Status(reply) => drop(reply.send(self.report(local_clock::now()))),
+            Ask::User(name, reply) => drop(reply.send(self.explain(&name))),
+            Ask::Release(reply) => self.release(reply),
+        }
+    }
+
+    /// Gauges, from time to time.
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        if self.ticked.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
+        self.ticked = Some(Instant::now());
+        let report = self.report(now);
+        let metrics = &self.parts.metrics;
+        metrics.lamp("pbx", &report.pbx);
+        metrics.lamp("source", &report.source);
+        if let Some(shards) = &report.shards {
+            metrics.lamp("shards", shards);
+        }
+        metrics.users(&report.users);
+        metrics.owned(&report.owned);
+        self.watch_source(&report.source);
+    }
+
+    /// What Teams showed long ago is no knowledge.
+    fn watch_source(&mut self, source: &Lamp) {
+        if source.is_green() {
+            self.silent_since = None;
+            return;
+        }
+        let silent = self.silent_since.get_or_insert_with(Instant::now).elapsed();
+        if silent < LONG_SILENCE {
+            return;
+        }
+        for (person, user) in self.users.iter_mut().filter(|(_, user)| user.state.teams().is_some()) {
+            user.state.lose_teams();
+            self.marked.insert(person.clone());
+        }
+    }
+
+    /// The PBX as a whole.
+    pub(super) fn pbx_lamp(&self) -> Lamp {
+        self.parts.unusable.clone().unwrap_or_else(|| self.endpoints.lamp())
+    }
+
+    fn report(&self, now: Timestamp) -> WorkerReport {
+        let state = self.parts.board.state();
+        let config = &self.parts.setup.config;
+        let shards = self.parts.shards.as_ref();
+        let mut users = self.roster.counts;
+        users.over_limit = shards.map_or(0, |shards| i32::try_from(shards.over().len()).unwrap_or(i32::MAX));
+        let accounts: Vec<_> = state.accounts.into_values().collect();
+        let shards_lamp = shards.map(|shards| shards.lamp(&accounts));
+        WorkerReport {
+            generation: config.generation,
+            config_error: self.parts.in_force.borrow().error.clone(),
+            phase: self.phase(),
+            started: self.parts.started,
+            pbx: self.pbx_lamp(),
+            endpoints: self.endpoints.reports(),
+            reader: state.lamps.reader,
+            writer: state.lamps.writer,
+            source: source(state.lamps.polling, shards_lamp.as_ref(), state.lamps.receiver.as_ref()),
+            receiver: state.lamps.receiver,
+            storage: state.lamps.storage,
+            directory: state.lamps.directory,
+            licences: state.lamps.licences,
+            users,
+            selected: i32::try_from(self.people.as_ref().map_or(0, |people| people.selected.len())).unwrap_or(i32::MAX),
+            unmatched: self.roster.first_unmatched(shards.map_or(&[], |shards| shards.over())),
+            clock_skew_seconds: self.skew_seconds(),
+            shards: shards_lamp,
+            accounts,
+            last: state.last,
+            owned: self.owned(now),
+        }
+    }
+
+    fn skew_seconds(&self) -> Option<i64> {
+        Some(self.parts.reader.as_ref()?.skew()?.as_secs())
+    }
+
+    /// One user, by anything that names one: object id, user principal name, mail, or a name on the PBX.
+    fn explain(&self, name: &str) -> Option<UserReport> {
+        let name = name.trim().to_lowercase();
+        let person = self.person_named(&name);
+        let pbx = match &person {
+            Some(person) => self.users.get(person).map(|user| user.pbx.clone()),
+            None => self.pbx_named(&name),
+        };
+        let person = person.or_else(|| self.by_pbx.get(pbx.as_ref()?).cloned());
+        if person.is_none() && pbx.is_none() {
+            return None;
+        }
+        let user = person.as_ref().and_then(|person| self.users.get(person));
+        let (synced, why) = self.standing(person.as_deref(), pbx.as_deref(), user);
+        Some(UserReport {
+            pbx: pbx.as_ref().map(|id| self.pbx_side(id)),
+            teams: person.as_ref().map(|person| self.teams_side(person, user)),
+            why,
+            synced,
+            layers: user.map(|user| layers(user, local_clock::now())).unwrap_or_default(),
+            writes: user
+                .map(|user| user.writes.iter().map(write).collect())
+                .unwrap_or_default(),
+            look_again: user.and_then(|user| user.look),
+        })
+    }
+
+    fn person_named(&self, name: &str) -> Option<Arc<str>> {
+        let people = self.people.as_ref()?;
+        if people.all.contains_key(name) {
+            return Some(Arc::from(name));
+        }
+        let is_called = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase() == name);
+        people
+            .all
+            .iter()
+            .find(|(_, somebody)| {
+                let person = &somebody.person;
+                is_called(&person.user_principal_name) || is_called(&person.mail)
+            })
+            .map(|(id, _)| Arc::from(id.as_str()))
+    }
+
+    fn pbx_named(&self, name: &str) -> Option<String> {
+        let is_called = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase() == name);
+        let found = self.pbx.iter().find(|(id, side)| {
+            let PbxUser {
+                cn, h323, extension, ..
+            } = &side.user;
+            id.to_lowercase() == name || is_called(h323) || is_called(cn) || is_called(extension)
+        });
+        found.map(|(id, _)| id.clone())
+    }
+
+    fn standing(&self, person: Option<&str>, pbx: Option<&str>, user: Option<&User>) -> (bool, String) {
+        if let Some(user) = user {
+            return if user.state.in_scope() {
+                (true, "kept in step".to_owned())
+            } else {
+                (
+                    false,
+                    "no longer kept in step; what was written is taken back".to_owned(),
+                )
+            };
+        }
+        let told = pbx.and_then(|pbx| self.roster.why_not(pbx));
+        let selected = person.is_none_or(|person| {
+            self.people
+                .as_ref()
+                .is_some_and(|people| people.selected.contains(person))
+        });
+        let why = match told {
+            Some(why) => why.to_owned(),
+            None if !selected => "not selected: see spec.users, and whether the account is enabled".to_owned(),
+            None => "no user of the PBX matches".to_owned(),
+        };
+        (false, why)
+    }
+
+    fn pbx_side(&self, id: &str) -> PbxSide {
+        let side = self.pbx.get(id);
+        let user = side.map(|side| side.user.clone()).unwrap_or_default();
+        let view = side.and_then(|side| side.view.clone()).unwrap_or_default();
+        let PbxView { entries, line } = view;
+        PbxSide {
+            id: id.to_owned(),
+            cn: user.cn,
+            h323: user.h323,
+            extension: user.extension,
+            line: line_word(line).to_owned(),
+            entries: entries.map(|entries| entries.iter().map(entry).collect()),
+        }
+    }
+
+    fn teams_side(&self, id: &str, user: Option<&User>) -> TeamsSide {
+        let somebody = self.people.as_ref().and_then(|people| people.all.get(id));
+        let reading = user.and_then(|user| user.state.teams());
+        TeamsSide {
+            id: id.to_owned(),
+            user_principal_name: somebody.and_then(|somebody| somebody.person.user_principal_name.clone()),
+            display_name: somebody.and_then(|somebody| somebody.person.display_name.clone()),
+            availability: reading.map(|reading| reading.state.availability.text().to_owned()),
+            activity: reading.map(|reading| reading.state.activity.text().to_owned()),
+            out_of_office: reading.is_some_and(|reading| reading.state.out_of_office),
+            read: reading.map(|reading| reading.at),
+            licensed: somebody.and_then(|somebody| somebody.licensed),
+        }
+    }
+}
+
+/// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net.
+fn source(polling: Option<Lamp>, shards: Option<&Lamp>, receiver: Option<&Lamp>) -> Lamp {
+    let broken = receiver.filter(|receiver| !receiver.is_green());
+    let push = shards.map(|shards| broken.unwrap_or(shards).clone());
+    push.or(polling)
+        .unwrap_or_else(|| Lamp::dark("presence was not read yet"))
+}
+
+fn layers(user: &User, now: Timestamp) -> Vec<LayerReport> {
+    let owned = user.state.owned();
+    let session = shown(&owned.session, now, |session| {
+        format!("{}/{}", session.availability(), session.activity())
+    });
+    let choice = shown(&owned.choice, now, |chosen| {
+        format!("{}/{}", chosen.choice.availability(), chosen.choice.activity())
+    });
+    let entry = shown(&owned.entry, now, |entry| entry.activity.to_string());
+    [
+        (Layer::Line, Part::Session, session),
+        (Layer::Chosen, Part::Choice, choice),
+        (Layer::Derived, Part::Entry, entry),
+    ]
+    .into_iter()
+    .map(|(layer, part, (held, until))| LayerReport {
+        layer,
+        held,
+        until,
+        why: user
+            .why
+            .map_or_else(|| "not decided yet".to_owned(), |why| sentence(why.of(part))),
+    })
+    .collect()
+}
+
+fn sentence(why: Why) -> String {
+    why.to_string()
+}
+
+fn shown<T>(
+    layer: &OwnedLayer<T>,
+    now: Timestamp,
+    words: impl Fn(&T) -> String,
+) -> (Option<String>, Option<Timestamp>) {
+    let certain = layer.certain(now);
+    let held: Vec<&Held<T>> = layer.live(now).collect();
+    let text = match (certain, held.as_slice()) {
+        (Some(held), _) => Some(words(&held.value)),
+        (None, []) => None,
+        (None, some) => {
+            let possible: Vec<String> = some.iter().map(|held| words(&held.value)).collect();
+            Some(format!("{}, as far as is known", possible.join(" or ")))
+        }
+    };
+    let until = text.as_ref().and_then(|_| layer.vanishes());
+    (text, until)
+}
+
+fn write(done: &Done) -> WriteReport {
+    WriteReport {
+        at: done.at,
+        what: words(&done.write),
+        result: done.error.as_deref().unwrap_or("ok").to_owned(),
+    }
+}
+
+fn words(write: &Write) -> String {
+    match write {
+        Write::SetSession { session, ttl } => {
+            format!(
+                "setPresence {}/{} for {ttl:#}",
+                session.availability(),
+                session.activity()
+            )
+        }
+        Write::ClearSession => "clearPresence".to_owned(),
+        Write::SetPreferred { choice, ttl, .. } => {
+            format!(
+                "setUserPreferredPresence {}/{} for {ttl:#}",
+                choice.availability(),
+                choice.activity()
+            )
+        }
+        Write::ClearPreferred => "clearUserPreferredPresence".to_owned(),
+        Write::PutOwn { entry, .. } => format!("own entry on the PBX: {}", entry.activity),
+        Write::ClearOwn => "own entry on the PBX taken back".to_owned(),
+    }
+}
+
+fn entry(entry: &Entry) -> EntryReport {
+    EntryReport {
+        origin: match &entry.origin {
+            Origin::Ours => "Ours".to_owned(),
+            Origin::User => "User".to_owned(),
+            Origin::System => "System".to_owned(),
+            Origin::Other(name) => name.clone(),
+        },
+        activity: entry.activity.to_string(),
+        note: entry.note.clone(),
+        since: entry.since,
+    }
+}
+
+fn line_word(line: Line) -> &'static str {
+    match line {
+        Line::Unknown => "Unknown",
+        Line::Idle => "Idle",
+        Line::Ringing => "Ringing",
+        Line::Connected => "Connected",
+        Line::Conference => "Conference",
+    }
+}

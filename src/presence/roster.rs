@@ -1,0 +1,283 @@
+//! Who on the PBX is who in the tenant, and who is not kept in step, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::directory::People;
+use crate::api::presence::{AddressRule, PresenceSyncSpec, Unmatched, UserCounts};
+use crate::graph;
+use crate::policy::presence::matching::{Person, address, match_users};
+use crate::policy::presence::pbx::PbxUser;
+
+/// Users who are named in the status.
+const SHOWN: usize = 10;
+/// Longest name in the status.
+const LONGEST: usize = 256;
+
+/// Who is who.
+#[derive(Debug, Default)]
+pub struct Roster {
+    /// Object id of a person, in lower case, to what the adapter calls the user. All of them are kept in step.
+    pub pairs: BTreeMap<String, String>,
+    /// How many are in which state; who has no place at an account is counted elsewhere.
+    pub counts: UserCounts,
+    /// Users of the PBX who are not kept in step, by what the adapter calls them; where the PBX does not tell of its users, people
+    /// by what they are called in the tenant.
+    left_out: BTreeMap<String, LeftOut>,
+    /// Users of the PBX whom nobody wants to be kept in step: nothing that should be told unasked.
+    not_selected: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct LeftOut {
+    name: String,
+    why: String,
+}
+
+/// Whether a person is to be kept in step.
+enum Standing {
+    Wanted,
+    NotSelected,
+    Unlicensed,
+}
+
+impl People {
+    fn standing(&self, person: &str) -> Standing {
+        if !self.selected.contains(person) {
+            return Standing::NotSelected;
+        }
+        match self.all.get(person).and_then(|somebody| somebody.licensed) {
+            Some(false) => Standing::Unlicensed,
+            _ => Standing::Wanted,
+        }
+    }
+}
+
+impl Roster {
+    /// Who is who, by the spec's rules. `known` are the users of the PBX, where it tells of them.
+    pub fn new<'a>(
+        spec: &PresenceSyncSpec,
+        enumerates: bool,
+        known: impl Iterator<Item = &'a PbxUser>,
+        people: &People,
+    ) -> Self {
+        if enumerates {
+            let known: Vec<PbxUser> = known.cloned().collect();
+            Self::matched(spec, &known, people)
+        } else {
+            Self::addressed(spec, people)
+        }
+    }
+
+    /// Users of the PBX, each recognised in the tenant. Candidates are counted among all people, selected or not.
+    fn matched(spec: &PresenceSyncSpec, known: &[PbxUser], people: &People) -> Self {
+        let mut roster = Self::default();
+        let everybody: Vec<_> = people
+            .all
+            .iter()
+            .map(|(id, somebody)| person(id, &somebody.person))
+            .collect();
+        let names: BTreeMap<&str, &str> = known.iter().map(|user| (user.id.as_str(), name_of(user))).collect();
+        let name = |pbx: &str| names.get(pbx).copied().unwrap_or(pbx).to_owned();
+        let matching = match_users(&spec.matching, known, &everybody);
+        for pair in matching.pairs {
+            let name = name(&pair.pbx);
+            roster.place(pair.pbx, pair.person, name, people);
+        }
+        for (pbx, why) in matching.unmatched {
+            if why.is_ambiguous() {
+                roster.counts.ambiguous += 1;
+            } else {
+                roster.counts.unmatched += 1;
+            }
+            let left = LeftOut {
+                name: name(&pbx),
+                why: why.to_string(),
+            };
+            roster.left_out.insert(pbx, left);
+        }
+        roster
+    }
+
+    /// Selected people, each with an address on the PBX. Where two have the same, neither is kept in step.
+    fn addressed(spec: &PresenceSyncSpec, people: &People) -> Self {
+        let mut roster = Self::default();
+        let Some(rule) = address_rule(spec) else { return roster };
+        let mut by_address: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (id, somebody) in &people.all {
+            let person = person(id, &somebody.person);
+            match address(rule, &person) {
+                Some(address) => by_address.entry(address).or_default().push(id),
+                None if people.selected.contains(id) => roster.without_address(&person),
+                None => {}
+            }
+        }
+        for (address, persons) in by_address {
+            match persons.as_slice() {
+                [id] => roster.place(address.clone(), (*id).to_owned(), address, people),
+                persons if persons.iter().any(|id| people.selected.contains(*id)) => {
+                    roster.counts.ambiguous += 1;
+                    let left = LeftOut {
+                        name: address.clone(),
+                        why: format!("{} users in Entra have this address on the PBX", persons.len()),
+                    };
+                    roster.left_out.insert(address, left);
+                }
+                _ => {}
+            }
+        }
+        roster
+    }
+
+    fn without_address(&mut self, person: &Person) {
+        self.counts.unmatched += 1;
+        let name = person.user_principal_name.as_ref().or(person.display_name.as_ref());
+        let name = name.unwrap_or(&person.id).clone();
+        let why = "the property that makes the address on the PBX is empty".to_owned();
+        self.left_out.insert(name.clone(), LeftOut { name, why });
+    }
+
+    fn place(&mut self, pbx: String, person: String, name: String, people: &People) {
+        match people.standing(&person) {
+            Standing::Wanted => {
+                self.counts.synced += 1;
+                self.pairs.insert(person, pbx);
+            }
+            Standing::NotSelected => drop(self.not_selected.insert(pbx)),
+            Standing::Unlicensed => {
+                self.counts.unlicensed += 1;
+                let why = "has no Teams plan in force".to_owned();
+                self.left_out.insert(pbx, LeftOut { name, why });
+            }
+        }
+    }
+
+    /// Why a user of the PBX is not kept in step.
+    pub fn why_not(&self, pbx: &str) -> Option<&str> {
+        if self.not_selected.contains(pbx) {
+            return Some("not selected: see spec.users, and whether the account is enabled");
+        }
+        self.left_out.get(pbx).map(|left| left.why.as_str())
+    }
+
+    /// The first who are not kept in step, in a stable order, those without a place at an account among them.
+    pub fn first_unmatched(&self, over: &[String]) -> Vec<Unmatched> {
+        let unmatched = self.left_out.values().map(|left| (left.name.clone(), left.why.clone()));
+        let over = over.iter().map(|person| {
+            let name = self.pairs.get(person).unwrap_or(person);
+            let why = "has no place at a communication account: each may watch 650 users".to_owned();
+            (name.clone(), why)
+        });
+        let cut = |text: String| text.chars().take(LONGEST).collect();
+        unmatched
+            .chain(over)
+            .take(SHOWN)
+            .map(|(user, why)| Unmatched {
+                user: cut(user),
+                why: cut(why),
+            })
+            .collect()
+    }
+}
+
+fn address_rule(spec: &PresenceSyncSpec) -> Option<&AddressRule> {
+    let sip = spec.pbx.sip.as_ref().map(|sip| &sip.address);
+    sip.or_else(|| spec.pbx.broadworks.as_ref().map(|broadworks| &broadworks.address))
+}
+
+/// How people call a user of the PBX.
+fn name_of(user: &PbxUser) -> &str {
+    let name = user.h323.as_ref().or(user.cn.as_ref()).or(user.extension.as_ref());
+    name.unwrap_or(&user.id)
+}
+
+/// A person with what people are matched by.
+fn person(id: &str, person: &graph::Person) -> Person {
+    let person = person.clone();
+    Person {
+        id: id.to_owned(),
+        display_name: person.display_name,
+        mail: person.mail,
+        mail_nickname: person.mail_nickname,
+        on_premises_distinguished_name: person.on_premises_distinguished_name,
+        on_premises_sam_account_name: person.on_premises_sam_account_name,
+        on_premises_user_principal_name: person.on_premises_user_principal_name,
+        user_principal_name: person.user_principal_name,
+        phones: person.business_phones,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::presence::directory::Somebody;
+
+    fn spec(pbx: &serde_json::Value) -> PresenceSyncSpec {
+        serde_json::from_value(json!({"tenantRef": {"name": "t"}, "pbx": pbx})).unwrap()
+    }
+
+    /// People by name; a name that begins with a capital is not selected.
+    fn people(names: &[&str]) -> People {
+        let mut people = People::default();
+        for (number, name) in names.iter().enumerate() {
+            let id = format!("{number}-{name}");
+            if name.chars().all(char::is_lowercase) {
+                people.selected.insert(id.clone());
+            }
+            let person = graph::Person {
+                id: id.clone(),
+                user_principal_name: Some(format!("{name}@contoso.com")),
+                ..graph::Person::default()
+            };
+            let licensed = Some(true);
+            people.all.insert(id, Somebody { person, licensed });
+        }
+        people
+    }
+
+    fn user(name: &str) -> PbxUser {
+        PbxUser {
+            id: name.to_uppercase(),
+            h323: Some(name.to_owned()),
+            ..PbxUser::default()
+        }
+    }
+
+    fn pairs(roster: &Roster) -> Vec<(&str, &str)> {
+        roster
+            .pairs
+            .iter()
+            .map(|(person, pbx)| (person.as_str(), pbx.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn who_is_not_selected_is_told_when_asked_and_counted_nowhere() {
+        let pbx = json!({"innovaphone": {"app": "a", "passwordSecretRef": {"name": "n", "key": "k"}, "endpoints": []}});
+        let people = people(&["ada", "Bob"]);
+        let known = [user("ada"), user("bob"), user("carl")];
+        let roster = Roster::new(&spec(&pbx), true, known.iter(), &people);
+        assert_eq!(pairs(&roster), [("0-ada", "ADA")]);
+        assert_eq!((roster.counts.synced, roster.counts.unmatched), (1, 1));
+        assert!(roster.why_not("BOB").unwrap().contains("not selected"));
+        let shown = roster.first_unmatched(&["0-ada".to_owned()]);
+        assert_eq!(shown.len(), 2);
+        assert!(shown[0].user == "carl" && shown[1].why.contains("650"));
+    }
+
+    #[test]
+    fn two_people_with_one_address_are_both_left_out() {
+        let pbx = json!({"sip": {"host": "h", "domain": "d", "address": {"stripDomain": true}}});
+        let mut people = people(&["ada", "bob", "carl"]);
+        let twin = people.all.get_mut("1-bob").unwrap();
+        twin.person.user_principal_name = Some("ada@fabrikam.com".to_owned());
+        people.all.get_mut("2-carl").unwrap().person.user_principal_name = None;
+        let roster = Roster::new(&spec(&pbx), false, [].iter(), &people);
+        assert_eq!(
+            (pairs(&roster).len(), roster.counts.ambiguous, roster.counts.unmatched),
+            (0, 1, 1)
+        );
+        assert!(roster.why_not("ada").unwrap().starts_with("2 users"));
+    }
+}
