@@ -300,10 +300,10 @@ fn next_look(held: Option<&Held>, now: Timestamp) -> Duration {
     (left + chance).max(SignedDuration::from_secs(30)).unsigned_abs()
 }
 
-/// The resource that tells of these people.
+/// The resource that tells of these people. Graph's documentation has it with and without a slash before; without, none objects.
 fn resource(people: &[String]) -> String {
     let quoted: Vec<String> = people.iter().map(|id| format!("'{id}'")).collect();
-    format!("/communications/presences?$filter=id in ({})", quoted.join(","))
+    format!("communications/presences?$filter=id in ({})", quoted.join(","))
 }
 
 /// The people whom a resource tells of, sorted, however Graph spells it.
