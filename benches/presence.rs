@@ -31,6 +31,7 @@ mod presence_stand;
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ use futures::future::{join, join_all};
 use serde_json::{Value, json};
 
 use figures::{cpu_seconds, peak_rss_mb, round, rss_mb};
-use presence_stand::Stand;
+use presence_stand::{Stand, guid};
 
 /// For so many the limits hold.
 const JUDGED: usize = 10_000;
@@ -137,13 +138,15 @@ async fn main() {
         },
         "limits": {
             "users": JUDGED, "pbx_to_teams_p95_ms": TO_TEAMS_LIMIT_MS, "teams_to_pbx_p95_ms": TO_PBX_LIMIT_MS,
-            "push_to_pbx_p95_ms": PUSH_TO_PBX_LIMIT_MS, "events_per_s": EVENTS_LIMIT, "rss_mb": RSS_LIMIT_MB, "graph_quota_pct": QUOTA_LIMIT_PCT,
+            "push_to_pbx_p95_ms": PUSH_TO_PBX_LIMIT_MS, "events_per_s": EVENTS_LIMIT, "rss_mb": RSS_LIMIT_MB,
+            "graph_quota_pct": QUOTA_LIMIT_PCT,
         },
         "users": users,
         "pbx_to_teams_p95_ms": to_teams,
         "teams_to_pbx_p95_ms": to_pbx,
         "push_to_pbx_p95_ms": push_to_pbx,
         "events_per_s": events_per_s,
+        "events_ratio": round(rates.ratio),
         "rss_mb": round(rss),
         "rss_peak_mb": round(peak),
         "rss_peak_with_push_mb": round(push_peak),
@@ -209,7 +212,11 @@ async fn changes(stand: &Stand, users: usize) -> Value {
         .map(|number| meeting(stand, *number, at(MEETING_MS)));
     let meetings = meetings.collect::<Vec<_>>();
     let begun = Instant::now();
-    let (calls, meetings) = join(join_all(calls), join_all(meetings)).await;
+    let mut syncs = Vec::new();
+    let (calls, meetings) = tokio::select! {
+        done = join(join_all(calls), join_all(meetings)) => done,
+        () = sync(stand, &mut syncs) => unreachable!("this goes on until the others are done"),
+    };
     // As long as the last of them may take, and longer.
     tokio::time::sleep(Duration::from_secs(15)).await;
     let requests = stand.requests().await.since(before);
@@ -217,10 +224,10 @@ async fn changes(stand: &Stand, users: usize) -> Value {
     let (begins, ends): (Vec<Change>, Vec<Change>) = calls.into_iter().unzip();
     let (meets, leaves): (Vec<Change>, Vec<Change>) = meetings.into_iter().unzip();
 
-    let writes = writes(stand.get("people/writes").await, "user", "operation");
+    let writes = writes(&stand.get("people/writes").await, "user", "operation");
     let line_on = delays(&writes, &begins);
     let line_off: Vec<f64> = delays(&writes, &ends).iter().map(|delay| delay - DEBOUNCE_MS).collect();
-    let writes = self::writes(stand.get("pbx/writes").await, "guid", "activity");
+    let writes = self::writes(&stand.get("pbx/writes").await, "guid", "activity");
     let (shown, gone) = (delays(&writes, &meets), delays(&writes, &leaves));
     json!({
         "each_way": 2 * each, "seconds": round(seconds),
@@ -228,9 +235,26 @@ async fn changes(stand: &Stand, users: usize) -> Value {
         "call_begins_ms": spread_of(&line_on), "call_ends_beyond_debounce_ms": spread_of(&line_off),
         "teams_to_pbx_ms": spread_of(&[shown.clone(), gone.clone()].concat()),
         "meeting_begins_ms": spread_of(&shown), "meeting_ends_ms": spread_of(&gone),
+        "disk_sync_ms": spread_of(&syncs),
         "graph_reads": requests.reads, "graph_writes": requests.writes, "graph_refused": requests.refused,
         "quota_pct": round((requests.reads + requests.writes + requests.refused) as f64 / seconds / QUOTA_PER_S * 100.0),
     })
+}
+
+/// What the disk takes for a few bytes, meanwhile: the worker stores before it writes, so each delay contains that.
+async fn sync(stand: &Stand, times: &mut Vec<f64>) {
+    loop {
+        tokio::time::sleep(millis(500)).await;
+        let path = stand.path("sync");
+        let write = move || {
+            let begun = Instant::now();
+            let mut file = fs::File::create(path).unwrap();
+            file.write_all(&[7; 4096]).unwrap();
+            file.sync_all().unwrap();
+            begun.elapsed().as_secs_f64() * 1000.0
+        };
+        times.push(round(tokio::task::spawn_blocking(write).await.unwrap()));
+    }
 }
 
 fn millis(millis: u64) -> Duration {
@@ -239,7 +263,7 @@ fn millis(millis: u64) -> Duration {
 
 async fn call(stand: &Stand, number: usize, (wait, last): (Duration, Duration)) -> (Change, Change) {
     tokio::time::sleep(wait).await;
-    let path = format!("pbx/users/{}/calls", stand.guid(number));
+    let path = format!("pbx/users/{}/calls", guid(number));
     let begun = stand.post(&path, json!({"state": "connected"})).await;
     tokio::time::sleep(last).await;
     let ended = stand.delete(&format!("pbx/calls/{}", begun["call"])).await;
@@ -262,7 +286,7 @@ async fn meeting(stand: &Stand, number: usize, (wait, last): (Duration, Duration
         .put(&path, json!({"availability": "Available", "activity": "Available"}))
         .await;
     let change = |write, answer: &Value| Change {
-        user: stand.guid(number),
+        user: guid(number),
         write,
         at_ms: answer["realMs"].as_i64().unwrap(),
     };
@@ -270,7 +294,7 @@ async fn meeting(stand: &Stand, number: usize, (wait, last): (Duration, Duration
 }
 
 /// When which user's writes came, by user and by what was written.
-fn writes(log: Value, user: &str, what: &str) -> HashMap<(String, String), Vec<i64>> {
+fn writes(log: &Value, user: &str, what: &str) -> HashMap<(String, String), Vec<i64>> {
     let mut times: HashMap<(String, String), Vec<i64>> = HashMap::new();
     for write in log.as_array().unwrap() {
         let text = |name: &str| write[name].as_str().unwrap().to_owned();
@@ -323,7 +347,7 @@ async fn flood(stand: &Stand, users: usize) -> Value {
     };
     let (_, probes) = join(join_all(ringing), probing).await;
     let last = call(stand, answered[0], (millis(0), millis(10_000))).await.0;
-    let writes = writes(stand.get("people/writes").await, "user", "operation");
+    let writes = writes(&stand.get("people/writes").await, "user", "operation");
     let behind_ms = delays(&writes, std::slice::from_ref(&last))[0];
     let seconds = ((last.at_ms - begun_ms) as f64 + behind_ms) / 1000.0;
     let events = rung.into_inner() as f64;
@@ -340,7 +364,7 @@ async fn ring(stand: &Stand, numbers: &[usize], rung: &AtomicU64, end: Instant) 
         if Instant::now() >= end {
             return;
         }
-        let path = format!("pbx/users/{}/calls", stand.guid(*number));
+        let path = format!("pbx/users/{}/calls", guid(*number));
         let call = stand.post(&path, json!({"state": "ringing"})).await;
         stand.delete(&format!("pbx/calls/{}", call["call"])).await;
         rung.fetch_add(2, Ordering::Relaxed);

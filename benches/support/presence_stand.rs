@@ -1,7 +1,7 @@
 //! The presence worker as its own process, between the simulator's Teams and its innovaphone PBX, which are another process.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -85,11 +85,6 @@ impl Stand {
     /// Object id of a person in Teams.
     pub fn person(&self, number: usize) -> &str {
         &self.people[number]
-    }
-
-    /// What the PBX calls the same person.
-    pub fn guid(&self, number: usize) -> String {
-        format!("{number:032x}")
     }
 
     /// What the worker is told: the defaults, and this over them.
@@ -183,13 +178,13 @@ impl Stand {
     }
 
     fn write(&self, path: &str, content: &str) {
-        let path = self.dir.path().join(path);
+        let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
     fn start_worker(&mut self) {
-        let at = |name: &str| self.dir.path().join(name).display().to_string();
+        let at = |name: &str| self.path(name).display().to_string();
         let port = free_port();
         self.status = format!("http://127.0.0.1:{port}");
         let settings = [
@@ -216,8 +211,13 @@ impl Stand {
             .unwrap()
     }
 
-    fn log(&self, name: &str) -> std::path::PathBuf {
-        Path::new(self.dir.path()).join(format!("{name}.log"))
+    fn log(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.log"))
+    }
+
+    /// A place beside what the processes store.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Seconds until all are kept in step and Teams was read.
@@ -328,4 +328,9 @@ impl Requests {
             refused: self.refused - before.refused,
         }
     }
+}
+
+/// What the PBX calls the person with this number.
+pub fn guid(number: usize) -> String {
+    format!("{number:032x}")
 }
