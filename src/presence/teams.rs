@@ -97,10 +97,12 @@ impl Polling {
         let mut failures = 0;
         loop {
             let ids = self.ids.borrow_and_update().clone();
+            let begun = Instant::now();
             let pause = match self.poll(&ids).await {
                 Ok(()) => {
                     failures = 0;
-                    self.every.map(jittered)
+                    let chance = fastrand::f64();
+                    self.every.map(|every| rest(every, begun.elapsed(), chance))
                 }
                 Err(failure) => {
                     failures += 1;
@@ -144,9 +146,12 @@ impl Polling {
     }
 }
 
-/// A tenth more or less, so that workers do not ask in step.
-fn jittered(every: Duration) -> Duration {
-    every.mul_f64(0.9 + 0.2 * fastrand::f64())
+/// How long until the next poll after one that took so long: the time runs from beginning to beginning, as a poll of thousands
+/// takes seconds. Up to a tenth less, by chance in 0..1, so that workers do not ask in step; never more, as it is promised.
+fn rest(every: Duration, took: Duration, chance: f64) -> Duration {
+    let period = every.mul_f64(0.9 + 0.1 * chance);
+    // However slow Graph is, it gets some rest.
+    period.saturating_sub(took).max(every / 10)
 }
 
 fn at_least(wait: SignedDuration, every: Option<Duration>) -> Duration {
@@ -174,5 +179,19 @@ pub async fn read_wanted(reading: Reading, mut wanted: mpsc::Receiver<String>, s
             let _ = reading.core.send(Input::Unread(std::mem::take(&mut ids))).await;
         }
         ids.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_begin_no_further_apart_than_promised_unless_one_takes_longer() {
+        let every = Duration::from_secs(10);
+        for (took, chance, expected) in [(0, 1.0, 10), (4, 1.0, 6), (4, 0.0, 5), (9, 0.0, 1), (60, 0.5, 1)] {
+            let rest = rest(every, Duration::from_secs(took), chance);
+            assert_eq!(rest, Duration::from_secs(expected), "{took} {chance}");
+        }
     }
 }

@@ -124,6 +124,11 @@ pub fn refuse(status: StatusCode, text: impl Into<String>) -> (StatusCode, Json<
     (status, Json(json!({"error": text.into()})))
 }
 
+/// When something happens that somebody may measure from: real time, in milliseconds of the Unix epoch.
+pub fn happened() -> Value {
+    json!({"realMs": jiff::Timestamp::now().as_millisecond()})
+}
+
 async fn clock(State(shared): State<Shared>) -> Response {
     Json(shared.clock.reading()).into_response()
 }

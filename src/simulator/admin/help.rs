@@ -41,7 +41,8 @@ Admin (JSON)
   GET  /_simulator/people/owned            those for whom an app keeps a session or a choice
   GET  /_simulator/people/writes?since=N   what apps wrote or tried to: {seq, time, realMs, user, app, operation, body,
                                            status}
-  PUT  /_simulator/people/{id}/client      {availability, activity} of the Teams client, or null: none is open
+  PUT  /_simulator/people/{id}/client      {availability, activity} of the Teams client, or null: none is open; what is put here
+                                           or below is answered with when it happened, {realMs}
   PUT  /_simulator/people/{id}/choice      {availability, activity, seconds?} that the person chooses, or null: none
   PUT  /_simulator/people/{id}/outOfOffice text of the automatic reply, or null
   PUT  /_simulator/people/{id}/account     {password, mfa?, expired?}: may sign in
@@ -54,8 +55,8 @@ Admin (JSON)
   PUT  /_simulator/pbx/users/{user}/entries  {contact, activity?, note?, status?}; DELETE …?contact=C
   PUT  /_simulator/pbx/users/{user}/up     true or false: presence is known or not
   POST /_simulator/pbx/users/{user}/calls  {state: setup|ringing|connected|held|disconnecting|parked|number, conference?}
-                                           -> {call}
-  PUT|DELETE /_simulator/pbx/calls/{call}  {state}
+                                           -> {call, realMs}
+  PUT|DELETE /_simulator/pbx/calls/{call}  {state} -> {realMs}
   PUT  /_simulator/pbx/pbxs/{name}/manners {pbxInfo?, keepAlive?, idleSeconds?, challenge?, unlicensed?, withoutSrc?,
                                            stateInUpdates?, contacts?, emptyRemoves?, halfOpen?, unreachable?}
   POST /_simulator/pbx/pbxs/{name}/drop    its connections break

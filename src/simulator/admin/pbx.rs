@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::directory::merge;
-use super::{AdminResult, refuse};
+use super::{AdminResult, happened, refuse};
 use crate::simulator::innovaphone::site::{Entry, Manners, Setup, Site, User};
 use crate::simulator::state::Shared;
 
@@ -185,7 +185,9 @@ pub async fn add_call(
         .find(&name)
         .map(|user| user.guid.clone())
         .ok_or_else(no_user)?;
-    Ok(Json(json!(state.site.add_call(&guid, number, wish.conference))))
+    let mut answer = happened();
+    merge(&mut answer, json!(state.site.add_call(&guid, number, wish.conference)));
+    Ok(Json(answer))
 }
 
 /// `PUT /_simulator/pbx/calls/{call}`
@@ -195,14 +197,19 @@ pub async fn change_call(
     Json(wish): Json<CallState>,
 ) -> AdminResult<Json<Value>> {
     let number = state_number(&wish.state)?;
-    let changed = shared.state().site.change_call(call, number);
-    changed.map(|call| Json(json!(call))).ok_or_else(no_call)
+    let mut state = shared.state();
+    let mut answer = happened();
+    let changed = state.site.change_call(call, number).ok_or_else(no_call)?;
+    merge(&mut answer, json!(changed));
+    Ok(Json(answer))
 }
 
 /// `DELETE /_simulator/pbx/calls/{call}`
-pub async fn end_call(State(shared): State<Shared>, Path(call): Path<u64>) -> AdminResult<StatusCode> {
-    if shared.state().site.end_call(call) {
-        Ok(StatusCode::NO_CONTENT)
+pub async fn end_call(State(shared): State<Shared>, Path(call): Path<u64>) -> AdminResult<Json<Value>> {
+    let mut state = shared.state();
+    let happened = happened();
+    if state.site.end_call(call) {
+        Ok(Json(happened))
     } else {
         Err(no_call())
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{AdminResult, refuse};
+use super::{AdminResult, happened, refuse};
 use crate::simulator::clock;
 use crate::simulator::people::{self, Account, USERS};
 use crate::simulator::presence::book::{Known, Setting};
@@ -171,7 +171,7 @@ pub async fn set_client(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Json(pair): Json<Option<Pair>>,
-) -> AdminResult<StatusCode> {
+) -> AdminResult<Json<Value>> {
     let now = shared.clock.now();
     alter(&shared, &name, |person| {
         person.client = pair.map(|pair| client(pair, now));
@@ -183,7 +183,7 @@ pub async fn set_choice(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Json(chosen): Json<Option<Chosen>>,
-) -> AdminResult<StatusCode> {
+) -> AdminResult<Json<Value>> {
     let now = shared.clock.now();
     alter(&shared, &name, |person| {
         person.choice = chosen.map(|chosen| Choice {
@@ -201,7 +201,7 @@ pub async fn set_out_of_office(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Json(message): Json<Option<String>>,
-) -> AdminResult<StatusCode> {
+) -> AdminResult<Json<Value>> {
     alter(&shared, &name, |person| person.out_of_office = message)
 }
 
@@ -241,12 +241,14 @@ pub async fn set_licence(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn alter(shared: &Shared, name: &str, act: impl FnOnce(&mut Person)) -> AdminResult<StatusCode> {
+/// Answers when it happened.
+fn alter(shared: &Shared, name: &str, act: impl FnOnce(&mut Person)) -> AdminResult<Json<Value>> {
     let now = shared.clock.now();
     let mut state = shared.state();
     let who = somebody(&state, name)?;
+    let happened = happened();
     change(&mut state, &who.tenant, &who.id, now, act);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(happened))
 }
 
 fn change(state: &mut World, tenant: &str, id: &str, now: Timestamp, act: impl FnOnce(&mut Person)) {

@@ -300,7 +300,9 @@ async fn calls_are_told_where_their_user_is() {
         (&told["mt"], &told["msg"], &told["state"]),
         (&json!("CallUpdate"), &json!("r-conn"), &Value::Null)
     );
-    world.admin("DELETE", &path, Value::Null).await;
+    let begun = jiff::Timestamp::now().as_millisecond();
+    let ended = world.admin("DELETE", &path, Value::Null).await;
+    assert!(ended["realMs"].as_i64() >= Some(begun), "{ended}");
     assert_eq!(
         slave.next().await,
         json!({"mt": "CallDel", "api": "RCC", "src": "r", "call": late})
