@@ -172,7 +172,7 @@ found() { kubectl get "$@" --ignore-not-found --output name; }
 ours() { [ -n "$(kubectl get namespace --selector "$mark,kubernetes.io/metadata.name=$1" --output name)" ]; }
 
 # crds_are_ours: as Helm has marked them, they came with a release in our own namespace
-crds=(graphtenants.teamsgraph.dev notificationreceivers.teamsgraph.dev graphsubscriptions.teamsgraph.dev)
+crds=(graphtenants.teamsgraph.dev notificationreceivers.teamsgraph.dev graphsubscriptions.teamsgraph.dev presencesyncs.teamsgraph.dev)
 crds_are_ours() {
   local releases
   releases=$(kubectl get crd "${crds[@]}" --ignore-not-found \
@@ -228,15 +228,15 @@ EOF
   kubectl rollout status --namespace "$system" --timeout=120s deployment/teams-graph-operator >&2
 }
 
-# apply_samples NAMESPACE [SED_SCRIPT]: deploy/samples with the demo's secrets
+# apply_samples NAMESPACE [SED_SCRIPT]: what a notification needs of deploy/samples, with the demo's secrets
 apply_samples() {
   local file
   make_namespaces "$1"
   put secret tls calls-tls --namespace "$1" --cert="$work/tls.crt" --key="$work/tls.key"
   # The simulator's app and its secret; nothing secret about it.
   put secret generic contoso-app --namespace "$1" --from-literal=clientSecret=simulator-secret
-  for file in "$repo"/deploy/samples/*.yaml; do
-    sed -e "${2:-}" "$file" | kubectl apply --namespace "$1" --filename - >&2
+  for file in graphtenant notificationreceiver graphsubscription; do
+    sed -e "${2:-}" "$repo/deploy/samples/$file.yaml" | kubectl apply --namespace "$1" --filename - >&2
   done
 }
 
