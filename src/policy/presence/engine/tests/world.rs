@@ -397,13 +397,19 @@ impl World {
         let counted = chosen.is_some_and(|choice| self.brain.counts_as_own(choice, self.now));
         let replaces = chosen == Some(Choice::Available) && self.brain.knows_own();
         let ours_ends = ours.and_then(|ours| ours.expires);
+        // To choose the same again changes nothing that could be seen.
+        let before = self
+            .teams
+            .preferred
+            .filter(|preferred| preferred.author == Author::Person);
+        let repeated = before.is_some_and(|before| before.indistinguishable && before.chosen == chosen);
         self.teams.preferred = Some(Preferred {
             chosen,
             author: Author::Person,
             expires: None,
             shown_since: None,
             hidden_since: None,
-            indistinguishable: counted && (lapsed || self.doubt || unseen),
+            indistinguishable: repeated || counted && (lapsed || self.doubt || unseen),
             replaced_ours: ours_ends.filter(|_| replaces).map(|ends| (self.pbx.choices, ends)),
         });
     }
