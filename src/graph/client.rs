@@ -141,6 +141,13 @@ impl Graph {
         Ok(grant)
     }
 
+    /// Asks Graph something, so that its clock is seen: one page of the list, however long that is, which needs no permission.
+    pub async fn ask(&self, deadline: Timestamp) -> Result<(), Failure> {
+        let url = self.url(None)?;
+        let call = Call::get(Operation::List, Lane::List, &url, deadline);
+        self.call(&call).await.map(drop)
+    }
+
     /// Microsoft's clock minus the local one, to about a second; `None` until an answer was seen, and again after the local
     /// clock was set.
     pub fn skew(&self) -> Option<SignedDuration> {

@@ -138,6 +138,17 @@ async fn the_list_follows_all_pages() {
 }
 
 #[tokio::test]
+async fn to_see_the_clock_a_page_is_enough() {
+    let server = Server::start().await;
+    let next = format!("{}/v1.0/subscriptions?$skiptoken=2", server.base);
+    let page = json!({"value": [subscription("1")], "@odata.nextLink": next});
+    server.then(Reply::new(200, &page));
+    let (graph, _) = server.graph();
+    graph.ask(SOON).await.unwrap();
+    assert_eq!(calls(&server), ["GET /v1.0/subscriptions"]);
+}
+
+#[tokio::test]
 async fn a_page_that_fails_fails_the_list_and_no_link_leads_elsewhere() {
     let server = Server::start().await;
     let elsewhere = json!({"value": [], "@odata.nextLink": "https://evil.example/v1.0/subscriptions"});
