@@ -7,6 +7,8 @@ use super::testing::{Stand, id, write};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
+mod pbx;
+
 fn pair(one: &str, other: &str) -> (String, String) {
     (one.to_owned(), other.to_owned())
 }

@@ -146,7 +146,11 @@ impl Writer {
                     let ttl = ttl.map_or(ENTRY_LIFE, life);
                     adapter.put_own(&order.pbx, entry, ttl).await
                 }
-                _ => adapter.clear_own(&order.pbx).await,
+                _ => match adapter.clear_own(&order.pbx).await {
+                    // Whoever is not there has no entry.
+                    Err(PbxError::NotFound(_)) => Ok(()),
+                    cleared => cleared,
+                },
             }
         };
         let result = tokio::time::timeout(PBX_LIMIT, write).await;
