@@ -120,10 +120,9 @@ pub struct Core {
     /// Users whose record on the disk is not what it should be.
     unstored: BTreeSet<Arc<str>>,
     unstored_since: Option<Instant>,
-    /// When to find out again who is to be kept in step, and when what that rests on last changed.
+    /// When to find out again who is to be kept in step.
     roster_due: Option<Instant>,
-    roster_changed: Instant,
-    /// All users of the PBX were told of once: from now on, whoever is not there is out of scope.
+    /// All users of the PBX were told of once, as it says itself: from now on, whoever is not there is out of scope.
     complete: bool,
     /// Whom the adapter watches.
     watched: BTreeSet<String>,
@@ -166,7 +165,6 @@ impl Core {
             unstored: BTreeSet::new(),
             unstored_since: None,
             roster_due: None,
-            roster_changed: Instant::now(),
             complete: false,
             watched: BTreeSet::new(),
             ticked: None,
@@ -345,7 +343,7 @@ impl Core {
                 Phase::Releasing
             };
         }
-        if self.people.is_none() || !self.endpoints.all_up() {
+        if self.people.is_none() || !self.complete {
             Phase::Starting
         } else {
             Phase::Running

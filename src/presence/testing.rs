@@ -374,7 +374,6 @@ impl Stand {
             look: Duration::from_millis(100),
             changes: Duration::from_millis(500),
             settle: Duration::from_millis(50),
-            complete: Duration::from_millis(600),
             drain: Duration::from_secs(2),
             release_time: Duration::from_secs(3),
             ..Settings::local(dirs, path("data"))

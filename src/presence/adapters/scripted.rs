@@ -25,6 +25,7 @@ struct State {
     recalled: Vec<String>,
     failure: Option<PbxError>,
     clock_ahead: SignedDuration,
+    is_slow: bool,
     puts: usize,
 }
 
@@ -48,6 +49,7 @@ impl Default for Scripted {
             recalled: Vec::new(),
             failure: None,
             clock_ahead: SignedDuration::ZERO,
+            is_slow: false,
             puts: 0,
         })))
     }
@@ -79,12 +81,28 @@ impl Scripted {
         self.tell(PbxEvent::Up {
             endpoint: "pbx".to_owned(),
         });
+        if !self.with(|state| state.is_slow) {
+            self.list();
+        }
+    }
+
+    /// Lists its users only when told to.
+    pub fn slow(&self) {
+        self.with(|state| state.is_slow = true);
+    }
+
+    /// Tells its users, to the end.
+    pub fn list(&self) {
         let users = self.with(|state| state.users.clone());
         for user in users {
             let id = user.id.clone();
             self.tell(PbxEvent::User(user));
             self.show(&id);
         }
+        self.tell(PbxEvent::Complete {
+            endpoint: "pbx".to_owned(),
+            users: true,
+        });
     }
 
     pub fn down(&self, why: PbxError) {

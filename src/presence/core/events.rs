@@ -42,18 +42,33 @@ impl Core {
             }
             PbxEvent::UserRemoved { id } => self.on_removed(&id),
             PbxEvent::View { id, view } => self.on_view(&id, view),
+            PbxEvent::Complete { endpoint, users } => self.on_complete(&endpoint, users),
         }
     }
 
     fn on_up(&mut self, endpoint: &str) {
-        if self.endpoints.up(endpoint) {
-            tracing::info!(endpoint, "the PBX is connected");
+        self.endpoints.up(endpoint);
+        if !self.parts.capabilities.enumerates_users {
+            self.works(endpoint);
         }
         self.roster_changed();
         // What was refused or lost may work now.
         for (person, user) in &mut self.users {
             user.state.try_again();
             self.marked.insert(person.clone());
+        }
+    }
+
+    /// An endpoint told everything.
+    fn on_complete(&mut self, endpoint: &str, users: bool) {
+        self.works(endpoint);
+        self.complete |= users;
+        self.roster_changed();
+    }
+
+    fn works(&mut self, endpoint: &str) {
+        if self.endpoints.works(endpoint) {
+            tracing::info!(endpoint, "the PBX is connected");
         }
     }
 
@@ -209,22 +224,15 @@ impl Core {
         let known = self.pbx.values().map(|side| &side.user);
         let spec = &self.parts.setup.config.spec;
         let roster = Roster::new(spec, self.parts.capabilities.enumerates_users, known, &people);
-        self.complete |= !self.parts.capabilities.enumerates_users
-            || self.endpoints.all_up() && self.roster_changed.elapsed() >= self.parts.settings.complete;
+        self.complete |= !self.parts.capabilities.enumerates_users;
         self.adopt(roster, now);
         self.people_gone(&people);
-        if !self.complete && self.endpoints.all_up() {
-            // Looked at once more when the users of the PBX count as told.
-            self.roster_due
-                .get_or_insert(self.roster_changed + self.parts.settings.complete);
-        }
         self.tell_others().await;
     }
 
     /// Who there is has changed; more of it may be on its way.
     fn roster_changed(&mut self) {
-        self.roster_changed = Instant::now();
-        self.roster_due.get_or_insert(self.roster_changed + QUIET);
+        self.roster_due.get_or_insert_with(|| Instant::now() + QUIET);
     }
 
     fn adopt(&mut self, roster: Roster, now: Timestamp) {

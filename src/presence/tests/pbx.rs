@@ -1,9 +1,12 @@
 //! What a PBX may do to the worker.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::one_user;
-use crate::policy::presence::pbx::PbxError;
+use crate::api::presence_report::Phase;
+use crate::policy::presence::pbx::{Line, PbxError};
 
 /// After a PBX was set up anew, its users have other ids.
 #[tokio::test]
@@ -15,5 +18,33 @@ async fn an_entry_of_a_user_whom_the_pbx_no_longer_has_counts_as_taken_back() {
     stand.pbx.fail(Some(unknown));
     let (status, answer) = stand.release().await;
     assert_eq!((status, &answer["done"]), (200, &json!(true)), "{answer}");
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_pbx_still_lists_its_users_nobody_is_let_go() {
+    let mut stand = one_user().await;
+    stand.pbx.line("ada", Line::Connected);
+    stand.until("busy", async || stand.teams.session(1).is_some()).await;
+    stand.stop().await;
+    stand.pbx.slow();
+    stand.start_again().await;
+    let people = async || stand.status().await.directory.is_green();
+    stand.until("people are known", people).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let status = stand.status().await;
+    assert_eq!(
+        (status.phase, status.pbx.ok),
+        (Phase::Starting, None),
+        "{:?}",
+        status.pbx
+    );
+    assert!(stand.teams.session(1).is_some(), "the call goes on");
+    stand.pbx.list();
+    stand.synced(1).await;
+    assert_eq!(stand.status().await.phase, Phase::Running);
+    stand.until("seen", async || stand.user("ada").await.synced).await;
+    let cleared = stand.teams.writes().iter().any(|(action, _)| action == "clearPresence");
+    assert!(!cleared, "{:?}", stand.teams.writes());
     stand.stop().await;
 }

@@ -25,8 +25,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const MISSED: u32 = 3;
 /// When nothing came for so long, the stream is dead: the server sends heartbeats too.
 const SILENT: Duration = Duration::from_secs(90);
-/// A channel that lasted so long ended by itself; the next is tried at once.
-const LASTED: Duration = Duration::from_secs(30);
 /// How long the end of a channel may take.
 const CLOSE: Duration = Duration::from_secs(2);
 /// Shortest and longest lifetime that is believed.
@@ -82,11 +80,7 @@ impl Channel {
                 End::Closed => return,
             };
             self.xsp.tally.failed(&error);
-            failures = if began.elapsed() >= LASTED {
-                1
-            } else {
-                failures.saturating_add(1)
-            };
+            failures = pace::count(failures, began.elapsed(), &error);
             let wait = pace::delay(&error, failures, fastrand::f64());
             if self.tell(Told::Down(error)).await.is_err() {
                 return;
