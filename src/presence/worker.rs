@@ -388,6 +388,8 @@ impl Readers<'_> {
         self.board
             .lamps(|lamps| lamps.receiver = Some(Lamp::dark("nothing was pulled from the receiver yet")));
         for url in &config.pull_urls {
+            self.board
+                .pull(url, Lamp::dark("nothing was pulled from the receiver yet"));
             let pulling = Pulling {
                 reading: reading.clone(),
                 http: self.base.inside.clone(),
