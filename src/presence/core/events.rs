@@ -157,7 +157,8 @@ impl Core {
             sequence: presence.sequence_number.map(String::into_boxed_str),
             at: sent,
         };
-        let adopted = is_new_store && adopt_session(user, &reading, now);
+        // Where Teams is not written to, no session there is ours.
+        let adopted = is_new_store && self.engine.to_teams && adopt_session(user, &reading, now);
         let before = user.state.teams().map(|reading| reading.state.clone());
         let stored = user.state.see_teams(reading, now);
         let after = user.state.teams().map(|reading| &reading.state);

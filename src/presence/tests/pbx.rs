@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::one_user;
+use super::{Stand, one_user};
 use crate::api::presence_report::Phase;
 use crate::policy::presence::pbx::{Line, PbxError};
 
@@ -46,5 +46,21 @@ async fn while_the_pbx_still_lists_its_users_nobody_is_let_go() {
     stand.until("seen", async || stand.user("ada").await.synced).await;
     let cleared = stand.teams.writes().iter().any(|(action, _)| action == "clearPresence");
     assert!(!cleared, "{:?}", stand.teams.writes());
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn where_teams_is_only_read_no_session_there_is_taken_for_ours() {
+    let mut stand = Stand::new().await;
+    stand.teams.person(1, "ada");
+    stand.pbx.user("ada");
+    stand.teams.derive(1, "Busy", "InACall");
+    stand.start(&json!({"direction": "TeamsToPbx"})).await;
+    stand.synced(1).await;
+    let shown = async || stand.user("ada").await.teams.unwrap().activity.as_deref() == Some("InACall");
+    stand.until("seen", shown).await;
+    let status = stand.status().await;
+    assert_eq!(status.owned.sessions, 0, "{:?}", status.owned);
+    assert!(stand.teams.writes().is_empty(), "{:?}", stand.teams.writes());
     stand.stop().await;
 }
