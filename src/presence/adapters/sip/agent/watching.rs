@@ -175,6 +175,19 @@ impl Agent {
         }
     }
 
+    /// Nobody answers a subscription's request.
+    pub(super) fn subscription_unanswered(&mut self, user: &User, package: Package, call_id: &str, now: Instant) {
+        let Some(watched) = self.watched.get_mut(user) else {
+            return;
+        };
+        let subscription = watched.of(package);
+        // Else it was let go and wanted again meanwhile.
+        if *subscription.call_id == *call_id {
+            subscription.busy = false;
+            self.retry(user, package, Class::Retry, now);
+        }
+    }
+
     fn accepted(&mut self, user: &User, package: Package, answer: &Message, now: Instant) {
         if let Some(link) = &mut self.link {
             link.accepted = true;
