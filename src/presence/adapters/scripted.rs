@@ -112,6 +112,23 @@ impl Scripted {
         });
     }
 
+    /// Two users take each other's names.
+    pub fn swap(&self, one: &str, other: &str) {
+        for (id, name) in [(one, other), (other, one)] {
+            let user = PbxUser {
+                id: format!("guid-{id}"),
+                cn: Some(name.to_owned()),
+                h323: Some(name.to_owned()),
+                extension: None,
+            };
+            self.with(|state| {
+                state.users.retain(|known| known.id != user.id);
+                state.users.push(user.clone());
+            });
+            self.tell(PbxEvent::User(user));
+        }
+    }
+
     pub fn remove(&self, name: &str) {
         let id = format!("guid-{name}");
         self.with(|state| state.users.retain(|user| user.id != id));

@@ -264,7 +264,10 @@ impl Core {
                 return;
             }
             Some(user) => {
-                self.by_pbx.remove(&user.pbx);
+                // Somebody else may have been paired with it a moment ago.
+                if self.by_pbx.get(&user.pbx) == Some(person) {
+                    self.by_pbx.remove(&user.pbx);
+                }
                 pbx.clone_into(&mut user.pbx);
                 user.state.lose_pbx();
             }

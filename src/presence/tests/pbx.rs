@@ -64,3 +64,26 @@ async fn where_teams_is_only_read_no_session_there_is_taken_for_ours() {
     assert!(stand.teams.writes().is_empty(), "{:?}", stand.teams.writes());
     stand.stop().await;
 }
+
+/// Between one look and the next, so that both change at once.
+#[tokio::test]
+async fn two_users_who_swap_places_on_the_pbx_are_both_followed() {
+    let mut stand = Stand::new().await;
+    for (number, name) in [(1, "ada"), (2, "bob")] {
+        stand.teams.person(number, name);
+        stand.pbx.user(name);
+    }
+    stand.start(&json!({})).await;
+    stand.synced(2).await;
+    stand.pbx.swap("ada", "bob");
+    let at = async |name: &str| stand.user(name).await.pbx.map(|pbx| pbx.id);
+    let swapped = async || at("ada@contoso.com").await.as_deref() == Some("guid-bob");
+    stand.until("swapped", swapped).await;
+    assert_eq!(at("bob@contoso.com").await.as_deref(), Some("guid-ada"));
+    for (desk, number) in [("bob", 1), ("ada", 2)] {
+        stand.pbx.line(desk, Line::Connected);
+        let busy = async || stand.teams.session(number).is_some();
+        stand.until(desk, busy).await;
+    }
+    stand.stop().await;
+}
