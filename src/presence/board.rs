@@ -36,6 +36,8 @@ pub struct State {
     pub accounts: BTreeMap<String, AccountReport>,
     /// When things last went well.
     pub last: LastTimes,
+    /// How pulling from each pod of the receiver goes, by its address.
+    pulls: BTreeMap<String, Lamp>,
 }
 
 /// The board. Cheap to clone.
@@ -63,6 +65,7 @@ impl Board {
                 lamps,
                 accounts: BTreeMap::new(),
                 last: LastTimes::default(),
+                pulls: BTreeMap::new(),
             })),
             metrics,
         }
@@ -75,8 +78,12 @@ impl Board {
 
     /// Changes lamps.
     pub fn lamps(&self, change: impl FnOnce(&mut Lamps)) {
+        self.change(|state| change(&mut state.lamps));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
-        change(&mut state.lamps);
+        change(&mut state);
         let lamps = &state.lamps;
         for (part, lamp) in [
             ("reader", Some(&lamps.reader)),
@@ -90,6 +97,20 @@ impl Board {
                 self.metrics.lamp(part, lamp);
             }
         }
+    }
+
+    /// How pulling from the pod at this address goes. The receiver is as well as the worst of its pods: what lies there, nobody
+    /// else tells.
+    pub fn pull(&self, url: &str, lamp: Lamp) {
+        self.change(|state| {
+            state.pulls.insert(url.to_owned(), lamp);
+            let rank = |lamp: &&Lamp| match lamp.ok {
+                Some(false) => 0,
+                None => 1,
+                Some(true) => 2,
+            };
+            state.lamps.receiver = state.pulls.values().min_by_key(rank).cloned();
+        });
     }
 
     /// Something went well.
@@ -106,5 +127,28 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::api::presence_report::Fault;
+
+    #[test]
+    fn a_healthy_pod_of_the_receiver_does_not_hide_a_dead_one() {
+        let board = Board::new(Arc::new(Metrics::new(&Registry::new()).unwrap()));
+        let receiver = || board.state().lamps.receiver.unwrap();
+        let green = || Lamp::green("pulled");
+        board.pull("http://a", Lamp::dark("nothing was pulled yet"));
+        board.pull("http://b", green());
+        assert_eq!(receiver().ok, None);
+        board.pull("http://a", Lamp::red(Fault::ReceiverUnavailable, "it does not answer"));
+        board.pull("http://b", green());
+        assert_eq!(receiver().fault, Some(Fault::ReceiverUnavailable));
+        board.pull("http://a", green());
+        assert!(receiver().is_green());
     }
 }

@@ -44,7 +44,7 @@ pub fn connector(registry: &Registry) -> prometheus::Result<Connector> {
     }))
 }
 
-/// A PBX that cannot be used can do nothing. Users are not taken for gone on that account: it never counts as connected.
+/// A PBX that cannot be used can do nothing. Users are not taken for gone on that account: it never says that it told all.
 const NOTHING: Capabilities = Capabilities {
     reads_presence: false,
     own_entry: false,

@@ -120,11 +120,12 @@ pub struct Core {
     /// Users whose record on the disk is not what it should be.
     unstored: BTreeSet<Arc<str>>,
     unstored_since: Option<Instant>,
-    /// When to find out again who is to be kept in step, and when what that rests on last changed.
+    /// When to find out again who is to be kept in step.
     roster_due: Option<Instant>,
-    roster_changed: Instant,
-    /// All users of the PBX were told of once: from now on, whoever is not there is out of scope.
+    /// All users of the PBX were told of once, as it says itself: from now on, whoever is not there is out of scope.
     complete: bool,
+    /// The adapter has ended, and tells nothing more.
+    is_deaf: bool,
     /// Whom the adapter watches.
     watched: BTreeSet<String>,
     release: Release,
@@ -166,8 +167,8 @@ impl Core {
             unstored: BTreeSet::new(),
             unstored_since: None,
             roster_due: None,
-            roster_changed: Instant::now(),
             complete: false,
+            is_deaf: false,
             watched: BTreeSet::new(),
             ticked: None,
             silent_since: None,
@@ -182,7 +183,10 @@ impl Core {
         loop {
             let sleep = tokio::time::sleep(self.sleep());
             tokio::select! {
-                Some(event) = ways.pbx.recv() => self.on_pbx(event),
+                event = ways.pbx.recv(), if !self.is_deaf => match event {
+                    Some(event) => self.on_pbx(event),
+                    None => self.on_silence(),
+                },
                 Some(input) = ways.inputs.recv() => self.on_input(input),
                 Some(ask) = ways.asks.recv() => self.on_ask(ask),
                 () = sleep => {}
@@ -345,7 +349,7 @@ impl Core {
                 Phase::Releasing
             };
         }
-        if self.people.is_none() || !self.endpoints.all_up() {
+        if self.people.is_none() || !self.complete {
             Phase::Starting
         } else {
             Phase::Running

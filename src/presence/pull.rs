@@ -120,7 +120,7 @@ impl Pulling {
     }
 
     fn show(&self, lamp: Lamp) {
-        self.reading.board.lamps(|lamps| lamps.receiver = Some(lamp));
+        self.reading.board.pull(&self.url, lamp);
     }
 
     async fn nap(&self, wait: SignedDuration) -> Result<(), ()> {

@@ -54,8 +54,6 @@ pub struct Settings {
     pub settle: Duration,
     /// Least time between two readings of all people, whatever changes.
     pub sweep: Duration,
-    /// The users of the PBX count as told when none came for so long after it was connected: only then is anybody out of scope.
-    pub complete: Duration,
     /// How long writes under way are waited for at the end.
     pub drain: Duration,
     /// How long a release may take before it answers with what remains.
@@ -74,7 +72,6 @@ impl Settings {
             changes: Duration::from_mins(1),
             settle: Duration::from_secs(5),
             sweep: Duration::from_mins(10),
-            complete: Duration::from_secs(5),
             drain: Duration::from_secs(10),
             release_time: Duration::from_secs(50),
         }

@@ -7,6 +7,8 @@ use super::testing::{Stand, id, write};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
+mod pbx;
+
 fn pair(one: &str, other: &str) -> (String, String) {
     (one.to_owned(), other.to_owned())
 }
@@ -328,6 +330,18 @@ async fn a_refusal_by_graph_is_told_and_mended() {
         })
         .await;
     assert_eq!(stand.status().await.directory.ok, Some(true));
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn the_app_that_writes_signs_in_before_there_is_anything_to_write() {
+    let mut stand = Stand::new().await;
+    stand.teams.fail("/token", 503, "temporarily_unavailable", "Later.");
+    stand.start(&json!({})).await;
+    stand
+        .until("signed in", async || stand.status().await.writer.ok == Some(true))
+        .await;
+    assert!(stand.teams.writes().is_empty());
     stand.stop().await;
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::adapters::Adapter;
 use super::board::Board;
@@ -13,11 +14,11 @@ use super::input::{Input, Written};
 use crate::api::presence_report::Lamp;
 use crate::graph::{Failure, Graph, Kind};
 use crate::local_clock;
-use crate::policy::backoff::Class;
+use crate::policy::backoff::{self, Class};
 use crate::policy::presence::engine::{Outcome, Write};
 use crate::policy::presence::pbx::PbxError;
 
-/// Writes that are under way at the same time.
+/// Writes to one side that are under way at the same time.
 const TOGETHER: usize = 64;
 /// What a write to the PBX may take.
 const PBX_LIMIT: Duration = Duration::from_secs(20);
@@ -41,7 +42,9 @@ pub struct Writer {
     adapter: Option<Arc<Adapter>>,
     core: mpsc::Sender<Input>,
     board: Board,
-    turns: Arc<Semaphore>,
+    teams_turns: Arc<Semaphore>,
+    /// Its own: a PBX that does not answer holds nothing up in Teams.
+    pbx_turns: Arc<Semaphore>,
 }
 
 /// Why a write was not made.
@@ -68,7 +71,8 @@ impl Writer {
             adapter,
             core,
             board,
-            turns: Arc::new(Semaphore::new(TOGETHER)),
+            teams_turns: Arc::new(Semaphore::new(TOGETHER)),
+            pbx_turns: Arc::new(Semaphore::new(TOGETHER)),
         }
     }
 
@@ -81,7 +85,11 @@ impl Writer {
     pub fn start(&self, order: Order) {
         let writer = self.clone();
         tokio::spawn(async move {
-            let Ok(_turn) = writer.turns.acquire().await else {
+            let turns = match order.write {
+                Write::PutOwn { .. } | Write::ClearOwn => &writer.pbx_turns,
+                _ => &writer.teams_turns,
+            };
+            let Ok(_turn) = turns.acquire().await else {
                 return;
             };
             let result = writer.write(&order).await;
@@ -146,7 +154,11 @@ impl Writer {
                     let ttl = ttl.map_or(ENTRY_LIFE, life);
                     adapter.put_own(&order.pbx, entry, ttl).await
                 }
-                _ => adapter.clear_own(&order.pbx).await,
+                _ => match adapter.clear_own(&order.pbx).await {
+                    // Whoever is not there has no entry.
+                    Err(PbxError::NotFound(_)) => Ok(()),
+                    cleared => cleared,
+                },
             }
         };
         let result = tokio::time::timeout(PBX_LIMIT, write).await;
@@ -155,6 +167,37 @@ impl Writer {
             self.board.went_well(local_clock::now(), |last| &mut last.write_to_pbx);
         }
         result.map_err(|error| Failed::pbx(&error))
+    }
+}
+
+/// Signs in before there is anything to write, so that a refusal does not wait for the first write to be seen. Tried until it
+/// works, or until a write has told.
+pub async fn sign_in(graph: Graph, board: Board, stop: CancellationToken) {
+    let (mut failures, mut told) = (0, board.state().lamps.writer);
+    loop {
+        let result = tokio::select! {
+            result = graph.authenticate() => result,
+            () = stop.cancelled() => return,
+        };
+        let lamp = fault::lamp(&result, "the app is signed in; it has written nothing yet");
+        let mut is_first = false;
+        board.lamps(|lamps| {
+            is_first = lamps.writer == told;
+            if is_first {
+                lamps.writer = lamp.clone();
+            }
+        });
+        let Err(failure) = result else { return };
+        if !is_first {
+            return;
+        }
+        told = lamp;
+        failures += 1;
+        let wait = backoff::delay(failure.class, failures, local_clock::now(), None, fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep(wait.unsigned_abs()) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 
@@ -207,4 +250,36 @@ impl Failed {
 
 fn life(ttl: SignedDuration) -> Duration {
     ttl.max(SignedDuration::ZERO).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::presence::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_pbx_that_does_not_answer_holds_nothing_up_in_teams() {
+        let (core, mut inputs) = mpsc::channel(10);
+        let board = Board::new(Arc::new(Metrics::new(&Registry::new()).unwrap()));
+        let writer = Writer::new(Err(Lamp::dark("no app")), None, core, board);
+        let under_way = writer.pbx_turns.acquire_many(u32::try_from(TOGETHER).unwrap()).await;
+        let order = |write| Order {
+            person: "ada".into(),
+            pbx: "guid-ada".to_owned(),
+            write,
+        };
+        writer.start(order(Write::ClearOwn));
+        writer.start(order(Write::ClearSession));
+        let Some(Input::Written(written)) = inputs.recv().await else {
+            panic!("nothing was written")
+        };
+        assert_eq!(written.write, Write::ClearSession);
+        drop(under_way);
+        let Some(Input::Written(written)) = inputs.recv().await else {
+            panic!("nothing was written")
+        };
+        assert_eq!(written.write, Write::ClearOwn);
+    }
 }

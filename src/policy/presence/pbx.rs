@@ -194,4 +194,11 @@ pub enum PbxEvent {
         /// What the PBX says.
         view: PbxView,
     },
+    /// An endpoint has told all that it tells first after `Up`. Told where users are enumerated.
+    Complete {
+        /// Its name.
+        endpoint: String,
+        /// Whether it is the one that tells users: who was not told of does not exist.
+        users: bool,
+    },
 }

@@ -25,6 +25,7 @@ struct State {
     recalled: Vec<String>,
     failure: Option<PbxError>,
     clock_ahead: SignedDuration,
+    is_slow: bool,
     puts: usize,
 }
 
@@ -48,6 +49,7 @@ impl Default for Scripted {
             recalled: Vec::new(),
             failure: None,
             clock_ahead: SignedDuration::ZERO,
+            is_slow: false,
             puts: 0,
         })))
     }
@@ -79,12 +81,28 @@ impl Scripted {
         self.tell(PbxEvent::Up {
             endpoint: "pbx".to_owned(),
         });
+        if !self.with(|state| state.is_slow) {
+            self.list();
+        }
+    }
+
+    /// Lists its users only when told to.
+    pub fn slow(&self) {
+        self.with(|state| state.is_slow = true);
+    }
+
+    /// Tells its users, to the end.
+    pub fn list(&self) {
         let users = self.with(|state| state.users.clone());
         for user in users {
             let id = user.id.clone();
             self.tell(PbxEvent::User(user));
             self.show(&id);
         }
+        self.tell(PbxEvent::Complete {
+            endpoint: "pbx".to_owned(),
+            users: true,
+        });
     }
 
     pub fn down(&self, why: PbxError) {
@@ -92,6 +110,28 @@ impl Scripted {
             endpoint: "pbx".to_owned(),
             why,
         });
+    }
+
+    /// Two users take each other's names.
+    pub fn swap(&self, one: &str, other: &str) {
+        for (id, name) in [(one, other), (other, one)] {
+            let user = PbxUser {
+                id: format!("guid-{id}"),
+                cn: Some(name.to_owned()),
+                h323: Some(name.to_owned()),
+                extension: None,
+            };
+            self.with(|state| {
+                state.users.retain(|known| known.id != user.id);
+                state.users.push(user.clone());
+            });
+            self.tell(PbxEvent::User(user));
+        }
+    }
+
+    /// It ends without being asked to.
+    pub fn end(&self) {
+        self.with(|state| state.events = None);
     }
 
     pub fn remove(&self, name: &str) {

@@ -12,9 +12,9 @@ use crate::graph::Presence;
 use crate::local_clock;
 use crate::policy::presence::engine::owned::{Held, Layer};
 use crate::policy::presence::engine::settings::LONGEST_SESSION;
-use crate::policy::presence::engine::{Outcome, UserState, Write};
+use crate::policy::presence::engine::{Outcome, Part, UserState, Write};
 use crate::policy::presence::mapping::Session;
-use crate::policy::presence::pbx::{Origin, OwnEntry, PbxEvent, PbxView};
+use crate::policy::presence::pbx::{Origin, OwnEntry, PbxError, PbxEvent, PbxView};
 use crate::policy::presence::teams::{Reading, TeamsState, Word};
 use crate::presence::input::{Input, Seen, Written};
 use crate::presence::metrics::Way;
@@ -42,18 +42,44 @@ impl Core {
             }
             PbxEvent::UserRemoved { id } => self.on_removed(&id),
             PbxEvent::View { id, view } => self.on_view(&id, view),
+            PbxEvent::Complete { endpoint, users } => self.on_complete(&endpoint, users),
         }
     }
 
     fn on_up(&mut self, endpoint: &str) {
-        if self.endpoints.up(endpoint) {
-            tracing::info!(endpoint, "the PBX is connected");
+        self.endpoints.up(endpoint);
+        if !self.parts.capabilities.enumerates_users {
+            self.works(endpoint);
         }
         self.roster_changed();
-        // What was refused or lost may work now.
+        // What the PBX refused or lost may work now; Graph is as patient as before.
         for (person, user) in &mut self.users {
-            user.state.try_again();
+            user.state.try_part_again(Part::Entry);
             self.marked.insert(person.clone());
+        }
+    }
+
+    /// An endpoint told everything.
+    fn on_complete(&mut self, endpoint: &str, users: bool) {
+        self.works(endpoint);
+        self.complete |= users;
+        self.roster_changed();
+    }
+
+    fn works(&mut self, endpoint: &str) {
+        if self.endpoints.works(endpoint) {
+            tracing::info!(endpoint, "the PBX is connected");
+        }
+    }
+
+    /// The adapter has ended. Without one, and after a release, there is none to tell anything.
+    pub(super) fn on_silence(&mut self) {
+        self.is_deaf = true;
+        if self.parts.adapter.is_some() {
+            tracing::error!("the adapter of the PBX has ended: nothing more is learned from it");
+            self.endpoints
+                .all_down(&PbxError::Transport("the adapter has ended".to_owned()));
+            self.lose_pbx();
         }
     }
 
@@ -142,7 +168,8 @@ impl Core {
             sequence: presence.sequence_number.map(String::into_boxed_str),
             at: sent,
         };
-        let adopted = is_new_store && adopt_session(user, &reading, now);
+        // Where Teams is not written to, no session there is ours.
+        let adopted = is_new_store && self.engine.to_teams && adopt_session(user, &reading, now);
         let before = user.state.teams().map(|reading| reading.state.clone());
         let stored = user.state.see_teams(reading, now);
         let after = user.state.teams().map(|reading| &reading.state);
@@ -209,22 +236,15 @@ impl Core {
         let known = self.pbx.values().map(|side| &side.user);
         let spec = &self.parts.setup.config.spec;
         let roster = Roster::new(spec, self.parts.capabilities.enumerates_users, known, &people);
-        self.complete |= !self.parts.capabilities.enumerates_users
-            || self.endpoints.all_up() && self.roster_changed.elapsed() >= self.parts.settings.complete;
+        self.complete |= !self.parts.capabilities.enumerates_users;
         self.adopt(roster, now);
         self.people_gone(&people);
-        if !self.complete && self.endpoints.all_up() {
-            // Looked at once more when the users of the PBX count as told.
-            self.roster_due
-                .get_or_insert(self.roster_changed + self.parts.settings.complete);
-        }
         self.tell_others().await;
     }
 
     /// Who there is has changed; more of it may be on its way.
     fn roster_changed(&mut self) {
-        self.roster_changed = Instant::now();
-        self.roster_due.get_or_insert(self.roster_changed + QUIET);
+        self.roster_due.get_or_insert_with(|| Instant::now() + QUIET);
     }
 
     fn adopt(&mut self, roster: Roster, now: Timestamp) {
@@ -255,7 +275,10 @@ impl Core {
                 return;
             }
             Some(user) => {
-                self.by_pbx.remove(&user.pbx);
+                // Somebody else may have been paired with it a moment ago.
+                if self.by_pbx.get(&user.pbx) == Some(person) {
+                    self.by_pbx.remove(&user.pbx);
+                }
                 pbx.clone_into(&mut user.pbx);
                 user.state.lose_pbx();
             }

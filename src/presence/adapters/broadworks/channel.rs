@@ -21,12 +21,10 @@ use crate::presence::adapters::pace;
 const OPEN: Duration = Duration::from_secs(10);
 /// How often the server is told that we live.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// So many heartbeats in a row may fail.
+/// After so many heartbeats or acknowledgements in a row that failed, the channel is given up.
 const MISSED: u32 = 3;
 /// When nothing came for so long, the stream is dead: the server sends heartbeats too.
 const SILENT: Duration = Duration::from_secs(90);
-/// A channel that lasted so long ended by itself; the next is tried at once.
-const LASTED: Duration = Duration::from_secs(30);
 /// How long the end of a channel may take.
 const CLOSE: Duration = Duration::from_secs(2);
 /// Shortest and longest lifetime that is believed.
@@ -82,11 +80,7 @@ impl Channel {
                 End::Closed => return,
             };
             self.xsp.tally.failed(&error);
-            failures = if began.elapsed() >= LASTED {
-                1
-            } else {
-                failures.saturating_add(1)
-            };
+            failures = pace::count(failures, began.elapsed(), &error);
             let wait = pace::delay(&error, failures, fastrand::f64());
             if self.tell(Told::Down(error)).await.is_err() {
                 return;
@@ -257,27 +251,49 @@ async fn keep_alive(xsp: Arc<Xsp>, id: String, expires: Duration) -> PbxError {
     }
 }
 
-/// Acknowledges events, some at a time. Ends with an error.
+/// Acknowledges events, some at a time. What could not be, the server sends again. Ends with an error.
 async fn acknowledge(xsp: Arc<Xsp>, mut events: mpsc::Receiver<String>) -> PbxError {
     let mut running = FuturesUnordered::new();
+    let mut missed = Missed::default();
     loop {
-        let result = tokio::select! {
+        let (began, result) = tokio::select! {
             Some(event) = events.recv(), if running.len() < ACKS_AT_ONCE => {
                 let xsp = xsp.clone();
                 running.push(async move {
-                    xsp.ask("ack", Method::POST, requests::ACK, Some(requests::ack(&event))).await
+                    let began = Instant::now();
+                    let result = xsp.ask("ack", Method::POST, requests::ACK, Some(requests::ack(&event))).await;
+                    (began, result)
                 });
                 continue;
             }
-            Some(result) = running.next() => result,
+            Some(done) = running.next() => done,
             // The stream ended, which is told elsewhere.
             else => std::future::pending().await,
         };
         match result {
             // An event that the server no longer waits for.
-            Ok(_) | Err(PbxError::NotFound(_)) => {}
-            Err(error) => return error,
+            Ok(_) | Err(PbxError::NotFound(_)) => missed = Missed::default(),
+            Err(error) if missed.is_too_often(began, Instant::now()) => return error,
+            Err(_) => {}
         }
+    }
+}
+
+/// Acknowledgements that failed in a row. Those that were under way together fail together, which counts once.
+#[derive(Default)]
+struct Missed {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Missed {
+    /// One more failed, which began then. Whether there were as many as there may be.
+    fn is_too_often(&mut self, began: Instant, now: Instant) -> bool {
+        if self.last.is_none_or(|last| began > last) {
+            self.count += 1;
+            self.last = Some(now);
+        }
+        self.count >= MISSED
     }
 }
 

@@ -27,6 +27,8 @@ struct Xspd {
     streams: Mutex<Vec<mpsc::UnboundedSender<Bytes>>>,
     /// The status that channels are refused with.
     refuse: Mutex<Option<u16>>,
+    /// Requests whose line contains this fail with status 500.
+    broken: Mutex<Option<&'static str>>,
     is_on: Mutex<bool>,
 }
 
@@ -63,6 +65,9 @@ async fn answer(State(xsp): State<Arc<Xspd>>, request: Request) -> Response {
     }
     if line.starts_with("POST /com.broadsoft.async/") {
         return open(&xsp);
+    }
+    if xsp.broken.lock().unwrap().is_some_and(|part| line.contains(part)) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     if headers
         .get(header::COOKIE)
@@ -348,4 +353,111 @@ async fn a_stream_that_is_no_xml_ends_the_channel() {
         ),
         "{event:?}"
     );
+}
+
+/// So many seconds pass at once.
+async fn jump(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+impl Stage {
+    /// Ann is watched, and her line is idle.
+    async fn idle(&mut self) {
+        self.pbx.watch(vec!["ann@x".to_owned()]).await;
+        self.until("POST /com.broadsoft.xsi-events/v2.0/user/ann@x", 2).await;
+        let data = "<xsi:eventData xsi1:type=\"xsi:CallSubscriptionEvent\"/>";
+        self.xsp.say(&event("e1", 1, data));
+        self.view(|view| view.line == Line::Idle).await;
+        self.until("eventresponse", 1).await;
+    }
+
+    async fn ends(&mut self) -> PbxError {
+        loop {
+            if let PbxEvent::Down { why, .. } = self.next().await {
+                return why;
+            }
+        }
+    }
+
+    /// A call comes and goes, with events of these numbers; the second is awaited.
+    async fn call(&mut self, number: u64) {
+        let name = |number: u64| format!("e{number}");
+        self.xsp
+            .say(&event(&name(number), number, &call("CallAnsweredEvent", "Active")));
+        self.view(|view| view.line == Line::Connected).await;
+        let released = call("CallReleasedEvent", "Released");
+        self.xsp.say(&event(&name(number + 1), number + 1, &released));
+        self.view(|view| view.line == Line::Idle).await;
+    }
+}
+
+#[tokio::test]
+async fn acknowledgements_may_fail_now_and_then() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.idle().await;
+    for number in [2, 5] {
+        let acks = stage.xsp.asked("eventresponse").len();
+        *stage.xsp.broken.lock().unwrap() = Some("eventresponse");
+        stage.call(number).await;
+        stage.until("eventresponse", acks + 2).await;
+        *stage.xsp.broken.lock().unwrap() = None;
+        let data = call("CallReleasedEvent", "Released");
+        stage.xsp.say(&event(&format!("e{}", number + 2), number + 2, &data));
+        stage.until("eventresponse", acks + 3).await;
+    }
+    assert_eq!(stage.xsp.asked("POST /com.broadsoft.async").len(), 1, "one channel");
+    *stage.xsp.broken.lock().unwrap() = Some("eventresponse");
+    for number in [10, 12, 14] {
+        let acks = stage.xsp.asked("eventresponse").len();
+        let data = call("CallReleasedEvent", "Released");
+        stage.xsp.say(&event(&format!("e{number}"), number, &data));
+        stage.until("eventresponse", acks + 1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let why = stage.ends().await;
+    assert!(matches!(why, PbxError::Transport(_)), "{why:?}");
+}
+
+#[tokio::test]
+async fn two_heartbeats_may_be_missed_and_a_third_may_not() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.idle().await;
+    for (misses, is_over) in [(2, false), (3, true)] {
+        *stage.xsp.broken.lock().unwrap() = Some("heartbeat");
+        for _ in 0..misses {
+            let asked = stage.xsp.asked("heartbeat").len();
+            jump(15).await;
+            stage.until("heartbeat", asked + 1).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        *stage.xsp.broken.lock().unwrap() = None;
+        if is_over {
+            let why = stage.ends().await;
+            assert!(why.to_string().contains("500"), "{why:?}");
+            return;
+        }
+        // One that is answered makes good for those before, and the stream is not silent either.
+        let asked = stage.xsp.asked("heartbeat").len();
+        jump(15).await;
+        stage.until("heartbeat", asked + 1).await;
+        stage.call(2).await;
+        assert_eq!(stage.xsp.asked("POST /com.broadsoft.async").len(), 1, "one channel");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_comes_is_given_up() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.idle().await;
+    jump(80).await;
+    stage.xsp.say("<?xml version=\"1.0\"?><ChannelHeartBeat xmlns='x'/>");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    jump(80).await;
+    stage.call(2).await;
+    assert_eq!(stage.xsp.asked("POST /com.broadsoft.async").len(), 1, "one channel");
+    jump(91).await;
+    let why = stage.ends().await;
+    assert_eq!(why, PbxError::Transport("the events channel is silent".to_owned()));
 }

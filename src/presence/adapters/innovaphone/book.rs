@@ -19,6 +19,7 @@ pub(super) struct Book {
 }
 
 /// One PBX.
+#[allow(clippy::struct_excessive_bools)] // independent facts, not states
 #[derive(Debug)]
 struct Endpoint {
     name: String,
@@ -26,6 +27,8 @@ struct Endpoint {
     own_name: Option<String>,
     is_master: bool,
     is_up: bool,
+    /// Whether all users there are were told of.
+    users_complete: bool,
     /// Whether all users whose calls are seen were told of.
     lines_complete: bool,
     /// Users whose calls are seen, and the PBX where each is registered.
@@ -42,6 +45,7 @@ impl Book {
             own_name: None,
             is_master,
             is_up: false,
+            users_complete: false,
             lines_complete: false,
             visible: HashMap::new(),
             lines: HashMap::new(),
@@ -84,7 +88,11 @@ impl Book {
             }
             Told::User(row) => self.user(row),
             Told::UserGone(guid) => self.user_gone(&guid),
-            Told::UsersComplete => self.users_complete(),
+            Told::UsersComplete => {
+                endpoint.users_complete = true;
+                let complete = endpoint.complete();
+                self.users_gone().into_iter().chain(complete).collect()
+            }
             Told::Entries(guid, entries) => {
                 match entries {
                     Some(entries) => self.entries.insert(guid.clone(), entries),
@@ -103,7 +111,8 @@ impl Book {
             }
             Told::LinesComplete => {
                 endpoint.lines_complete = true;
-                self.show_all()
+                let complete = endpoint.complete();
+                self.show_all().into_iter().chain(complete).collect()
             }
             Told::Line(guid, line) => {
                 match line {
@@ -181,7 +190,7 @@ impl Book {
     }
 
     /// Users that were not told of since the login left while nobody looked.
-    fn users_complete(&mut self) -> Vec<PbxEvent> {
+    fn users_gone(&mut self) -> Vec<PbxEvent> {
         let gone: Vec<String> = self
             .users
             .keys()
@@ -256,9 +265,19 @@ impl Book {
 impl Endpoint {
     fn forget(&mut self) {
         self.is_up = false;
+        self.users_complete = false;
         self.lines_complete = false;
         self.visible.clear();
         self.lines.clear();
+    }
+
+    /// Tells so once everything that comes first was told.
+    fn complete(&self) -> Option<PbxEvent> {
+        let is_complete = self.lines_complete && (self.users_complete || !self.is_master);
+        is_complete.then(|| PbxEvent::Complete {
+            endpoint: self.name.clone(),
+            users: self.is_master,
+        })
     }
 
     fn is_called(&self, name: &str) -> bool {

@@ -26,8 +26,6 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SEND: Duration = Duration::from_secs(10);
 /// How often the session looks at the time.
 const TICK: Duration = Duration::from_secs(1);
-/// A connection that lasted so long ended by itself; the next is tried at once.
-const LASTED: Duration = Duration::from_secs(30);
 /// Longest message that is read, in bytes.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
 
@@ -92,11 +90,7 @@ impl Endpoint {
             Err(error) => error,
         };
         self.tally.failed(&ended);
-        *failures = if began.elapsed() >= LASTED {
-            1
-        } else {
-            failures.saturating_add(1)
-        };
+        *failures = pace::count(*failures, began.elapsed(), &ended);
         ways.tell(self.number, Told::Down(ended.clone())).await?;
         Ok(ended)
     }

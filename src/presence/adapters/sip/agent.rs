@@ -292,11 +292,22 @@ impl Agent {
                 self.timers.set(Timer::Exchange(id), next);
                 self.transmit(bytes);
             }
-            Some(Overdue::GiveUp(Purpose::Leave)) | None => {}
-            Some(Overdue::GiveUp(_)) => {
-                let why = PbxError::Transport("it does not answer in time".to_owned());
-                self.outputs.push_back(Output::Drop(why));
-            }
+            Some(Overdue::GiveUp(purpose, call_id)) => self.unanswered(&purpose, &call_id, now),
+            None => {}
+        }
+    }
+
+    /// One user's request may be lost behind a server that is there. Whether it is, OPTIONS tells.
+    fn unanswered(&mut self, purpose: &Purpose, call_id: &str, now: Instant) {
+        let why = PbxError::Transport("it does not answer in time".to_owned());
+        match purpose {
+            Purpose::Probe => return self.outputs.push_back(Output::Drop(why)),
+            Purpose::Leave => return,
+            Purpose::Subscribe(user, package) => self.subscription_unanswered(user, *package, call_id, now),
+            Purpose::Publish(user) => self.published(user, &Err(why), now),
+        }
+        if self.held_until.is_none() && !self.exchanges.is_probing() {
+            self.probe(Proofs::NONE, now);
         }
     }
 
@@ -339,10 +350,9 @@ impl Agent {
                 message = prove(message, asker, challenge.as_mut(), credentials);
             }
         }
-        let bytes = message.to_bytes();
-        let look = self.exchanges.begin(id, errand, bytes.clone(), now);
+        let look = self.exchanges.begin(id, errand, &message, now);
         self.timers.set(Timer::Exchange(id), look);
-        self.transmit(bytes);
+        self.transmit(message.to_bytes());
     }
 
     fn transmit(&mut self, bytes: Vec<u8>) {

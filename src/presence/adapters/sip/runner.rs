@@ -49,11 +49,13 @@ impl Runner {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         loop {
+            let began = Instant::now();
             let Ok(why) = self.session().await else {
                 return;
             };
             self.tally.failed(&why);
-            failures = if self.agent.is_up() { 1 } else { failures + 1 };
+            // That OPTIONS was answered says nothing: it is answered to anybody.
+            failures = pace::count(failures, began.elapsed(), &why);
             let delay = pace::delay(&why, failures, fastrand::f64());
             tracing::info!(error = %why, "the SIP server is tried again in {} s", delay.as_secs().max(1));
             self.agent.disconnected(why);
@@ -176,3 +178,6 @@ impl Runner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,6 +126,23 @@ fn after_the_master_was_lost_nothing_old_remains() {
 }
 
 #[test]
+fn an_endpoint_is_complete_once_all_its_lists_have_ended() {
+    let mut book = book();
+    let complete = |name: &str, users| PbxEvent::Complete {
+        endpoint: name.to_owned(),
+        users,
+    };
+    book.apply(MASTER, Told::Up);
+    assert_eq!(book.apply(MASTER, Told::UsersComplete), []);
+    assert_eq!(book.apply(MASTER, Told::LinesComplete), [complete("hq", true)]);
+    book.apply(SLAVE, Told::Up);
+    assert_eq!(book.apply(SLAVE, Told::LinesComplete), [complete("branch", false)]);
+    book.apply(MASTER, Told::Up);
+    assert_eq!(book.apply(MASTER, Told::LinesComplete), [], "its users are listed anew");
+    assert_eq!(book.apply(MASTER, Told::UsersComplete), [complete("hq", true)]);
+}
+
+#[test]
 fn only_watched_users_are_told_of() {
     let mut book = connected();
     assert_eq!(book.watch(BTreeSet::from(["bob".to_owned()])), []);
@@ -185,7 +202,7 @@ proptest! {
                         prop_assert!(users.remove(&id));
                         seen.remove(&id);
                     }
-                    PbxEvent::Up { .. } | PbxEvent::Down { .. } => {}
+                    PbxEvent::Up { .. } | PbxEvent::Down { .. } | PbxEvent::Complete { .. } => {}
                 }
             }
             for guid in wanted.intersection(&users) {

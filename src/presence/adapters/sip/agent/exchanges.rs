@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Package, User};
 use crate::presence::adapters::sip::digest::Asker;
+use crate::presence::adapters::sip::message::Message;
 
 /// First wait before a request is repeated over UDP; it doubles (timer E).
 const T1: Duration = Duration::from_millis(500);
@@ -94,6 +95,7 @@ pub(super) struct Exchange {
     pub(super) began: Instant,
     /// How often proof was given on this errand.
     pub(super) proofs: Proofs,
+    call_id: String,
     bytes: Vec<u8>,
     wait: Duration,
     repeat: Option<Instant>,
@@ -105,8 +107,8 @@ pub(super) struct Exchange {
 pub(super) enum Overdue {
     /// Send it again, and look again then.
     Repeat(Vec<u8>, Instant),
-    /// Nobody answers.
-    GiveUp(Purpose),
+    /// Nobody answers the request of this purpose and `Call-ID`.
+    GiveUp(Purpose, String),
 }
 
 /// All requests under way over one connection.
@@ -133,6 +135,11 @@ impl Exchanges {
         self.open.len()
     }
 
+    /// Whether it is being asked whether the server is there.
+    pub(super) fn is_probing(&self) -> bool {
+        self.open.values().any(|exchange| exchange.purpose == Purpose::Probe)
+    }
+
     /// The number of the next request, and its branch.
     pub(super) fn name(&mut self) -> (u64, String) {
         self.last += 1;
@@ -140,14 +147,15 @@ impl Exchanges {
     }
 
     /// Begins to wait; returns when to look.
-    pub(super) fn begin(&mut self, id: u64, errand: Errand, bytes: Vec<u8>, now: Instant) -> Instant {
+    pub(super) fn begin(&mut self, id: u64, errand: Errand, message: &Message, now: Instant) -> Instant {
         let repeat = self.datagrams.then(|| now + T1);
         let end = now + errand.patience;
         let exchange = Exchange {
             purpose: errand.purpose,
             began: now,
             proofs: errand.proofs,
-            bytes: if self.datagrams { bytes } else { Vec::new() },
+            call_id: message.field("Call-ID").unwrap_or_default().to_owned(),
+            bytes: if self.datagrams { message.to_bytes() } else { Vec::new() },
             wait: T1,
             repeat,
             end,
@@ -178,7 +186,8 @@ impl Exchanges {
     pub(super) fn overdue(&mut self, id: u64, now: Instant) -> Option<Overdue> {
         let exchange = self.open.get_mut(&id)?;
         if exchange.end <= now || exchange.repeat.is_none() {
-            return self.open.remove(&id).map(|exchange| Overdue::GiveUp(exchange.purpose));
+            let exchange = self.open.remove(&id)?;
+            return Some(Overdue::GiveUp(exchange.purpose, exchange.call_id));
         }
         exchange.wait = (exchange.wait * 2).min(T2);
         let next = (now + exchange.wait).min(exchange.end);
@@ -195,7 +204,9 @@ mod tests {
         let mut exchanges = Exchanges::new("r", datagrams);
         let (id, branch) = exchanges.name();
         assert_eq!(branch, "z9hG4bKr-1");
-        let look = exchanges.begin(id, Errand::new(Purpose::Probe, Proofs::NONE), b"x".to_vec(), now);
+        let message = Message::request("OPTIONS", "sip:x").with("Call-ID", "c");
+        let look = exchanges.begin(id, Errand::new(Purpose::Probe, Proofs::NONE), &message, now);
+        assert!(exchanges.is_probing());
         (exchanges, id, look)
     }
 
@@ -208,11 +219,11 @@ mod tests {
             sent.push(look.duration_since(start).as_millis());
             match exchanges.overdue(id, look) {
                 Some(Overdue::Repeat(bytes, next)) => {
-                    assert_eq!(bytes, b"x");
+                    assert!(bytes.starts_with(b"OPTIONS sip:x SIP/2.0\r\n"));
                     look = next;
                 }
                 other => {
-                    assert_eq!(other, Some(Overdue::GiveUp(Purpose::Probe)));
+                    assert_eq!(other, Some(Overdue::GiveUp(Purpose::Probe, "c".to_owned())));
                     break;
                 }
             }
@@ -238,7 +249,8 @@ mod tests {
         let start = Instant::now();
         let (mut exchanges, id, look) = begun(false, start);
         assert_eq!(look, start + PATIENCE);
-        assert_eq!(exchanges.overdue(id, look), Some(Overdue::GiveUp(Purpose::Probe)));
+        let given_up = Overdue::GiveUp(Purpose::Probe, "c".to_owned());
+        assert_eq!(exchanges.overdue(id, look), Some(given_up));
         assert_eq!(exchanges.overdue(id, look), None);
     }
 

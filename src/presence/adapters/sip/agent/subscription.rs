@@ -43,6 +43,8 @@ impl Package {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) call_id: String,
+    /// Its name before, if a request under it may be under way still.
+    pub(super) before: Option<String>,
     pub(super) tag: String,
     pub(super) remote_tag: Option<String>,
     pub(super) target: Option<String>,
@@ -63,6 +65,7 @@ impl Subscription {
     fn new() -> Self {
         Self {
             call_id: random(),
+            before: None,
             tag: random(),
             remote_tag: None,
             target: None,
@@ -79,6 +82,7 @@ impl Subscription {
     /// The same wish, of which the server knows nothing.
     pub(super) fn anew(&self) -> Self {
         Self {
+            before: self.busy.then(|| self.before.as_ref().unwrap_or(&self.call_id).clone()),
             busy: self.busy,
             failures: self.failures,
             asked: self.asked,

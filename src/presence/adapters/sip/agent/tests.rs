@@ -351,6 +351,8 @@ fn a_silent_server_is_noticed() {
     );
     assert_eq!(world.requests("OPTIONS").len(), 0);
     world.advance(10.0);
+    assert_eq!((world.requests("OPTIONS").len(), world.dropped.clone()), (1, None));
+    world.advance(10.0);
     assert_eq!(
         world.dropped,
         Some(PbxError::Transport("it does not answer in time".to_owned()))
@@ -368,6 +370,33 @@ fn a_silent_server_is_noticed() {
     let mut world = World::settled(&[]);
     world.advance(31.0);
     assert_eq!(world.requests("OPTIONS").len(), 1);
+}
+
+#[test]
+fn one_user_whose_requests_are_not_answered_does_not_end_the_connection() {
+    let mut world = World::up(&["anna", "lost"]);
+    world.put(1, "lost", Activity::Busy, 3600);
+    let is_of = |user: &str, request: &Message| request.field("To").is_some_and(|to| to.contains(user));
+    let mut tries = 0;
+    let mut told = Vec::new();
+    for _ in 0..120 {
+        let publish = world.requests("PUBLISH");
+        assert!(publish.iter().all(|request| is_of("lost", request)));
+        for request in world.requests("SUBSCRIBE") {
+            if is_of("lost", &request) {
+                tries += 1;
+            } else {
+                world.answer_to(&request, 200, &[("Expires", "600"), ("Contact", "<sip:pbx:5060>")]);
+                world.notify(&request, "active", "");
+            }
+        }
+        world.pass(1, |_| {});
+        told.extend(world.done());
+        assert_eq!(world.dropped, None);
+    }
+    assert!((4..12).contains(&tries), "both packages, a few times: {tries}");
+    let late = Err(PbxError::Transport("it does not answer in time".to_owned()));
+    assert_eq!(told, [(1, late)]);
 }
 
 #[test]

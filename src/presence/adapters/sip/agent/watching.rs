@@ -135,6 +135,7 @@ impl Agent {
         };
         let subscription = watched.of(package);
         let asked = subscription.asked;
+        subscription.before = None;
         self.calls.insert(subscription.call_id.clone(), (user.clone(), package));
         let message = subscription.request(self.profile.subscriber(), &address, package, asked);
         let message = message.with("Contact", contact);
@@ -148,7 +149,8 @@ impl Agent {
         };
         let subscription = watched.of(package);
         if answer.field("Call-ID") != Some(&*subscription.call_id) {
-            // Meanwhile it was let go and wanted again.
+            let call_id = answer.field("Call-ID").unwrap_or_default();
+            self.outdated(user, package, call_id, now);
             return;
         }
         subscription.busy = false;
@@ -172,6 +174,34 @@ impl Agent {
             }
             408 | 481 | 500..600 => self.retry(user, package, Class::Retry, now),
             _ => self.retry(user, package, Class::RetrySlowly, now),
+        }
+    }
+
+    /// Nobody answers a subscription's request.
+    pub(super) fn subscription_unanswered(&mut self, user: &User, package: Package, call_id: &str, now: Instant) {
+        let Some(watched) = self.watched.get_mut(user) else {
+            return;
+        };
+        let subscription = watched.of(package);
+        if *subscription.call_id == *call_id {
+            subscription.busy = false;
+            self.retry(user, package, Class::Retry, now);
+        } else {
+            self.outdated(user, package, call_id, now);
+        }
+    }
+
+    /// A request has ended that was made under another name. Either the user was let go and wanted again meanwhile, or the server
+    /// ended the subscription, and waited for is this.
+    fn outdated(&mut self, user: &User, package: Package, call_id: &str, now: Instant) {
+        let Some(watched) = self.watched.get_mut(user) else {
+            return;
+        };
+        let subscription = watched.of(package);
+        if subscription.before.take_if(|before| before == call_id).is_some() {
+            subscription.busy = false;
+            let after = wait(Class::Retry, subscription.failures);
+            self.timers.set(Timer::Subscription(user.clone(), package), now + after);
         }
     }
 

@@ -299,6 +299,35 @@ fn subscriptions_that_the_server_ends() {
 }
 
 #[test]
+fn a_subscription_that_the_server_ends_during_its_refresh_is_made_anew() {
+    for is_answered in [true, false] {
+        let mut world = World::settled(&["anna"]);
+        world.advance(37.0);
+        let refresh = world.only("SUBSCRIBE");
+        assert_eq!(world.notify(&refresh, "terminated;reason=timeout", ""), 200);
+        if is_answered {
+            world.answer_to(&refresh, 481, &[]);
+        }
+        let mut names = Vec::new();
+        world.pass(60, |world| {
+            for request in world.requests("SUBSCRIBE") {
+                if request.field("Event") == refresh.field("Event") {
+                    names.push(request.field("Call-ID").unwrap().to_owned());
+                }
+                world.answer_to(&request, 200, &[("Expires", "600"), ("Contact", "<sip:pbx:5060>")]);
+                world.notify(&request, "active", "");
+            }
+        });
+        assert!(
+            names
+                .first()
+                .is_some_and(|name| Some(name.as_str()) != refresh.field("Call-ID")),
+            "answered: {is_answered}, {names:?}"
+        );
+    }
+}
+
+#[test]
 fn a_subscription_without_notification_does_not_work() {
     let mut world = World::up(&["anna", "ben"]);
     let is_of = |request: &Message, user: &str| request.field("To").unwrap().contains(user);
