@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::agenda::Agenda;
 use self::endpoints::Endpoints;
 use self::release::Release;
+use self::silence::Silence;
 use self::user::User;
 use super::accounts::Shards;
 use super::adapters::Adapter;
@@ -40,6 +41,7 @@ mod endpoints;
 mod events;
 mod release;
 mod report;
+mod silence;
 mod user;
 
 /// Inputs that one turn takes.
@@ -128,9 +130,9 @@ pub struct Core {
     /// Whom the adapter watches.
     watched: BTreeSet<String>,
     release: Release,
-    ticked: Option<Instant>,
-    /// Since when presence of Teams is not learned.
-    silent_since: Option<Instant>,
+    ticked: Option<tokio::time::Instant>,
+    /// What presence of Teams is not learned by.
+    silence: Silence,
 }
 
 /// A user of the PBX.
@@ -170,7 +172,7 @@ impl Core {
             complete: false,
             watched: BTreeSet::new(),
             ticked: None,
-            silent_since: None,
+            silence: Silence::default(),
             parts,
         }
     }

@@ -7,6 +7,8 @@ use super::testing::{Stand, id, write};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
+mod silence;
+
 fn pair(one: &str, other: &str) -> (String, String) {
     (one.to_owned(), other.to_owned())
 }
@@ -341,6 +343,10 @@ fn push(accounts: &[&str]) -> serde_json::Value {
 }
 
 async fn push_stand(people: usize) -> Stand {
+    push_stand_with(people, push(&["one"]), false).await
+}
+
+async fn push_stand_with(people: usize, spec: serde_json::Value, has_receiver: bool) -> Stand {
     let stand = Stand::new().await;
     for number in 1..=people {
         stand.teams.person(number, &format!("user-{number}"));
@@ -350,6 +356,8 @@ async fn push_stand(people: usize) -> Stand {
         ("secrets/pull/token", "t"),
         ("secrets/one/username", "sync@contoso.com"),
         ("secrets/one/password", "p w&+="),
+        ("secrets/two/username", "two@contoso.com"),
+        ("secrets/two/password", "p"),
         (
             "secrets/push/notification-url",
             "https://hooks.example/v1/n/k1/uid-1/proof",
@@ -362,8 +370,9 @@ async fn push_stand(people: usize) -> Stand {
     ] {
         write(&stand.dir, path, content);
     }
-    let mut config = super::testing::config(&stand.teams.base, &push(&["one"]));
-    config["push"] = json!({"secret": "push", "pullUrls": []});
+    let mut config = super::testing::config(&stand.teams.base, &spec);
+    let pull_urls: Vec<&str> = has_receiver.then_some(stand.teams.base.as_str()).into_iter().collect();
+    config["push"] = json!({"secret": "push", "pullUrls": pull_urls});
     stand.configure(&config);
     stand
 }

@@ -136,7 +136,8 @@ impl Core {
         let now = local_clock::now();
         let is_new_store = self.parts.store.is_new();
         let Some(user) = self.users.get_mut(person) else { return };
-        user.reading = false;
+        (user.reading, user.lost) = (false, false);
+        user.read = Some(tokio::time::Instant::now());
         let reading = Reading {
             state: TeamsState::read(&presence.availability, &presence.activity, presence.out_of_office),
             sequence: presence.sequence_number.map(String::into_boxed_str),

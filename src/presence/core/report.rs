@@ -1,9 +1,9 @@
 //! What the worker says about itself and about a user.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::user::{Done, User};
 use super::{Core, TICK};
@@ -15,9 +15,6 @@ use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
 use crate::policy::presence::engine::{Part, Why, Write};
 use crate::policy::presence::pbx::{Entry, Line, Origin, PbxUser, PbxView};
 use crate::presence::input::Ask;
-
-/// When presence of Teams could not be learned for so long, nothing is known of it any more.
-const LONG_SILENCE: Duration = Duration::from_mins(10);
 
 impl Core {
     /// Answers a question. Who asked may have gone.
@@ -44,23 +41,8 @@ impl Core {
         }
         metrics.users(&report.users);
         metrics.owned(&report.owned);
-        self.watch_source(&report.source);
-    }
-
-    /// What Teams showed long ago is no knowledge.
-    fn watch_source(&mut self, source: &Lamp) {
-        if source.is_green() {
-            self.silent_since = None;
-            return;
-        }
-        let silent = self.silent_since.get_or_insert_with(Instant::now).elapsed();
-        if silent < LONG_SILENCE {
-            return;
-        }
-        for (person, user) in self.users.iter_mut().filter(|(_, user)| user.state.teams().is_some()) {
-            user.state.lose_teams();
-            self.marked.insert(person.clone());
-        }
+        let state = self.parts.board.state();
+        self.watch_source(&state);
     }
 
     /// The PBX as a whole.
@@ -75,6 +57,7 @@ impl Core {
         let mut users = self.roster.counts;
         users.over_limit = shards.map_or(0, |shards| i32::try_from(shards.over().len()).unwrap_or(i32::MAX));
         let accounts: Vec<_> = state.accounts.into_values().collect();
+        let subscribed = shards.map(|shards| shards.subscribed(&accounts));
         let shards_lamp = shards.map(|shards| shards.lamp(&accounts));
         WorkerReport {
             generation: config.generation,
@@ -85,7 +68,7 @@ impl Core {
             endpoints: self.endpoints.reports(),
             reader: state.lamps.reader,
             writer: state.lamps.writer,
-            source: source(state.lamps.polling, shards_lamp.as_ref(), state.lamps.receiver.as_ref()),
+            source: source(state.lamps.polling, subscribed.as_ref(), state.lamps.receiver.as_ref()),
             receiver: state.lamps.receiver,
             storage: state.lamps.storage,
             directory: state.lamps.directory,
@@ -215,10 +198,11 @@ impl Core {
     }
 }
 
-/// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net.
-fn source(polling: Option<Lamp>, shards: Option<&Lamp>, receiver: Option<&Lamp>) -> Lamp {
+/// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net. Who
+/// has no place at an account is no fault of those who have.
+fn source(polling: Option<Lamp>, subscribed: Option<&Lamp>, receiver: Option<&Lamp>) -> Lamp {
     let broken = receiver.filter(|receiver| !receiver.is_green());
-    let push = shards.map(|shards| broken.unwrap_or(shards).clone());
+    let push = subscribed.map(|subscribed| broken.unwrap_or(subscribed).clone());
     push.or(polling)
         .unwrap_or_else(|| Lamp::dark("presence was not read yet"))
 }
