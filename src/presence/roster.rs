@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::directory::People;
-use crate::api::presence::{AddressRule, PresenceSyncSpec, Unmatched, UserCounts};
+use crate::api::presence::{AddressRule, Licence, PresenceSyncSpec, Unmatched, UserCounts};
 use crate::graph;
 use crate::policy::presence::matching::{Person, address, match_users};
 use crate::policy::presence::pbx::PbxUser;
@@ -25,6 +25,8 @@ pub struct Roster {
     left_out: BTreeMap<String, LeftOut>,
     /// Users of the PBX whom nobody wants to be kept in step: nothing that should be told unasked.
     not_selected: BTreeSet<String>,
+    /// Whether only who has a Teams plan is kept in step.
+    needs_licence: bool,
 }
 
 #[derive(Debug)]
@@ -41,12 +43,12 @@ enum Standing {
 }
 
 impl People {
-    fn standing(&self, person: &str) -> Standing {
+    fn standing(&self, person: &str, needs_licence: bool) -> Standing {
         if !self.selected.contains(person) {
             return Standing::NotSelected;
         }
         match self.all.get(person).and_then(|somebody| somebody.licensed) {
-            Some(false) => Standing::Unlicensed,
+            Some(false) if needs_licence => Standing::Unlicensed,
             _ => Standing::Wanted,
         }
     }
@@ -68,9 +70,17 @@ impl Roster {
         }
     }
 
+    /// Nobody yet, by the spec's rules.
+    fn by(spec: &PresenceSyncSpec) -> Self {
+        Self {
+            needs_licence: spec.users.licence == Licence::Teams,
+            ..Self::default()
+        }
+    }
+
     /// Users of the PBX, each recognised in the tenant. Candidates are counted among all people, selected or not.
     fn matched(spec: &PresenceSyncSpec, known: &[PbxUser], people: &People) -> Self {
-        let mut roster = Self::default();
+        let mut roster = Self::by(spec);
         let everybody: Vec<_> = people
             .all
             .iter()
@@ -100,7 +110,7 @@ impl Roster {
 
     /// Selected people, each with an address on the PBX. Where two have the same, neither is kept in step.
     fn addressed(spec: &PresenceSyncSpec, people: &People) -> Self {
-        let mut roster = Self::default();
+        let mut roster = Self::by(spec);
         let Some(rule) = address_rule(spec) else { return roster };
         let mut by_address: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (id, somebody) in &people.all {
@@ -137,7 +147,7 @@ impl Roster {
     }
 
     fn place(&mut self, pbx: String, person: String, name: String, people: &People) {
-        match people.standing(&person) {
+        match people.standing(&person, self.needs_licence) {
             Standing::Wanted => {
                 self.counts.synced += 1;
                 self.pairs.insert(person, pbx);

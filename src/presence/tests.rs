@@ -485,25 +485,30 @@ async fn an_account_that_cannot_sign_in_says_why() {
     }
 }
 
+/// Also where nobody else needs a licence.
 #[tokio::test]
 async fn an_account_without_a_licence_is_told_so() {
-    let mut stand = push_stand(0).await;
-    stand.teams.someone(1, "sync", false);
-    stand.teams.person(2, "ada");
-    stand.pbx.user("ada");
-    stand
-        .teams
-        .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
-    stand
-        .teams
-        .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
-    stand.start_again().await;
-    stand
-        .until("told", async || {
-            let status = stand.status().await;
-            let account = status.accounts.first();
-            account.is_some_and(|account| account.subscribed.fault == Some(Fault::Unlicensed))
-        })
-        .await;
-    stand.stop().await;
+    for licence in ["Teams", "Any"] {
+        let mut spec = push(&["one"]);
+        spec["users"] = json!({ "licence": licence });
+        let mut stand = push_stand_with(0, spec, false).await;
+        stand.teams.someone(1, "sync", false);
+        stand.teams.someone(2, "ada", licence == "Teams");
+        stand.pbx.user("ada");
+        for _ in 0..2 {
+            stand
+                .teams
+                .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
+        }
+        stand.start_again().await;
+        stand
+            .until("told", async || {
+                let status = stand.status().await;
+                let account = status.accounts.first();
+                account.is_some_and(|account| account.subscribed.fault == Some(Fault::Unlicensed))
+            })
+            .await;
+        stand.synced(1).await;
+        stand.stop().await;
+    }
 }
