@@ -54,6 +54,7 @@ pub struct Shards {
     seats: Vec<Seat>,
     destination: Option<Destination>,
     plan: shards::Shards,
+    /// Sorted.
     over: Vec<String>,
     stop: CancellationToken,
     released: Option<Arc<Released>>,
@@ -161,6 +162,11 @@ impl Shards {
     /// People without a place.
     pub fn over(&self) -> &[String] {
         &self.over
+    }
+
+    /// Whether a person has no place.
+    pub fn is_over(&self, person: &str) -> bool {
+        self.over.binary_search_by(|over| over.as_str().cmp(person)).is_ok()
     }
 
     /// Names of the accounts.

@@ -10,6 +10,8 @@ use crate::policy::presence::pbx::PbxUser;
 
 /// Users who are named in the status.
 const SHOWN: usize = 10;
+/// Why somebody is not kept in step who is paired with a user of the PBX.
+pub const NO_PLACE: &str = "has no place at a communication account: each may watch 650 users";
 /// Longest name in the status.
 const LONGEST: usize = 256;
 
@@ -40,6 +42,8 @@ enum Standing {
     Wanted,
     NotSelected,
     Unlicensed,
+    /// New, and nobody knows yet whether there is a licence.
+    New,
 }
 
 impl People {
@@ -48,8 +52,10 @@ impl People {
             return Standing::NotSelected;
         }
         match self.all.get(person).and_then(|somebody| somebody.licensed) {
-            Some(false) if needs_licence => Standing::Unlicensed,
-            _ => Standing::Wanted,
+            _ if !needs_licence => Standing::Wanted,
+            Some(true) => Standing::Wanted,
+            Some(false) => Standing::Unlicensed,
+            None => Standing::New,
         }
     }
 }
@@ -158,6 +164,10 @@ impl Roster {
                 let why = "has no Teams plan in force".to_owned();
                 self.left_out.insert(pbx, LeftOut { name, why });
             }
+            Standing::New => {
+                let why = "is new: whether a Teams plan is in force is looked up within ten minutes".to_owned();
+                self.left_out.insert(pbx, LeftOut { name, why });
+            }
         }
     }
 
@@ -174,8 +184,7 @@ impl Roster {
         let unmatched = self.left_out.values().map(|left| (left.name.clone(), left.why.clone()));
         let over = over.iter().map(|person| {
             let name = self.pairs.get(person).unwrap_or(person);
-            let why = "has no place at a communication account: each may watch 650 users".to_owned();
-            (name.clone(), why)
+            (name.clone(), NO_PLACE.to_owned())
         });
         let cut = |text: String| text.chars().take(LONGEST).collect();
         unmatched
@@ -274,6 +283,21 @@ mod tests {
         let shown = roster.first_unmatched(&["0-ada".to_owned()]);
         assert_eq!(shown.len(), 2);
         assert!(shown[0].user == "carl" && shown[1].why.contains("650"));
+    }
+
+    #[test]
+    fn who_is_new_waits_until_the_licence_is_known_if_one_is_needed() {
+        let pbx = json!({"sip": {"host": "h", "domain": "d", "address": {"stripDomain": true}}});
+        let mut people = people(&["ada", "bob", "carl"]);
+        people.all.get_mut("1-bob").unwrap().licensed = None;
+        people.all.get_mut("2-carl").unwrap().licensed = Some(false);
+        let mut spec = spec(&pbx);
+        let roster = Roster::new(&spec, false, [].iter(), &people);
+        assert_eq!(pairs(&roster), [("0-ada", "ada")]);
+        assert!(roster.why_not("bob").unwrap().contains("is new"));
+        assert_eq!((roster.counts.synced, roster.counts.unlicensed), (1, 1));
+        spec.users.licence = Licence::Any;
+        assert_eq!(Roster::new(&spec, false, [].iter(), &people).counts.synced, 3);
     }
 
     #[test]

@@ -394,6 +394,10 @@ async fn the_651st_user_has_no_place_and_is_named() {
         .await;
     let status = stand.status().await;
     assert_eq!((status.users.over_limit, status.accounts[0].shard.users), (1, 650));
+    assert_eq!(status.users.synced, 650);
+    let last = stand.user("user-651").await;
+    assert!(!last.synced && last.why.contains("650"), "{last:?}");
+    assert!(stand.user("user-1").await.synced);
     assert_eq!(status.shards.unwrap().fault, Some(Fault::OverLimit));
     assert!(
         status.unmatched.iter().any(|user| user.why.contains("650")),

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::user::{Done, User};
 use super::{Core, TICK};
+use crate::api::presence::UserCounts;
 use crate::api::presence_report::{
     EntryReport, Lamp, Layer, LayerReport, PbxSide, TeamsSide, UserReport, WorkerReport, WriteReport,
 };
@@ -15,6 +16,7 @@ use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
 use crate::policy::presence::engine::{Part, Why, Write};
 use crate::policy::presence::pbx::{Entry, Line, Origin, PbxUser, PbxView};
 use crate::presence::input::Ask;
+use crate::presence::roster::NO_PLACE;
 
 impl Core {
     /// Answers a question. Who asked may have gone.
@@ -54,8 +56,6 @@ impl Core {
         let state = self.parts.board.state();
         let config = &self.parts.setup.config;
         let shards = self.parts.shards.as_ref();
-        let mut users = self.roster.counts;
-        users.over_limit = shards.map_or(0, |shards| i32::try_from(shards.over().len()).unwrap_or(i32::MAX));
         let accounts: Vec<_> = state.accounts.into_values().collect();
         let subscribed = shards.map(|shards| shards.subscribed(&accounts));
         let shards_lamp = shards.map(|shards| shards.lamp(&accounts));
@@ -73,8 +73,8 @@ impl Core {
             storage: state.lamps.storage,
             directory: state.lamps.directory,
             licences: state.lamps.licences,
-            users,
-            selected: i32::try_from(self.people.as_ref().map_or(0, |people| people.selected.len())).unwrap_or(i32::MAX),
+            users: self.counts(),
+            selected: count(self.people.as_ref().map_or(0, |people| people.selected.len())),
             unmatched: self.roster.first_unmatched(shards.map_or(&[], |shards| shards.over())),
             clock_skew_seconds: self.skew_seconds(),
             shards: shards_lamp,
@@ -82,6 +82,22 @@ impl Core {
             last: state.last,
             owned: self.owned(now),
         }
+    }
+
+    /// How many are in which state. Who is paired and cannot be kept in step is not in step.
+    fn counts(&self) -> UserCounts {
+        let mut users = self.roster.counts;
+        let over = self.parts.shards.as_ref().map_or(&[][..], |shards| shards.over());
+        let paired = over.iter().filter(|person| self.roster.pairs.contains_key(*person));
+        users.synced -= count(paired.count());
+        users.over_limit = count(over.len());
+        users
+    }
+
+    /// Why somebody who is paired with a user of the PBX is not kept in step all the same.
+    fn hindrance(&self, person: &str) -> Option<&'static str> {
+        let shards = self.parts.shards.as_ref()?;
+        shards.is_over(person).then_some(NO_PLACE)
     }
 
     fn skew_seconds(&self) -> Option<i64> {
@@ -144,7 +160,10 @@ impl Core {
 
     fn standing(&self, person: Option<&str>, pbx: Option<&str>, user: Option<&User>) -> (bool, String) {
         if let Some(user) = user {
-            return if user.state.in_scope() {
+            let hindrance = person.and_then(|person| self.hindrance(person));
+            return if let Some(why) = hindrance.filter(|_| user.state.in_scope()) {
+                (false, why.to_owned())
+            } else if user.state.in_scope() {
                 (true, "kept in step".to_owned())
             } else {
                 (
@@ -196,6 +215,10 @@ impl Core {
             licensed: somebody.and_then(|somebody| somebody.licensed),
         }
     }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net. Who
