@@ -113,6 +113,8 @@ pub struct Core {
     by_pbx: BTreeMap<String, Arc<str>>,
     /// Everybody on the PBX, with what was last told.
     pbx: BTreeMap<String, PbxSide>,
+    /// Who is asked for and not there, by what the adapter calls them.
+    absent: BTreeSet<String>,
     people: Option<Arc<People>>,
     roster: Roster,
     endpoints: Endpoints,
@@ -162,6 +164,7 @@ impl Core {
             users,
             by_pbx,
             pbx: BTreeMap::new(),
+            absent: BTreeSet::new(),
             people: None,
             roster: Roster::default(),
             agenda: Agenda::default(),

@@ -12,6 +12,8 @@ use crate::policy::presence::pbx::PbxUser;
 const SHOWN: usize = 10;
 /// Why somebody is not kept in step who is paired with a user of the PBX.
 pub const NO_PLACE: &str = "has no place at a communication account: each may watch 650 users";
+/// The same, where the PBX does not tell which users there are.
+pub const NOT_THERE: &str = "is not on the PBX: it has no user of this address";
 /// Longest name in the status.
 const LONGEST: usize = 256;
 
@@ -179,15 +181,18 @@ impl Roster {
         self.left_out.get(pbx).map(|left| left.why.as_str())
     }
 
-    /// The first who are not kept in step, in a stable order, those without a place at an account among them.
-    pub fn first_unmatched(&self, over: &[String]) -> Vec<Unmatched> {
+    /// The first who are not kept in step, in a stable order; among them those of the PBX who turned out not to be there, and those
+    /// without a place at an account.
+    pub fn first_unmatched(&self, over: &[String], absent: &BTreeSet<String>) -> Vec<Unmatched> {
         let unmatched = self.left_out.values().map(|left| (left.name.clone(), left.why.clone()));
+        let not_there = absent.iter().map(|pbx| (pbx.clone(), NOT_THERE.to_owned()));
         let over = over.iter().map(|person| {
             let name = self.pairs.get(person).unwrap_or(person);
             (name.clone(), NO_PLACE.to_owned())
         });
         let cut = |text: String| text.chars().take(LONGEST).collect();
         unmatched
+            .chain(not_there)
             .chain(over)
             .take(SHOWN)
             .map(|(user, why)| Unmatched {
@@ -280,7 +285,7 @@ mod tests {
         assert_eq!(pairs(&roster), [("0-ada", "ADA")]);
         assert_eq!((roster.counts.synced, roster.counts.unmatched), (1, 1));
         assert!(roster.why_not("BOB").unwrap().contains("not selected"));
-        let shown = roster.first_unmatched(&["0-ada".to_owned()]);
+        let shown = roster.first_unmatched(&["0-ada".to_owned()], &BTreeSet::new());
         assert_eq!(shown.len(), 2);
         assert!(shown[0].user == "carl" && shown[1].why.contains("650"));
     }

@@ -7,6 +7,7 @@ use super::testing::{Stand, id, write};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
+mod absent;
 mod silence;
 
 fn pair(one: &str, other: &str) -> (String, String) {

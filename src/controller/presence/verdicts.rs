@@ -171,7 +171,7 @@ fn matched(report: &WorkerReport) -> Verdict {
     }
     if users.unmatched > 0 {
         let message =
-            "some users of the PBX are found nowhere in Entra; status.unmatched has the first, with the reason";
+            "some users are found on one side only, the PBX or Entra; status.unmatched has the first, with the reason";
         return Verdict::new(type_, false, Reason::UsersUnmatched, message);
     }
     Verdict::new(type_, true, Reason::Succeeded, "every user of the PBX is matched")

@@ -187,6 +187,14 @@ pub enum PbxEvent {
         /// What the adapter called it.
         id: String,
     },
+    /// Whether the PBX has a user whom it was asked for. Where it does not tell which users there are, it has each until told otherwise;
+    /// and likewise after a `Down`.
+    Exists {
+        /// What the adapter calls the user.
+        id: String,
+        /// Whether it has.
+        exists: bool,
+    },
     /// What is known of a user now, as a whole.
     View {
         /// What the adapter calls the user.

@@ -41,6 +41,8 @@ impl Core {
                 self.roster_changed();
             }
             PbxEvent::UserRemoved { id } => self.on_removed(&id),
+            PbxEvent::Exists { id, exists: true } => drop(self.absent.remove(&id)),
+            PbxEvent::Exists { id, exists: false } => drop(self.absent.insert(id)),
             PbxEvent::View { id, view } => self.on_view(&id, view),
         }
     }
@@ -60,6 +62,7 @@ impl Core {
     /// Nothing is known of the PBX any more.
     fn lose_pbx(&mut self) {
         self.pbx.values_mut().for_each(|side| side.view = None);
+        self.absent.clear();
         for (person, user) in &mut self.users {
             user.state.lose_pbx();
             user.pbx_since = None;
@@ -306,6 +309,7 @@ impl Core {
         if let Some(adapter) = &self.parts.adapter {
             // Also of those whose entry is still to be taken back.
             let watched: BTreeSet<String> = self.users.values().map(|user| user.pbx.clone()).collect();
+            self.absent.retain(|id| watched.contains(id));
             if watched != self.watched {
                 // It may be busy telling us something itself: then it is told later.
                 let told = adapter.watch(watched.iter().cloned().collect());

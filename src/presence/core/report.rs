@@ -16,7 +16,7 @@ use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
 use crate::policy::presence::engine::{Part, Why, Write};
 use crate::policy::presence::pbx::{Entry, Line, Origin, PbxUser, PbxView};
 use crate::presence::input::Ask;
-use crate::presence::roster::NO_PLACE;
+use crate::presence::roster::{NO_PLACE, NOT_THERE};
 
 impl Core {
     /// Answers a question. Who asked may have gone.
@@ -75,7 +75,9 @@ impl Core {
             licences: state.lamps.licences,
             users: self.counts(),
             selected: count(self.people.as_ref().map_or(0, |people| people.selected.len())),
-            unmatched: self.roster.first_unmatched(shards.map_or(&[], |shards| shards.over())),
+            unmatched: self
+                .roster
+                .first_unmatched(shards.map_or(&[], |shards| shards.over()), &self.absent),
             clock_skew_seconds: self.skew_seconds(),
             shards: shards_lamp,
             accounts,
@@ -88,16 +90,22 @@ impl Core {
     fn counts(&self) -> UserCounts {
         let mut users = self.roster.counts;
         let over = self.parts.shards.as_ref().map_or(&[][..], |shards| shards.over());
-        let paired = over.iter().filter(|person| self.roster.pairs.contains_key(*person));
-        users.synced -= count(paired.count());
         users.over_limit = count(over.len());
+        if !over.is_empty() || !self.absent.is_empty() {
+            let hindered = self.roster.pairs.iter();
+            let hindered = hindered.filter(|(person, pbx)| self.hindrance(person, pbx).is_some());
+            users.synced -= count(hindered.count());
+            let absent = self.roster.pairs.values().filter(|pbx| self.absent.contains(*pbx));
+            users.unmatched += count(absent.count());
+        }
         users
     }
 
     /// Why somebody who is paired with a user of the PBX is not kept in step all the same.
-    fn hindrance(&self, person: &str) -> Option<&'static str> {
-        let shards = self.parts.shards.as_ref()?;
-        shards.is_over(person).then_some(NO_PLACE)
+    fn hindrance(&self, person: &str, pbx: &str) -> Option<&'static str> {
+        let is_over = || self.parts.shards.as_ref().is_some_and(|shards| shards.is_over(person));
+        let is_absent = self.absent.contains(pbx);
+        is_absent.then_some(NOT_THERE).or_else(|| is_over().then_some(NO_PLACE))
     }
 
     fn skew_seconds(&self) -> Option<i64> {
@@ -160,7 +168,7 @@ impl Core {
 
     fn standing(&self, person: Option<&str>, pbx: Option<&str>, user: Option<&User>) -> (bool, String) {
         if let Some(user) = user {
-            let hindrance = person.and_then(|person| self.hindrance(person));
+            let hindrance = person.and_then(|person| self.hindrance(person, &user.pbx));
             return if let Some(why) = hindrance.filter(|_| user.state.in_scope()) {
                 (false, why.to_owned())
             } else if user.state.in_scope() {
