@@ -145,6 +145,9 @@ pub enum PbxError {
     /// Name, password or certificate of ours is refused. Waits for another spec or Secret, and is tried slowly.
     #[error("{0}")]
     Auth(String),
+    /// Whom we are is believed, and what we ask for is not allowed to us: an API, a right. Tried slowly.
+    #[error("{0}")]
+    Forbidden(String),
     /// A licence is missing on the PBX.
     #[error("{0}")]
     Licence(String),
