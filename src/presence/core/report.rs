@@ -75,9 +75,7 @@ impl Core {
             licences: state.lamps.licences,
             users: self.counts(),
             selected: count(self.people.as_ref().map_or(0, |people| people.selected.len())),
-            unmatched: self
-                .roster
-                .first_unmatched(shards.map_or(&[], |shards| shards.over()), &self.absent),
+            unmatched: self.roster.first_unmatched(self.over(), &self.absent),
             clock_skew_seconds: self.skew_seconds(),
             shards: shards_lamp,
             accounts,
@@ -89,7 +87,7 @@ impl Core {
     /// How many are in which state. Who is paired and cannot be kept in step is not in step.
     fn counts(&self) -> UserCounts {
         let mut users = self.roster.counts;
-        let over = self.parts.shards.as_ref().map_or(&[][..], |shards| shards.over());
+        let over = self.over();
         users.over_limit = count(over.len());
         if !over.is_empty() || !self.absent.is_empty() {
             let hindered = self.roster.pairs.iter();
@@ -99,6 +97,11 @@ impl Core {
             users.unmatched += count(absent.count());
         }
         users
+    }
+
+    /// Who has no place at an account.
+    fn over(&self) -> &[String] {
+        self.parts.shards.as_ref().map_or(&[], |shards| shards.over())
     }
 
     /// Why somebody who is paired with a user of the PBX is not kept in step all the same.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Core;
 use crate::api::presence::Source;
 use crate::api::presence_report::Lamp;
+use crate::presence::accounts::Shards;
 use crate::presence::board::State;
 
 /// When presence of Teams could not be learned for so long, nothing is known of it any more.
@@ -98,7 +99,7 @@ impl Core {
         let now = Instant::now();
         let source = self.parts.setup.config.spec.source;
         let shards = self.parts.shards.as_ref();
-        let names = shards.into_iter().flat_map(|shards| shards.names());
+        let names = shards.into_iter().flat_map(Shards::names);
         self.silence.note(state, names, now);
         // One question is enough to see whether the app may read again.
         let mut questions = if self.silence.reader.is_none() { usize::MAX } else { 1 };

@@ -18,12 +18,21 @@ async fn subscribed(people: usize, accounts: &[&str]) -> Stand {
 
 /// What Teams shows of somebody, as far as is known.
 async fn shows(stand: &Stand, number: usize) -> Option<String> {
-    let user = stand.user(&id(number)).await;
-    user.teams.and_then(|teams| teams.availability)
+    // At the start nobody is known.
+    let (_, user) = stand.get(&format!("/v1/users/{}", id(number))).await;
+    user["teams"]["availability"].as_str().map(str::to_owned)
 }
 
 async fn until_known(stand: &Stand, number: usize) {
     stand.until("read", async || shows(stand, number).await.is_some()).await;
+}
+
+/// Until it was noted that presence of Teams is learned, or is not.
+async fn until_source_is(stand: &Stand, up: bool) {
+    let gauge = format!("presence_up{{part=\"source\"}} {}", u8::from(up));
+    stand
+        .until(&gauge, async || stand.text("/metrics").await.contains(&gauge))
+        .await;
 }
 
 /// The clock of everything that waits goes forward, as if nothing had come all the while.
@@ -48,12 +57,7 @@ async fn who_is_watched_by_a_broken_account_is_forgotten_and_nobody_else() {
     stand
         .until("shown", async || stand.pbx.own("user-1") == Some(Activity::Meeting))
         .await;
-    // Once it was noted that the account is silent.
-    stand
-        .until("gauge", async || {
-            stand.text("/metrics").await.contains("presence_up{part=\"source\"} 0")
-        })
-        .await;
+    until_source_is(&stand, false).await;
     eleven_minutes().await;
     stand
         .until("forgotten", async || shows(&stand, 651).await.is_none())
@@ -89,12 +93,9 @@ async fn when_the_receiver_is_back_everybody_who_was_forgotten_is_read() {
     stand.teams.derive(1, "Busy", "InAMeeting");
     stand.start_again().await;
     until_known(&stand, 1).await;
+    until_source_is(&stand, true).await;
     stand.teams.receiver_down(true);
-    stand
-        .until("noted", async || {
-            stand.text("/metrics").await.contains("presence_up{part=\"source\"} 0")
-        })
-        .await;
+    until_source_is(&stand, false).await;
     eleven_minutes().await;
     stand
         .until("forgotten", async || {
