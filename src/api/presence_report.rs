@@ -157,7 +157,7 @@ pub struct WorkerReport {
     pub storage: Lamp,
     /// Whether the users of the tenant could be read.
     pub directory: Lamp,
-    /// Whether licences could be read, and whether the communication accounts have theirs.
+    /// Whether licences could be read. Whether a communication account has its own, its lamp says.
     pub licences: Lamp,
     /// How many users are in which state.
     pub users: UserCounts,
@@ -331,7 +331,7 @@ pub struct TeamsSide {
     /// When that was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Timestamp>,
-    /// Whether a Teams plan is in force; `None`: not asked.
+    /// Whether a Teams plan is in force; `None`: not known yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub licensed: Option<bool>,
 }

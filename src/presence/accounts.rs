@@ -54,6 +54,7 @@ pub struct Shards {
     seats: Vec<Seat>,
     destination: Option<Destination>,
     plan: shards::Shards,
+    /// Sorted.
     over: Vec<String>,
     stop: CancellationToken,
     released: Option<Arc<Released>>,
@@ -163,6 +164,23 @@ impl Shards {
         &self.over
     }
 
+    /// Whether a person has no place.
+    pub fn is_over(&self, person: &str) -> bool {
+        self.over.binary_search_by(|over| over.as_str().cmp(person)).is_ok()
+    }
+
+    /// Names of the accounts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.seats.iter().map(|seat| seat.name.as_str())
+    }
+
+    /// The account that watches a person; `None` for who has no place.
+    pub fn account_of(&self, person: &str) -> Option<&str> {
+        let mut accounts = self.plan.accounts.iter();
+        let found = accounts.find(|(_, people)| people.contains(person));
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// Deletes the subscriptions, once.
     pub fn release(&mut self) {
         if self.released.is_some() {
@@ -200,16 +218,21 @@ impl Shards {
         self.released.as_ref().map_or(0, failed)
     }
 
-    /// The accounts in one lamp.
+    /// The accounts and the places in one lamp.
     pub fn lamp(&self, accounts: &[AccountReport]) -> Lamp {
-        if self.destination.is_none() {
-            return Lamp::red(Fault::SecretMissing, "the address for notifications is not mounted yet");
-        }
-        if !self.over.is_empty() {
+        if self.destination.is_some() && !self.over.is_empty() {
             return Lamp::red(
                 Fault::OverLimit,
                 "there are more users than the accounts may watch: 650 each; add an account",
             );
+        }
+        self.subscribed(accounts)
+    }
+
+    /// The accounts in one lamp.
+    pub fn subscribed(&self, accounts: &[AccountReport]) -> Lamp {
+        if self.destination.is_none() {
+            return Lamp::red(Fault::SecretMissing, "the address for notifications is not mounted yet");
         }
         for account in accounts {
             for lamp in [&account.signed_in, &account.subscribed] {

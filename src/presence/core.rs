@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::agenda::Agenda;
 use self::endpoints::Endpoints;
 use self::release::Release;
+use self::silence::Silence;
 use self::user::User;
 use super::accounts::Shards;
 use super::adapters::Adapter;
@@ -40,6 +41,7 @@ mod endpoints;
 mod events;
 mod release;
 mod report;
+mod silence;
 mod user;
 
 /// Inputs that one turn takes.
@@ -111,6 +113,8 @@ pub struct Core {
     by_pbx: BTreeMap<String, Arc<str>>,
     /// Everybody on the PBX, with what was last told.
     pbx: BTreeMap<String, PbxSide>,
+    /// Who is asked for and not there, by what the adapter calls them.
+    absent: BTreeSet<String>,
     people: Option<Arc<People>>,
     roster: Roster,
     endpoints: Endpoints,
@@ -129,9 +133,9 @@ pub struct Core {
     /// Whom the adapter watches.
     watched: BTreeSet<String>,
     release: Release,
-    ticked: Option<Instant>,
-    /// Since when presence of Teams is not learned.
-    silent_since: Option<Instant>,
+    ticked: Option<tokio::time::Instant>,
+    /// What presence of Teams is not learned by.
+    silence: Silence,
 }
 
 /// A user of the PBX.
@@ -161,6 +165,7 @@ impl Core {
             users,
             by_pbx,
             pbx: BTreeMap::new(),
+            absent: BTreeSet::new(),
             people: None,
             roster: Roster::default(),
             agenda: Agenda::default(),
@@ -171,7 +176,7 @@ impl Core {
             is_deaf: false,
             watched: BTreeSet::new(),
             ticked: None,
-            silent_since: None,
+            silence: Silence::default(),
             parts,
         }
     }

@@ -13,7 +13,8 @@ use super::board::Board;
 use super::fault;
 use super::input::Input;
 use super::settings::Settings;
-use crate::api::presence::{Licence, UserSelection};
+use crate::api::presence::UserSelection;
+use crate::api::presence_report::Lamp;
 use crate::graph::{Failure, Graph, Kind, PeoplePage, Person};
 use crate::local_clock;
 use crate::policy::backoff;
@@ -25,13 +26,15 @@ const MOST_PEOPLE: usize = 500_000;
 const MOST_PAGES: usize = 2_000;
 /// After this many looks for changes, groups are read again: no delta query tells of members of members.
 const GROUPS_EVERY: u32 = 5;
+/// A look at licences may fail for so long after it was due; then they count as not known.
+const OVERDUE: Duration = Duration::from_hours(1);
 
 /// Somebody of the tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Somebody {
     /// As Entra describes the person; without the plans.
     pub person: Person,
-    /// Whether a Teams plan is in force; `None`: licences are not looked at, or the person is new.
+    /// Whether a Teams plan is in force; `None`: the person is new, and it is not known yet.
     pub licensed: Option<bool>,
 }
 
@@ -149,6 +152,10 @@ impl Directory {
             before => match self.sweep().await {
                 Ok(now) => now,
                 Err(failure) => {
+                    let age = before.as_ref().map(|known| known.swept.elapsed());
+                    if is_overdue(age, self.licence_interval()) {
+                        self.board.lamps(|lamps| lamps.licences = fault::red(&failure));
+                    }
                     *known = before;
                     return Err(failure);
                 }
@@ -187,7 +194,7 @@ impl Directory {
             let page = self.graph.people(next.as_deref(), self.deadline()).await?;
             for news in page.people.iter().filter(|news| !news.removed) {
                 if all.len() < MOST_PEOPLE {
-                    let somebody = self.somebody(news.person());
+                    let somebody = somebody(news.person());
                     all.insert(news.id.to_ascii_lowercase(), somebody);
                 }
             }
@@ -199,7 +206,7 @@ impl Directory {
         let members = self.members().await?;
         self.board.went_well(local_clock::now(), |last| &mut last.licences);
         self.board
-            .lamps(|lamps| lamps.licences = crate::api::presence_report::Lamp::green("licences are known"));
+            .lamps(|lamps| lamps.licences = Lamp::green("licences are known"));
         Ok(Knowledge {
             all,
             members,
@@ -208,15 +215,6 @@ impl Directory {
             newcomers: false,
             told: false,
         })
-    }
-
-    fn somebody(&self, mut person: Person) -> Somebody {
-        let plans = std::mem::take(&mut person.plans);
-        let plans = plans
-            .iter()
-            .map(|plan| (plan.service_plan_id.as_str(), plan.capability_status.as_str()));
-        let licensed = (self.selection.licence == Licence::Teams).then(|| teams_licence(plans).usable());
-        Somebody { person, licensed }
     }
 
     async fn changes(&self, known: &mut Knowledge) -> Result<(), Failure> {
@@ -262,6 +260,21 @@ impl Directory {
         let soon = jiff::SignedDuration::from_mins(1);
         self.graph.now().checked_add(soon).unwrap_or(Timestamp::MAX)
     }
+}
+
+/// Licences are noted also where nobody needs one to be kept in step: a communication account does.
+fn somebody(mut person: Person) -> Somebody {
+    let plans = std::mem::take(&mut person.plans);
+    let plans = plans
+        .iter()
+        .map(|plan| (plan.service_plan_id.as_str(), plan.capability_status.as_str()));
+    let licensed = Some(teams_licence(plans).usable());
+    Somebody { person, licensed }
+}
+
+/// Whether licences that were read so long ago, or never, count as not known.
+fn is_overdue(age: Option<Duration>, interval: Duration) -> bool {
+    age.is_none_or(|age| age >= interval.saturating_add(OVERDUE))
 }
 
 fn take_over(known: &mut Knowledge, page: &PeoplePage) {

@@ -29,7 +29,7 @@ pub fn of_pbx(error: &PbxError) -> Fault {
     match error {
         PbxError::Auth(_) => Fault::CredentialsRejected,
         PbxError::Licence(_) => Fault::Unlicensed,
-        PbxError::NotFound(_) => Fault::Rejected,
+        PbxError::Forbidden(_) | PbxError::NotFound(_) => Fault::Rejected,
         PbxError::Throttled(_) => Fault::Throttled,
         PbxError::Protocol(_) => Fault::Protocol,
         PbxError::NotTrusted(_) => Fault::CertificateNotTrusted,

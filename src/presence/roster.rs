@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::directory::People;
-use crate::api::presence::{AddressRule, PresenceSyncSpec, Unmatched, UserCounts};
+use crate::api::presence::{AddressRule, Licence, PresenceSyncSpec, Unmatched, UserCounts};
 use crate::graph;
 use crate::policy::presence::matching::{Person, address, match_users};
 use crate::policy::presence::pbx::PbxUser;
 
 /// Users who are named in the status.
 const SHOWN: usize = 10;
+/// Why somebody is not kept in step who is paired with a user of the PBX.
+pub const NO_PLACE: &str = "has no place at a communication account: each may watch 650 users";
+/// The same, where the PBX does not tell which users there are.
+pub const NOT_THERE: &str = "is not on the PBX: it has no user of this address";
 /// Longest name in the status.
 const LONGEST: usize = 256;
 
@@ -25,6 +29,8 @@ pub struct Roster {
     left_out: BTreeMap<String, LeftOut>,
     /// Users of the PBX whom nobody wants to be kept in step: nothing that should be told unasked.
     not_selected: BTreeSet<String>,
+    /// Whether only who has a Teams plan is kept in step.
+    needs_licence: bool,
 }
 
 #[derive(Debug)]
@@ -38,16 +44,20 @@ enum Standing {
     Wanted,
     NotSelected,
     Unlicensed,
+    /// New, and nobody knows yet whether there is a licence.
+    New,
 }
 
 impl People {
-    fn standing(&self, person: &str) -> Standing {
+    fn standing(&self, person: &str, needs_licence: bool) -> Standing {
         if !self.selected.contains(person) {
             return Standing::NotSelected;
         }
         match self.all.get(person).and_then(|somebody| somebody.licensed) {
+            _ if !needs_licence => Standing::Wanted,
+            Some(true) => Standing::Wanted,
             Some(false) => Standing::Unlicensed,
-            _ => Standing::Wanted,
+            None => Standing::New,
         }
     }
 }
@@ -68,9 +78,17 @@ impl Roster {
         }
     }
 
+    /// Nobody yet, by the spec's rules.
+    fn by(spec: &PresenceSyncSpec) -> Self {
+        Self {
+            needs_licence: spec.users.licence == Licence::Teams,
+            ..Self::default()
+        }
+    }
+
     /// Users of the PBX, each recognised in the tenant. Candidates are counted among all people, selected or not.
     fn matched(spec: &PresenceSyncSpec, known: &[PbxUser], people: &People) -> Self {
-        let mut roster = Self::default();
+        let mut roster = Self::by(spec);
         let everybody: Vec<_> = people
             .all
             .iter()
@@ -100,7 +118,7 @@ impl Roster {
 
     /// Selected people, each with an address on the PBX. Where two have the same, neither is kept in step.
     fn addressed(spec: &PresenceSyncSpec, people: &People) -> Self {
-        let mut roster = Self::default();
+        let mut roster = Self::by(spec);
         let Some(rule) = address_rule(spec) else { return roster };
         let mut by_address: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (id, somebody) in &people.all {
@@ -137,7 +155,7 @@ impl Roster {
     }
 
     fn place(&mut self, pbx: String, person: String, name: String, people: &People) {
-        match people.standing(&person) {
+        match people.standing(&person, self.needs_licence) {
             Standing::Wanted => {
                 self.counts.synced += 1;
                 self.pairs.insert(person, pbx);
@@ -146,6 +164,10 @@ impl Roster {
             Standing::Unlicensed => {
                 self.counts.unlicensed += 1;
                 let why = "has no Teams plan in force".to_owned();
+                self.left_out.insert(pbx, LeftOut { name, why });
+            }
+            Standing::New => {
+                let why = "is new: whether a Teams plan is in force is looked up within ten minutes".to_owned();
                 self.left_out.insert(pbx, LeftOut { name, why });
             }
         }
@@ -159,16 +181,18 @@ impl Roster {
         self.left_out.get(pbx).map(|left| left.why.as_str())
     }
 
-    /// The first who are not kept in step, in a stable order, those without a place at an account among them.
-    pub fn first_unmatched(&self, over: &[String]) -> Vec<Unmatched> {
+    /// The first who are not kept in step, in a stable order; among them those of the PBX who turned out not to be there, and those
+    /// without a place at an account.
+    pub fn first_unmatched(&self, over: &[String], absent: &BTreeSet<String>) -> Vec<Unmatched> {
         let unmatched = self.left_out.values().map(|left| (left.name.clone(), left.why.clone()));
+        let not_there = absent.iter().map(|pbx| (pbx.clone(), NOT_THERE.to_owned()));
         let over = over.iter().map(|person| {
             let name = self.pairs.get(person).unwrap_or(person);
-            let why = "has no place at a communication account: each may watch 650 users".to_owned();
-            (name.clone(), why)
+            (name.clone(), NO_PLACE.to_owned())
         });
         let cut = |text: String| text.chars().take(LONGEST).collect();
         unmatched
+            .chain(not_there)
             .chain(over)
             .take(SHOWN)
             .map(|(user, why)| Unmatched {
@@ -261,9 +285,24 @@ mod tests {
         assert_eq!(pairs(&roster), [("0-ada", "ADA")]);
         assert_eq!((roster.counts.synced, roster.counts.unmatched), (1, 1));
         assert!(roster.why_not("BOB").unwrap().contains("not selected"));
-        let shown = roster.first_unmatched(&["0-ada".to_owned()]);
+        let shown = roster.first_unmatched(&["0-ada".to_owned()], &BTreeSet::new());
         assert_eq!(shown.len(), 2);
         assert!(shown[0].user == "carl" && shown[1].why.contains("650"));
+    }
+
+    #[test]
+    fn who_is_new_waits_until_the_licence_is_known_if_one_is_needed() {
+        let pbx = json!({"sip": {"host": "h", "domain": "d", "address": {"stripDomain": true}}});
+        let mut people = people(&["ada", "bob", "carl"]);
+        people.all.get_mut("1-bob").unwrap().licensed = None;
+        people.all.get_mut("2-carl").unwrap().licensed = Some(false);
+        let mut spec = spec(&pbx);
+        let roster = Roster::new(&spec, false, [].iter(), &people);
+        assert_eq!(pairs(&roster), [("0-ada", "ada")]);
+        assert!(roster.why_not("bob").unwrap().contains("is new"));
+        assert_eq!((roster.counts.synced, roster.counts.unlicensed), (1, 1));
+        spec.users.licence = Licence::Any;
+        assert_eq!(Roster::new(&spec, false, [].iter(), &people).counts.synced, 3);
     }
 
     #[test]

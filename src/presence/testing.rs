@@ -50,6 +50,10 @@ struct State {
     failures: VecDeque<(&'static str, u16, Value)>,
     sign_in: Option<u64>,
     left_out: Option<String>,
+    /// Names that cannot sign in.
+    refused: Vec<String>,
+    /// The receiver does not answer.
+    receiver_down: bool,
     asked: BTreeMap<String, usize>,
 }
 
@@ -147,6 +151,16 @@ impl Teams {
         self.with(|state| state.sign_in = number);
     }
 
+    /// The person of this name cannot sign in.
+    pub fn refuse_person(&self, name: &str) {
+        self.with(|state| state.refused.push(name.to_owned()));
+    }
+
+    /// The receiver, which is at the same address, answers or does not.
+    pub fn receiver_down(&self, down: bool) {
+        self.with(|state| state.receiver_down = down);
+    }
+
     pub fn subscriptions(&self) -> Vec<Value> {
         self.with(|state| state.subscriptions.clone())
     }
@@ -224,6 +238,10 @@ async fn answer(Shared(teams): Shared<Teams>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, 4 << 20).await.unwrap();
     let path = head.uri.path().to_owned();
+    if path.ends_with("/events") {
+        // A question to the receiver waits for a while when there is nothing.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let (status, body) = teams.with(|state| {
         *state.asked.entry(path.clone()).or_default() += 1;
         let failing = state.failures.iter().position(|(part, _, _)| path.contains(part));
@@ -264,6 +282,8 @@ fn route(state: &mut State, base: &str, method: &Method, path: &str, query: &str
                 json!({"value": [], "@odata.deltaLink": format!("{base}/v1.0/users/delta?$deltatoken=x")}),
             )
         }
+        ("GET", ["v1", "consumers", ..]) if state.receiver_down => error(503, "Down", "Down."),
+        ("GET", ["v1", "consumers", ..]) => (200, json!({"logId": "log", "events": [], "next": 0})),
         ("GET", ["users"]) => (200, json!({ "value": state.people })),
         ("GET", ["subscriptions"]) => (200, json!({ "value": state.subscriptions })),
         ("POST", ["subscriptions"]) if !state.subscriptions.is_empty() => {
@@ -296,7 +316,10 @@ fn token(state: &State, body: &[u8]) -> (u16, Value) {
     let is_person = form
         .iter()
         .any(|(name, value)| name == "grant_type" && value != "client_credentials");
-    if let Some(number) = state.sign_in.filter(|_| is_person) {
+    let is_refused = form
+        .iter()
+        .any(|(name, value)| name == "username" && state.refused.contains(value));
+    if let Some(number) = state.sign_in.filter(|_| is_person).or(is_refused.then_some(50_126)) {
         let description = format!("AADSTS{number}: refused.");
         return (
             400,

@@ -7,7 +7,9 @@ use super::testing::{Stand, id, write};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
+mod absent;
 mod pbx;
+mod silence;
 
 fn pair(one: &str, other: &str) -> (String, String) {
     (one.to_owned(), other.to_owned())
@@ -355,6 +357,10 @@ fn push(accounts: &[&str]) -> serde_json::Value {
 }
 
 async fn push_stand(people: usize) -> Stand {
+    push_stand_with(people, push(&["one"]), false).await
+}
+
+async fn push_stand_with(people: usize, spec: serde_json::Value, has_receiver: bool) -> Stand {
     let stand = Stand::new().await;
     for number in 1..=people {
         stand.teams.person(number, &format!("user-{number}"));
@@ -364,6 +370,8 @@ async fn push_stand(people: usize) -> Stand {
         ("secrets/pull/token", "t"),
         ("secrets/one/username", "sync@contoso.com"),
         ("secrets/one/password", "p w&+="),
+        ("secrets/two/username", "two@contoso.com"),
+        ("secrets/two/password", "p"),
         (
             "secrets/push/notification-url",
             "https://hooks.example/v1/n/k1/uid-1/proof",
@@ -376,8 +384,9 @@ async fn push_stand(people: usize) -> Stand {
     ] {
         write(&stand.dir, path, content);
     }
-    let mut config = super::testing::config(&stand.teams.base, &push(&["one"]));
-    config["push"] = json!({"secret": "push", "pullUrls": []});
+    let mut config = super::testing::config(&stand.teams.base, &spec);
+    let pull_urls: Vec<&str> = has_receiver.then_some(stand.teams.base.as_str()).into_iter().collect();
+    config["push"] = json!({"secret": "push", "pullUrls": pull_urls});
     stand.configure(&config);
     stand
 }
@@ -399,6 +408,10 @@ async fn the_651st_user_has_no_place_and_is_named() {
         .await;
     let status = stand.status().await;
     assert_eq!((status.users.over_limit, status.accounts[0].shard.users), (1, 650));
+    assert_eq!(status.users.synced, 650);
+    let last = stand.user("user-651").await;
+    assert!(!last.synced && last.why.contains("650"), "{last:?}");
+    assert!(stand.user("user-1").await.synced);
     assert_eq!(status.shards.unwrap().fault, Some(Fault::OverLimit));
     assert!(
         status.unmatched.iter().any(|user| user.why.contains("650")),
@@ -490,25 +503,30 @@ async fn an_account_that_cannot_sign_in_says_why() {
     }
 }
 
+/// Also where nobody else needs a licence.
 #[tokio::test]
 async fn an_account_without_a_licence_is_told_so() {
-    let mut stand = push_stand(0).await;
-    stand.teams.someone(1, "sync", false);
-    stand.teams.person(2, "ada");
-    stand.pbx.user("ada");
-    stand
-        .teams
-        .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
-    stand
-        .teams
-        .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
-    stand.start_again().await;
-    stand
-        .until("told", async || {
-            let status = stand.status().await;
-            let account = status.accounts.first();
-            account.is_some_and(|account| account.subscribed.fault == Some(Fault::Unlicensed))
-        })
-        .await;
-    stand.stop().await;
+    for licence in ["Teams", "Any"] {
+        let mut spec = push(&["one"]);
+        spec["users"] = json!({ "licence": licence });
+        let mut stand = push_stand_with(0, spec, false).await;
+        stand.teams.someone(1, "sync", false);
+        stand.teams.someone(2, "ada", licence == "Teams");
+        stand.pbx.user("ada");
+        for _ in 0..2 {
+            stand
+                .teams
+                .fail("/subscriptions", 403, "Forbidden", "Access is denied.");
+        }
+        stand.start_again().await;
+        stand
+            .until("told", async || {
+                let status = stand.status().await;
+                let account = status.accounts.first();
+                account.is_some_and(|account| account.subscribed.fault == Some(Fault::Unlicensed))
+            })
+            .await;
+        stand.synced(1).await;
+        stand.stop().await;
+    }
 }

@@ -233,6 +233,7 @@ impl Failed {
     fn pbx(error: &PbxError) -> Self {
         let (outcome, label) = match error {
             PbxError::Auth(_) => (Outcome::Refused(Class::RetrySlowly), "auth"),
+            PbxError::Forbidden(_) => (Outcome::Refused(Class::RetrySlowly), "forbidden"),
             PbxError::Licence(_) => (Outcome::Refused(Class::RetrySlowly), "licence"),
             PbxError::NotFound(_) => (Outcome::Refused(Class::RetrySlowly), "not_found"),
             PbxError::Throttled(after) => (Outcome::Refused(Class::Throttled(Some(*after))), "throttled"),

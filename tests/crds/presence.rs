@@ -147,6 +147,14 @@ async fn what_cannot_work_is_refused_with_the_reason() {
             innovaphone(&json!({ "endpoints": [endpoint("pbx", "Master", "ws://pbx.example/ws")] })),
             "must be wss://",
         ),
+        (
+            innovaphone(&json!({ "ownContact": "tel:" })),
+            "tel: is the person's own entry",
+        ),
+        (
+            innovaphone(&json!({ "ownContact": "IM:" })),
+            "tel: is the person's own entry",
+        ),
         (broadworks(&["http://xsp.example"]), "must be https://"),
         (broadworks(&[]), "should have at least 1 items"),
         (sip(&json!({ "port": 0 })), "greater than or equal to 1"),

@@ -103,6 +103,7 @@ impl World {
             PbxEvent::View { id, view } => {
                 self.views.insert(id, view);
             }
+            PbxEvent::Exists { .. } => {}
             other => panic!("a SIP server does not tell {other:?}"),
         }
     }

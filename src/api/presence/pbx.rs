@@ -44,6 +44,7 @@ pub struct Innovaphone {
     /// Contact of the worker's own presence entry. What other contacts say is never touched.
     #[serde(default = "teams_contact")]
     #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("!self.matches('^(?i)(tel|im):')").message("tel: is the person's own entry and im: the PBX's: choose another contact, such as teams:"))]
     pub own_contact: String,
     /// Certificates (PEM) that are trusted besides the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,7 @@ pub struct PresenceSyncStatus {
 pub struct UserCounts {
     /// Matched, licensed, and kept in step.
     pub synced: i32,
-    /// Of the PBX, and found nowhere in Entra.
+    /// Of the PBX, and found nowhere in Entra; or selected, and not on the PBX where that is asked for each by address.
     pub unmatched: i32,
     /// With more than one candidate on a side.
     pub ambiguous: i32,

@@ -171,14 +171,21 @@ fn matched(report: &WorkerReport) -> Verdict {
     }
     if users.unmatched > 0 {
         let message =
-            "some users of the PBX are found nowhere in Entra; status.unmatched has the first, with the reason";
+            "some users are found on one side only, the PBX or Entra; status.unmatched has the first, with the reason";
         return Verdict::new(type_, false, Reason::UsersUnmatched, message);
     }
     Verdict::new(type_, true, Reason::Succeeded, "every user of the PBX is matched")
 }
 
+/// Those of the users, and of the accounts: Graph tells of an account's when it is to subscribe.
 fn licences(report: &WorkerReport) -> Verdict {
     let type_ = ConditionType::LicencesValid;
+    let is_unlicensed = |lamp: &Lamp| lamp.fault == Some(Fault::Unlicensed);
+    let accounts = &report.accounts;
+    if let Some(account) = accounts.iter().find(|account| is_unlicensed(&account.subscribed)) {
+        let message = format!("{}: {}", account.shard.account, account.subscribed.message);
+        return Verdict::new(type_, false, Reason::Unlicensed, &message);
+    }
     if !report.licences.is_green() {
         return of_lamp(type_, &report.licences);
     }

@@ -145,6 +145,9 @@ pub enum PbxError {
     /// Name, password or certificate of ours is refused. Waits for another spec or Secret, and is tried slowly.
     #[error("{0}")]
     Auth(String),
+    /// Whom we are is believed, and what we ask for is not allowed to us: an API, a right. Tried slowly.
+    #[error("{0}")]
+    Forbidden(String),
     /// A licence is missing on the PBX.
     #[error("{0}")]
     Licence(String),
@@ -186,6 +189,14 @@ pub enum PbxEvent {
     UserRemoved {
         /// What the adapter called it.
         id: String,
+    },
+    /// Whether the PBX has a user whom it was asked for. Where it does not tell which users there are, it has each until told otherwise;
+    /// and likewise after a `Down`.
+    Exists {
+        /// What the adapter calls the user.
+        id: String,
+        /// Whether it has.
+        exists: bool,
     },
     /// What is known of a user now, as a whole.
     View {

@@ -125,6 +125,7 @@ impl Tally {
 fn class(error: &PbxError) -> &'static str {
     match error {
         PbxError::Auth(_) => "auth",
+        PbxError::Forbidden(_) => "forbidden",
         PbxError::Licence(_) => "licence",
         PbxError::NotFound(_) => "not_found",
         PbxError::Throttled(_) => "throttled",

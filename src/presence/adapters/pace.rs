@@ -27,7 +27,7 @@ pub fn count(failures: u32, lasted: Duration, why: &PbxError) -> u32 {
 /// tried often locks the account out.
 pub fn delay(why: &PbxError, failures: u32, jitter: f64) -> Duration {
     match why {
-        PbxError::Auth(_) | PbxError::Licence(_) | PbxError::NotTrusted(_) => {
+        PbxError::Auth(_) | PbxError::Forbidden(_) | PbxError::Licence(_) | PbxError::NotTrusted(_) => {
             by_policy(Class::RetrySlowly, failures, jitter)
         }
         PbxError::Throttled(after) => by_policy(Class::Throttled(Some(*after)), failures, jitter),
@@ -71,6 +71,7 @@ mod tests {
     fn waits_as_long_as_the_error_asks_for() {
         let broken = PbxError::Transport(String::new());
         let refused = PbxError::Auth(String::new());
+        let forbidden = PbxError::Forbidden(String::new());
         let busy = PbxError::Throttled(Duration::from_secs(7));
         let cases = [
             (&broken, 0, 0.0, 1.0),
@@ -80,6 +81,7 @@ mod tests {
             (&broken, 6, 0.0, 32.0),
             (&broken, u32::MAX, 0.0, 32.0),
             (&refused, 1, 0.0, 15.0),
+            (&forbidden, 1, 0.0, 15.0),
             (&refused, u32::MAX, 0.0, 900.0),
             (&busy, 9, 0.0, 7.0),
         ];

@@ -160,6 +160,17 @@ impl Scripted {
         self.show(&id);
     }
 
+    /// A PBX that does not tell which users there are.
+    pub fn hide_users(&self) {
+        self.with(|state| state.capabilities.enumerates_users = false);
+    }
+
+    /// Whether it has the user of this address.
+    pub fn exists(&self, id: &str, exists: bool) {
+        let id = id.to_owned();
+        self.tell(PbxEvent::Exists { id, exists });
+    }
+
     /// Puts an entry of ours there, as an earlier worker did.
     pub fn left_behind(&self, name: &str, activity: Activity) {
         let entry = OwnEntry {

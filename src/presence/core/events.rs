@@ -41,6 +41,8 @@ impl Core {
                 self.roster_changed();
             }
             PbxEvent::UserRemoved { id } => self.on_removed(&id),
+            PbxEvent::Exists { id, exists: true } => drop(self.absent.remove(&id)),
+            PbxEvent::Exists { id, exists: false } => drop(self.absent.insert(id)),
             PbxEvent::View { id, view } => self.on_view(&id, view),
             PbxEvent::Complete { endpoint, users } => self.on_complete(&endpoint, users),
         }
@@ -86,6 +88,7 @@ impl Core {
     /// Nothing is known of the PBX any more.
     fn lose_pbx(&mut self) {
         self.pbx.values_mut().for_each(|side| side.view = None);
+        self.absent.clear();
         for (person, user) in &mut self.users {
             user.state.lose_pbx();
             user.pbx_since = None;
@@ -162,7 +165,8 @@ impl Core {
         let now = local_clock::now();
         let is_new_store = self.parts.store.is_new();
         let Some(user) = self.users.get_mut(person) else { return };
-        user.reading = false;
+        (user.reading, user.lost) = (false, false);
+        user.read = Some(tokio::time::Instant::now());
         let reading = Reading {
             state: TeamsState::read(&presence.availability, &presence.activity, presence.out_of_office),
             sequence: presence.sequence_number.map(String::into_boxed_str),
@@ -328,6 +332,7 @@ impl Core {
         if let Some(adapter) = &self.parts.adapter {
             // Also of those whose entry is still to be taken back.
             let watched: BTreeSet<String> = self.users.values().map(|user| user.pbx.clone()).collect();
+            self.absent.retain(|id| watched.contains(id));
             if watched != self.watched {
                 // It may be busy telling us something itself: then it is told later.
                 let told = adapter.watch(watched.iter().cloned().collect());

@@ -1,12 +1,13 @@
 //! What the worker says about itself and about a user.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::user::{Done, User};
 use super::{Core, TICK};
+use crate::api::presence::UserCounts;
 use crate::api::presence_report::{
     EntryReport, Lamp, Layer, LayerReport, PbxSide, TeamsSide, UserReport, WorkerReport, WriteReport,
 };
@@ -15,9 +16,7 @@ use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
 use crate::policy::presence::engine::{Part, Why, Write};
 use crate::policy::presence::pbx::{Entry, Line, Origin, PbxUser, PbxView};
 use crate::presence::input::Ask;
-
-/// When presence of Teams could not be learned for so long, nothing is known of it any more.
-const LONG_SILENCE: Duration = Duration::from_mins(10);
+use crate::presence::roster::{NO_PLACE, NOT_THERE};
 
 impl Core {
     /// Answers a question. Who asked may have gone.
@@ -44,23 +43,8 @@ impl Core {
         }
         metrics.users(&report.users);
         metrics.owned(&report.owned);
-        self.watch_source(&report.source);
-    }
-
-    /// What Teams showed long ago is no knowledge.
-    fn watch_source(&mut self, source: &Lamp) {
-        if source.is_green() {
-            self.silent_since = None;
-            return;
-        }
-        let silent = self.silent_since.get_or_insert_with(Instant::now).elapsed();
-        if silent < LONG_SILENCE {
-            return;
-        }
-        for (person, user) in self.users.iter_mut().filter(|(_, user)| user.state.teams().is_some()) {
-            user.state.lose_teams();
-            self.marked.insert(person.clone());
-        }
+        let state = self.parts.board.state();
+        self.watch_source(&state);
     }
 
     /// The PBX as a whole.
@@ -72,9 +56,8 @@ impl Core {
         let state = self.parts.board.state();
         let config = &self.parts.setup.config;
         let shards = self.parts.shards.as_ref();
-        let mut users = self.roster.counts;
-        users.over_limit = shards.map_or(0, |shards| i32::try_from(shards.over().len()).unwrap_or(i32::MAX));
         let accounts: Vec<_> = state.accounts.into_values().collect();
+        let subscribed = shards.map(|shards| shards.subscribed(&accounts));
         let shards_lamp = shards.map(|shards| shards.lamp(&accounts));
         WorkerReport {
             generation: config.generation,
@@ -85,20 +68,47 @@ impl Core {
             endpoints: self.endpoints.reports(),
             reader: state.lamps.reader,
             writer: state.lamps.writer,
-            source: source(state.lamps.polling, shards_lamp.as_ref(), state.lamps.receiver.as_ref()),
+            source: source(state.lamps.polling, subscribed.as_ref(), state.lamps.receiver.as_ref()),
             receiver: state.lamps.receiver,
             storage: state.lamps.storage,
             directory: state.lamps.directory,
             licences: state.lamps.licences,
-            users,
-            selected: i32::try_from(self.people.as_ref().map_or(0, |people| people.selected.len())).unwrap_or(i32::MAX),
-            unmatched: self.roster.first_unmatched(shards.map_or(&[], |shards| shards.over())),
+            users: self.counts(),
+            selected: count(self.people.as_ref().map_or(0, |people| people.selected.len())),
+            unmatched: self.roster.first_unmatched(self.over(), &self.absent),
             clock_skew_seconds: self.skew_seconds(),
             shards: shards_lamp,
             accounts,
             last: state.last,
             owned: self.owned(now),
         }
+    }
+
+    /// How many are in which state. Who is paired and cannot be kept in step is not in step.
+    fn counts(&self) -> UserCounts {
+        let mut users = self.roster.counts;
+        let over = self.over();
+        users.over_limit = count(over.len());
+        if !over.is_empty() || !self.absent.is_empty() {
+            let hindered = self.roster.pairs.iter();
+            let hindered = hindered.filter(|(person, pbx)| self.hindrance(person, pbx).is_some());
+            users.synced -= count(hindered.count());
+            let absent = self.roster.pairs.values().filter(|pbx| self.absent.contains(*pbx));
+            users.unmatched += count(absent.count());
+        }
+        users
+    }
+
+    /// Who has no place at an account.
+    fn over(&self) -> &[String] {
+        self.parts.shards.as_ref().map_or(&[], |shards| shards.over())
+    }
+
+    /// Why somebody who is paired with a user of the PBX is not kept in step all the same.
+    fn hindrance(&self, person: &str, pbx: &str) -> Option<&'static str> {
+        let is_over = || self.parts.shards.as_ref().is_some_and(|shards| shards.is_over(person));
+        let is_absent = self.absent.contains(pbx);
+        is_absent.then_some(NOT_THERE).or_else(|| is_over().then_some(NO_PLACE))
     }
 
     fn skew_seconds(&self) -> Option<i64> {
@@ -161,7 +171,10 @@ impl Core {
 
     fn standing(&self, person: Option<&str>, pbx: Option<&str>, user: Option<&User>) -> (bool, String) {
         if let Some(user) = user {
-            return if user.state.in_scope() {
+            let hindrance = person.and_then(|person| self.hindrance(person, &user.pbx));
+            return if let Some(why) = hindrance.filter(|_| user.state.in_scope()) {
+                (false, why.to_owned())
+            } else if user.state.in_scope() {
                 (true, "kept in step".to_owned())
             } else {
                 (
@@ -215,10 +228,15 @@ impl Core {
     }
 }
 
-/// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net.
-fn source(polling: Option<Lamp>, shards: Option<&Lamp>, receiver: Option<&Lamp>) -> Lamp {
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// How presence of Teams is learned. Where notifications are asked for, they are what counts: polling is only the safety net. Who
+/// has no place at an account is no fault of those who have.
+fn source(polling: Option<Lamp>, subscribed: Option<&Lamp>, receiver: Option<&Lamp>) -> Lamp {
     let broken = receiver.filter(|receiver| !receiver.is_green());
-    let push = shards.map(|shards| broken.unwrap_or(shards).clone());
+    let push = subscribed.map(|subscribed| broken.unwrap_or(subscribed).clone());
     push.or(polling)
         .unwrap_or_else(|| Lamp::dark("presence was not read yet"))
 }

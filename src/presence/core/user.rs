@@ -20,6 +20,10 @@ pub struct User {
     pub writing: bool,
     /// Presence was asked for, and did not come yet.
     pub reading: bool,
+    /// When presence was last read.
+    pub read: Option<tokio::time::Instant>,
+    /// What was read is forgotten, as nobody told of changes any more. It is read again when somebody does.
+    pub lost: bool,
     /// Something new was seen, and what comes of it is not counted yet.
     pub observed: bool,
     /// When to decide again.
@@ -52,6 +56,8 @@ impl User {
             state,
             writing: false,
             reading: false,
+            read: None,
+            lost: false,
             observed: false,
             look: None,
             why: None,

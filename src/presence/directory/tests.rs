@@ -72,3 +72,13 @@ fn changes_come_and_go_and_newcomers_are_looked_at_soon() {
     take_over(&mut known, &page(json!([{"id": "dora", "displayName": "Dora"}])));
     assert_eq!((known.all["dora"].licensed, known.newcomers), (None, true));
 }
+
+#[test]
+fn licences_are_known_until_a_look_has_failed_for_long() {
+    let hours = Duration::from_hours;
+    let interval = hours(6);
+    assert!(is_overdue(None, interval), "they never were");
+    assert!(!is_overdue(Some(hours(6)), interval));
+    assert!(is_overdue(Some(hours(7)), interval));
+    assert!(!is_overdue(Some(hours(7)), Duration::MAX));
+}

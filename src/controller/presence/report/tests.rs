@@ -181,6 +181,24 @@ fn each_lamp_has_its_condition() {
             "Unlicensed",
         ),
         (
+            json!({ "accounts": account(json!({ "subscribed": red("Unlicensed") })) }),
+            LicencesValid,
+            "False",
+            "Unlicensed",
+        ),
+        (
+            json!({ "licences": red("Unavailable") }),
+            LicencesValid,
+            "False",
+            "GraphUnavailable",
+        ),
+        (
+            json!({ "accounts": account(json!({ "subscribed": red("SubscriptionInUse") })) }),
+            LicencesValid,
+            "True",
+            "Succeeded",
+        ),
+        (
             json!({ "clockSkewSeconds": 60 }),
             ClockSynchronized,
             "True",

@@ -3,7 +3,7 @@
 //! The server spreads events over the channels of a set. Whenever a channel is lost, an event may have been lost with it, so
 //! everything is subscribed and read anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use tokio::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::presence::adapters::pace;
 
 mod life;
 mod switch;
+mod telling;
 
 pub(super) use switch::Ticket;
 
@@ -110,6 +111,8 @@ pub(super) struct Set {
     users: BTreeMap<String, User>,
     own: HashMap<String, Instant>,
     shown: HashMap<String, PbxView>,
+    /// Users whom the server does not know.
+    absent: HashSet<String>,
     jobs: VecDeque<Task>,
     /// What is done when nothing else is to be.
     leftovers: VecDeque<Task>,
@@ -134,6 +137,7 @@ impl Set {
             users: BTreeMap::new(),
             own: HashMap::new(),
             shown: HashMap::new(),
+            absent: HashSet::new(),
             jobs: VecDeque::new(),
             leftovers: VecDeque::new(),
             later: Vec::new(),
@@ -205,6 +209,7 @@ impl Set {
         } else {
             self.end_life();
             self.users.values_mut().for_each(User::forget);
+            self.absent.clear();
         }
         self.tell_again(event);
     }
@@ -225,6 +230,7 @@ impl Set {
         for key in gone {
             self.users.remove(&key);
             self.shown.remove(&key);
+            self.absent.remove(&key);
             for package in [Package::Calls, Package::DoNotDisturb] {
                 self.unsubscribe(&Key {
                     user: Some(key.clone()),
@@ -263,6 +269,7 @@ impl Set {
         if !user.take(&event.subscription, event.number, &event.news) {
             return self.ignore("no_news");
         }
+        self.exists(&key, true);
         if event.news == News::DoNotDisturb(false) {
             self.switched_off(&key, now);
         }
@@ -323,7 +330,12 @@ impl Set {
             return;
         }
         match (task.job.clone(), result) {
-            (Job::Subscribe(key), Ok(Done::Subscribed { id, expires })) => self.subscribed(&key, id, expires, now),
+            (Job::Subscribe(key), Ok(Done::Subscribed { id, expires })) => {
+                if let Some(user) = &key.user {
+                    self.exists(user, true);
+                }
+                self.subscribed(&key, id, expires, now);
+            }
             (Job::Renew(key, _), Ok(done)) => {
                 let expires = if let Done::Subscribed { expires, .. } = done {
                     expires
@@ -341,10 +353,13 @@ impl Set {
                 self.retired.insert(id);
                 self.enqueue(Job::Subscribe(key));
             }
-            (Job::ReadCalls(user, version), Ok(Done::Calls(calls))) => self.read(&user, version, &task, |user| {
-                let number = user.last_number();
-                user.set_calls(&calls, number);
-            }),
+            (Job::ReadCalls(user, version), Ok(Done::Calls(calls))) => {
+                self.exists(&user, true);
+                self.read(&user, version, &task, |user| {
+                    let number = user.last_number();
+                    user.set_calls(&calls, number);
+                });
+            }
             (Job::ReadSwitch(user, version), Ok(Done::Switch(active))) => {
                 self.read(&user, version, &task, |user| user.switched(active));
                 if !active {
@@ -356,7 +371,12 @@ impl Set {
             (Job::ReadSwitch(user, version), Err(PbxError::NotFound(_))) => {
                 self.read(&user, version, &task, |user| user.switched(false));
             }
-            (Job::Unsubscribe(_), _) | (Job::ReadCalls(..), Err(PbxError::NotFound(_))) => {}
+            // Everybody has calls, if only none: it is the user who is not there, and may be one day.
+            (Job::ReadCalls(user, _), Err(PbxError::NotFound(_))) => {
+                self.exists(&user, false);
+                self.do_at(now + AGAIN, task);
+            }
+            (Job::Unsubscribe(_), _) => {}
             (_, Err(error)) => self.failed(task, error, now),
             (_, Ok(_)) => self.ignore("unexpected"),
         }
@@ -403,7 +423,13 @@ impl Set {
                 self.out.push_back(Out::Fail(error));
                 return;
             }
-            PbxError::Auth(_) | PbxError::NotFound(_) => AGAIN,
+            PbxError::Auth(_) => AGAIN,
+            PbxError::NotFound(_) => {
+                if let Job::Subscribe(Key { user: Some(user), .. }) = &task.job {
+                    self.exists(&user.clone(), false);
+                }
+                AGAIN
+            }
             _ => {
                 task.failures = task.failures.saturating_add(1);
                 pace::delay(&error, task.failures, 0.0)
@@ -446,41 +472,6 @@ impl Set {
 
     fn ignore(&mut self, reason: &'static str) {
         self.out.push_back(Out::Ignored(reason));
-    }
-
-    /// After a channel came or went, every view is told as it is now.
-    fn tell_again(&mut self, event: PbxEvent) {
-        self.out.push_back(Out::Event(event));
-        let shown: BTreeSet<String> = self.shown.drain().map(|(key, _)| key).collect();
-        for key in shown {
-            if let Some(user) = self.users.get(&key) {
-                let view = user.view(self.own.contains_key(&key));
-                let event = PbxEvent::View {
-                    id: user.id.clone(),
-                    view: view.clone(),
-                };
-                self.shown.insert(key, view);
-                self.out.push_back(Out::Event(event));
-            }
-        }
-    }
-
-    /// Tells a user's view if it differs from what was told.
-    fn show(&mut self, key: &str) {
-        let Some(user) = self.users.get(key) else { return };
-        let view = user.view(self.own.contains_key(key));
-        let is_news = match self.shown.get(key) {
-            Some(shown) => *shown != view,
-            None => view != PbxView::default(),
-        };
-        if is_news {
-            let event = PbxEvent::View {
-                id: user.id.clone(),
-                view: view.clone(),
-            };
-            self.shown.insert(key.to_owned(), view);
-            self.out.push_back(Out::Event(event));
-        }
     }
 }
 

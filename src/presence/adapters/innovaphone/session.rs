@@ -292,7 +292,7 @@ impl Session {
         };
         match needed.iter().find(|api| !apis.iter().any(|has| has == *api)) {
             None => Ok(()),
-            Some(api) => Err(PbxError::Auth(format!(
+            Some(api) => Err(PbxError::Forbidden(format!(
                 "the App object may not use {api}: tick it on the PBX"
             ))),
         }
@@ -304,7 +304,7 @@ impl Session {
             return Ok(());
         }
         if let Some(why) = message.refusal() {
-            return Err(PbxError::Auth(format!("the PBX does not list its users: {why}")));
+            return Err(PbxError::Forbidden(format!("the PBX does not list its users: {why}")));
         }
         match message.mt.as_str() {
             "ReplicateStartResult" => self.next_user(now),
@@ -400,7 +400,7 @@ impl Session {
 
     fn about_calls(&mut self, message: &Incoming<'_>, now: Instant) -> Result<(), PbxError> {
         if let Some(why) = message.refusal() {
-            return Err(PbxError::Auth(format!("the PBX does not tell calls: {why}")));
+            return Err(PbxError::Forbidden(format!("the PBX does not tell calls: {why}")));
         }
         match message.mt.as_str() {
             "UserInfo" => self.visible(message, now),

@@ -395,7 +395,7 @@ async fn a_login_that_is_refused_says_why() {
     world.set_up(&["PbxApi", "RCC"]).await;
     let why = world.connect(PASSWORD, &[]).fails().await;
     assert!(
-        matches!(&why, PbxError::Auth(text) if text.contains("PbxTableUsers")),
+        matches!(&why, PbxError::Forbidden(text) if text.contains("PbxTableUsers")),
         "{why:?}"
     );
     let manners = json!({"challenge": "12345678901234567"});

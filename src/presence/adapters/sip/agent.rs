@@ -193,8 +193,16 @@ impl Agent {
                 Notice::Down(why) => return Some(PbxEvent::Down { endpoint, why }),
                 Notice::Up => return Some(PbxEvent::Up { endpoint }),
                 Notice::User(user) => {
-                    if let Some(view) = self.watched.get_mut(&user).and_then(Watched::news) {
-                        let id = user.to_string();
+                    let Some(watched) = self.watched.get_mut(&user) else {
+                        continue;
+                    };
+                    let id = user.to_string();
+                    if let Some(exists) = watched.existence() {
+                        // What else there is to tell comes in its turn.
+                        self.outbox.user(&user);
+                        return Some(PbxEvent::Exists { id, exists });
+                    }
+                    if let Some(view) = watched.news() {
                         return Some(PbxEvent::View { id, view });
                     }
                 }

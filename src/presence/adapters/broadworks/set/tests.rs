@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -315,6 +317,50 @@ async fn failed_requests_are_made_again() {
     set.done(task, Err(PbxError::NotFound("no such user".to_owned())), now);
     assert_eq!(set.look_again(), Some(now + AGAIN));
     assert_eq!(set.under_way, 0);
+}
+
+fn existence(set: &mut Set) -> Vec<(String, bool)> {
+    let told = outs(set).into_iter().filter_map(|out| match out {
+        Out::Event(PbxEvent::Exists { id, exists }) => Some((id, exists)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// Whether users are subscribed one by one or all together.
+#[tokio::test]
+async fn who_is_not_on_the_server_is_told_until_it_is() {
+    for is_wide in [false, true] {
+        let now = Instant::now();
+        let mut set = set(is_wide);
+        set.watch(&["Ann".to_owned()]);
+        set.up(0);
+        let mut at = now;
+        // All that asks for a user's calls, or for a subscription of them, is answered with 404.
+        for _ in 0..3 {
+            while let Some((_, task)) = set.next_task() {
+                let is_of_user = matches!(
+                    &task.job,
+                    Job::ReadCalls(..) | Job::Subscribe(Key { user: Some(_), .. })
+                );
+                let result = if is_of_user {
+                    Err(PbxError::NotFound(String::new()))
+                } else {
+                    Ok(grant(&task.job, task.life))
+                };
+                set.done(task, result, at);
+            }
+            at += AGAIN;
+            set.tick(at);
+        }
+        assert_eq!(existence(&mut set), [("Ann".to_owned(), false)], "{is_wide}");
+        for _ in 0..3 {
+            serve(&mut set, at);
+            at += AGAIN;
+            set.tick(at);
+        }
+        assert_eq!(existence(&mut set), [("Ann".to_owned(), true)], "{is_wide}");
+    }
 }
 
 #[tokio::test]

@@ -202,6 +202,7 @@ proptest! {
                         prop_assert!(users.remove(&id));
                         seen.remove(&id);
                     }
+                    PbxEvent::Exists { .. } => panic!("users are told as such"),
                     PbxEvent::Up { .. } | PbxEvent::Down { .. } | PbxEvent::Complete { .. } => {}
                 }
             }

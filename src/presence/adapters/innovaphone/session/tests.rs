@@ -165,13 +165,21 @@ async fn a_login_that_fails_says_why() {
 async fn rights_that_are_missing_are_named() {
     let mut session = logged_in(true);
     let apis = json!({"mt": "PbxInfo", "pbx": "hq", "apis": ["PbxApi", "RCC"]});
-    assert!(refuses(&mut session, &apis).to_string().contains("PbxTableUsers"));
+    let why = refuses(&mut session, &apis);
+    // The password is right.
+    assert!(matches!(&why, PbxError::Forbidden(text) if text.contains("PbxTableUsers")));
     let apis = json!({"mt": "PbxInfo", "pbx": "hq", "apis": ["PbxApi", "RCC", "PbxTableUsers"]});
     assert_eq!(told(take(&mut logged_in(true), &apis))[0], Told::Name("hq".to_owned()));
     let refused = json!({"mt": "ReplicateStartResult", "api": "PbxTableUsers", "errorText": "no right"});
-    assert!(matches!(refuses(&mut logged_in(true), &refused), PbxError::Auth(_)));
+    assert!(matches!(
+        refuses(&mut logged_in(true), &refused),
+        PbxError::Forbidden(_)
+    ));
     let refused = json!({"mt": "InitializeResult", "api": "RCC", "error": 3});
-    assert!(matches!(refuses(&mut logged_in(false), &refused), PbxError::Auth(_)));
+    assert!(matches!(
+        refuses(&mut logged_in(false), &refused),
+        PbxError::Forbidden(_)
+    ));
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub(super) struct Subscription {
     /// A request is queued or under way.
     pub(super) busy: bool,
     pub(super) failures: i32,
+    /// The server answered that it has no such user.
+    pub(super) absent: bool,
     /// How long it is asked for, in seconds.
     pub(super) asked: u32,
 }
@@ -75,6 +77,7 @@ impl Subscription {
             expires: None,
             busy: false,
             failures: 0,
+            absent: false,
             asked: ASKED,
         }
     }
@@ -85,6 +88,7 @@ impl Subscription {
             before: self.busy.then(|| self.before.as_ref().unwrap_or(&self.call_id).clone()),
             busy: self.busy,
             failures: self.failures,
+            absent: self.absent,
             asked: self.asked,
             ..Self::new()
         }
@@ -123,6 +127,7 @@ pub(super) struct Watched {
     pub(super) calls: Calls,
     pub(super) line: Line,
     told: Option<PbxView>,
+    told_absent: bool,
 }
 
 impl Watched {
@@ -134,6 +139,7 @@ impl Watched {
             calls: Calls::default(),
             line: Line::Unknown,
             told: None,
+            told_absent: false,
         }
     }
 
@@ -160,6 +166,19 @@ impl Watched {
                 self.line = Line::Unknown;
             }
         }
+    }
+
+    /// Whether the server has no such user: it said so, and accepted nothing.
+    fn is_absent(&self) -> bool {
+        let both = Package::ALL.map(|package| self.seen(package));
+        both.iter().any(|one| one.absent) && both.iter().all(|one| one.expires.is_none())
+    }
+
+    /// Whether the server has the user, if that is to be told.
+    pub(super) fn existence(&mut self) -> Option<bool> {
+        let absent = self.is_absent();
+        let before = std::mem::replace(&mut self.told_absent, absent);
+        (before != absent).then_some(!absent)
     }
 
     /// What is to be told, unless it was.

@@ -173,6 +173,10 @@ impl Agent {
                 self.retry(user, package, Class::RetrySlowly, now);
             }
             408 | 481 | 500..600 => self.retry(user, package, Class::Retry, now),
+            404 | 410 | 604 => {
+                subscription.absent = true;
+                self.retry(user, package, Class::RetrySlowly, now);
+            }
             _ => self.retry(user, package, Class::RetrySlowly, now),
         }
     }
@@ -232,6 +236,9 @@ impl Agent {
             subscription.target = Some(target.to_owned());
         }
         subscription.failures = 0;
+        if std::mem::take(&mut subscription.absent) {
+            self.outbox.user(user);
+        }
         let granted = Duration::from_secs(granted.into());
         subscription.expires = Some(now + granted);
         let next = refresh_after(granted);

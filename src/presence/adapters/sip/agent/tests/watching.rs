@@ -449,3 +449,48 @@ impl World {
         None
     }
 }
+
+#[test]
+fn who_is_not_on_the_server_is_told_until_it_is() {
+    let mut world = World::up(&["anna", "ben"]);
+    let exists = |id: &str, exists| PbxEvent::Exists {
+        id: id.to_owned(),
+        exists,
+    };
+    let (anna, ben): (Vec<_>, Vec<_>) = world
+        .requests("SUBSCRIBE")
+        .into_iter()
+        .partition(|request| matches!(&request.start, Start::Request { uri, .. } if uri.contains("anna")));
+    world.answer_to(of_event(&anna, "dialog"), 489, &[]);
+    world.answer_to(of_event(&anna, "presence"), 404, &[]);
+    let told = world.events();
+    assert_eq!(told[0], exists("anna", false), "{told:?}");
+    assert_eq!(
+        told.iter()
+            .filter(|event| matches!(event, PbxEvent::Exists { .. }))
+            .count(),
+        1
+    );
+    // Whose presence the server knows is there, whatever it says of calls.
+    world.answer_to(of_event(&ben, "presence"), 200, &[("Expires", "600")]);
+    world.notify(of_event(&ben, "presence"), "active;expires=600", &pidf("busy"));
+    world.answer_to(of_event(&ben, "dialog"), 404, &[]);
+    assert!(!world.events().contains(&exists("ben", false)));
+    // It stays so over failures of another sort, and until the server accepts.
+    let mut statuses = [404, 503, 200].into_iter();
+    let mut told = Vec::new();
+    world.pass(1200, |world| {
+        for request in world.requests("SUBSCRIBE") {
+            let is_anna = matches!(&request.start, Start::Request { uri, .. } if uri.contains("anna"));
+            let status = if is_anna { statuses.next().unwrap_or(200) } else { 200 };
+            world.answer_to(&request, status, &[("Expires", "600"), ("Retry-After", "1")]);
+        }
+        let events = world.events();
+        told.extend(
+            events
+                .into_iter()
+                .filter(|event| matches!(event, PbxEvent::Exists { .. })),
+        );
+    });
+    assert_eq!(told, [exists("anna", true)]);
+}
