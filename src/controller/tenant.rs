@@ -228,7 +228,7 @@ async fn sign_in(graph: &Graph, anew: bool, lacks_permissions: bool) -> Result<G
     let grant = graph.authenticate().await?;
     if graph.skew().is_none() {
         // Another answer tells whether the clock of the first one was right. Whatever else comes of it shows where it matters.
-        let _ = graph.ask(graph.now()).await;
+        let _ = graph.see_clock(graph.now()).await;
     }
     Ok(grant)
 }

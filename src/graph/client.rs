@@ -142,7 +142,7 @@ impl Graph {
     }
 
     /// Asks Graph something, so that its clock is seen: one page of the list, however long that is, which needs no permission.
-    pub async fn ask(&self, deadline: Timestamp) -> Result<(), Failure> {
+    pub async fn see_clock(&self, deadline: Timestamp) -> Result<(), Failure> {
         let url = self.url(None)?;
         let call = Call::get(Operation::List, Lane::List, &url, deadline);
         self.call(&call).await.map(drop)

@@ -144,7 +144,7 @@ async fn to_see_the_clock_a_page_is_enough() {
     let page = json!({"value": [subscription("1")], "@odata.nextLink": next});
     server.then(Reply::new(200, &page));
     let (graph, _) = server.graph();
-    graph.ask(SOON).await.unwrap();
+    graph.see_clock(SOON).await.unwrap();
     assert_eq!(calls(&server), ["GET /v1.0/subscriptions"]);
 }
 
