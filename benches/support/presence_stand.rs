@@ -184,9 +184,9 @@ impl Stand {
     }
 
     fn start_worker(&mut self) {
-        let at = |name: &str| self.path(name).display().to_string();
         let port = free_port();
         self.status = format!("http://127.0.0.1:{port}");
+        let at = |name: &str| self.path(name).display().to_string();
         let settings = [
             ("CONFIG_DIR", at("config")),
             ("SECRETS_DIR", at("secrets")),
