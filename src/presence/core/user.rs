@@ -11,6 +11,7 @@ use crate::policy::presence::engine::{Explanation, Part, UserState, Why, Write};
 const WRITES: usize = 10;
 
 /// A person who is, or was, kept in step.
+#[allow(clippy::struct_excessive_bools)] // independent facts, not states
 pub struct User {
     /// What the adapter calls the user.
     pub pbx: String,
