@@ -7,8 +7,9 @@ use kube::api::Api;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use crate::support::ports::free_port;
 use crate::worker::{Worker, red};
-use crate::world::{BINARY, PRESENCE, RECEIVER, World, free_port, write_all};
+use crate::world::{BINARY, PRESENCE, RECEIVER, World, write_all};
 
 /// An object with push whose worker tells of everything.
 pub async fn told(world: &World) -> Worker {
