@@ -273,12 +273,12 @@ mod tests {
         };
         writer.start(order(Write::ClearOwn));
         writer.start(order(Write::ClearSession));
-        let Some(Input::Written(written)) = inputs.recv().await else {
+        let Ok(Some(Input::Written(written))) = tokio::time::timeout(PBX_LIMIT, inputs.recv()).await else {
             panic!("nothing was written")
         };
         assert_eq!(written.write, Write::ClearSession);
         drop(under_way);
-        let Some(Input::Written(written)) = inputs.recv().await else {
+        let Ok(Some(Input::Written(written))) = tokio::time::timeout(PBX_LIMIT, inputs.recv()).await else {
             panic!("nothing was written")
         };
         assert_eq!(written.write, Write::ClearOwn);
