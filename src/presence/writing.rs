@@ -17,7 +17,7 @@ use crate::policy::backoff::Class;
 use crate::policy::presence::engine::{Outcome, Write};
 use crate::policy::presence::pbx::PbxError;
 
-/// Writes that are under way at the same time.
+/// Writes to one side that are under way at the same time.
 const TOGETHER: usize = 64;
 /// What a write to the PBX may take.
 const PBX_LIMIT: Duration = Duration::from_secs(20);
@@ -41,7 +41,9 @@ pub struct Writer {
     adapter: Option<Arc<Adapter>>,
     core: mpsc::Sender<Input>,
     board: Board,
-    turns: Arc<Semaphore>,
+    teams_turns: Arc<Semaphore>,
+    /// Its own: a PBX that does not answer holds nothing up in Teams.
+    pbx_turns: Arc<Semaphore>,
 }
 
 /// Why a write was not made.
@@ -68,7 +70,8 @@ impl Writer {
             adapter,
             core,
             board,
-            turns: Arc::new(Semaphore::new(TOGETHER)),
+            teams_turns: Arc::new(Semaphore::new(TOGETHER)),
+            pbx_turns: Arc::new(Semaphore::new(TOGETHER)),
         }
     }
 
@@ -81,7 +84,11 @@ impl Writer {
     pub fn start(&self, order: Order) {
         let writer = self.clone();
         tokio::spawn(async move {
-            let Ok(_turn) = writer.turns.acquire().await else {
+            let turns = match order.write {
+                Write::PutOwn { .. } | Write::ClearOwn => &writer.pbx_turns,
+                _ => &writer.teams_turns,
+            };
+            let Ok(_turn) = turns.acquire().await else {
                 return;
             };
             let result = writer.write(&order).await;
@@ -211,4 +218,36 @@ impl Failed {
 
 fn life(ttl: SignedDuration) -> Duration {
     ttl.max(SignedDuration::ZERO).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::presence::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_pbx_that_does_not_answer_holds_nothing_up_in_teams() {
+        let (core, mut inputs) = mpsc::channel(10);
+        let board = Board::new(Arc::new(Metrics::new(&Registry::new()).unwrap()));
+        let writer = Writer::new(Err(Lamp::dark("no app")), None, core, board);
+        let under_way = writer.pbx_turns.acquire_many(u32::try_from(TOGETHER).unwrap()).await;
+        let order = |write| Order {
+            person: "ada".into(),
+            pbx: "guid-ada".to_owned(),
+            write,
+        };
+        writer.start(order(Write::ClearOwn));
+        writer.start(order(Write::ClearSession));
+        let Ok(Some(Input::Written(written))) = tokio::time::timeout(PBX_LIMIT, inputs.recv()).await else {
+            panic!("nothing was written")
+        };
+        assert_eq!(written.write, Write::ClearSession);
+        drop(under_way);
+        let Ok(Some(Input::Written(written))) = tokio::time::timeout(PBX_LIMIT, inputs.recv()).await else {
+            panic!("nothing was written")
+        };
+        assert_eq!(written.write, Write::ClearOwn);
+    }
 }
