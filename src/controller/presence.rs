@@ -85,7 +85,7 @@ async fn run(object: Arc<PresenceSync>, context: &Context) -> Result<Action, Err
     let mut view = observe::observe(context, object).await?;
     let mut plan_now = plan(&view.situation());
     if plan_now == Plan::Release {
-        view.released = act::release(context, &view).await?;
+        view.released = act::release(context, &view).await;
         plan_now = plan(&view.situation());
     }
     let outcome = act::act(context, &mut view, &plan_now).await?;

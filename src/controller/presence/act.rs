@@ -23,21 +23,22 @@ pub enum Outcome {
     Gone,
 }
 
-/// Asks the worker to take back what it wrote. What it is told otherwise says the same, should it be started anew meanwhile.
-pub async fn release(context: &Context, view: &View) -> Result<Released, Error> {
+/// Asks the worker to take back what it wrote. What it is told otherwise says the same, should it be started anew meanwhile; where
+/// the cluster does not let that be written, the worker is asked all the same, and its time runs out all the same.
+pub async fn release(context: &Context, view: &View) -> Released {
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
     context.workers.releases(uid, view.now);
-    if let Ok(config) = &view.config
-        && let Err(refusal) = workload::configure(&context.client, &view.object, config)
-            .await
-            .or_else(refused)?
-    {
-        tracing::warn!("the worker is not told to rest: {}", refusal.message);
+    if let Ok(config) = &view.config {
+        match workload::configure(&context.client, &view.object, config).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => tracing::warn!("the worker is not told to rest: {}", refusal.message),
+            Err(error) => tracing::warn!("the worker is not told to rest: {error}"),
+        }
     }
-    Ok(match &view.pod {
+    match &view.pod {
         Ok(pod) => worker::release(pod).await,
         Err(trouble) => Released::Unanswered(trouble.clone()),
-    })
+    }
 }
 
 /// Does it.

@@ -243,6 +243,13 @@ fn serve(cluster: Cluster, log: Log) -> impl FnMut(&Asked) -> (u16, Value) + Sen
                 cluster.put(&format!("{path}/{name}"), asked.body.clone());
                 (201, asked.body.clone())
             }
+            "PATCH"
+                if cluster
+                    .get("broken")
+                    .is_some_and(|part| path.contains(part.as_str().unwrap())) =>
+            {
+                refusal(500, "InternalError")
+            }
             "PATCH" if path.ends_with("/desk/status") => {
                 cluster.put("status", asked.body["status"].clone());
                 let mut object = serde_json::to_value(sync(&json!({}), &json!({}))).unwrap();
@@ -498,6 +505,17 @@ async fn a_deletion_ends_whatever_the_worker_does() {
         let gone = world.said().contains(&"finalizers []".to_owned());
         assert_eq!(gone, goes, "dead {dead}, {minutes} min, terminating {terminating}");
     }
+    // Nor does it wait for the cluster to take what the worker is told.
+    let world = World::new().await;
+    world.reconcile(&sync(&json!({}), &json!({}))).await;
+    world.cluster.pods(1, 1);
+    world.cluster.put("broken", json!("/configmaps/"));
+    world.worker.remains("the PBX is away");
+    world.said();
+    world
+        .reconcile(&sync(&json!({ "deletionTimestamp": ago(11) }), &json!({})))
+        .await;
+    assert_eq!(world.said(), ["release", "finalizers []"]);
     // What was never built is not waited for; nor is a Secret made for it.
     let world = World::new().await;
     world
