@@ -1,5 +1,6 @@
 //! Presence in Teams: polled for all, and read for some when something says that it changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::board::Board;
 use super::fault;
 use super::input::{Input, Seen};
 use super::metrics::Metrics;
-use crate::graph::{Failure, Graph, MOST_IDS};
+use crate::graph::{Failure, Graph, MOST_IDS, Presence};
 use crate::local_clock;
 use crate::policy::backoff;
 
@@ -47,9 +48,13 @@ impl Reading {
         self.tell(&result);
         let presences = result?;
         self.metrics.observations.inc_by(presences.len() as u64);
+        let unread = left_out(ids, &presences);
         let seen = Seen { presences, sent, since };
         // The core is gone only when everything ends.
         let _ = self.core.send(Input::Teams(seen)).await;
+        if !unread.is_empty() {
+            let _ = self.core.send(Input::Unread(unread)).await;
+        }
         Ok(())
     }
 
@@ -75,6 +80,15 @@ impl Reading {
         }
         all
     }
+}
+
+/// Whom Graph says nothing of. Who waits for it must ask again.
+fn left_out(ids: &[String], presences: &[Presence]) -> Vec<String> {
+    let told: BTreeSet<String> = presences
+        .iter()
+        .map(|presence| presence.id.to_ascii_lowercase())
+        .collect();
+    ids.iter().filter(|id| !told.contains(*id)).cloned().collect()
 }
 
 /// When to read the presence of all.

@@ -49,6 +49,7 @@ struct State {
     made: u64,
     failures: VecDeque<(&'static str, u16, Value)>,
     sign_in: Option<u64>,
+    left_out: Option<String>,
     asked: BTreeMap<String, usize>,
 }
 
@@ -134,6 +135,11 @@ impl Teams {
     pub fn fail(&self, path: &'static str, status: u16, code: &str, message: &str) {
         let body = json!({"error": {"code": code, "message": message}});
         self.with(|state| state.failures.push_back((path, status, body)));
+    }
+
+    /// Graph says nothing of this person; `None`: it tells of everybody.
+    pub fn leave_out(&self, number: Option<usize>) {
+        self.with(|state| state.left_out = number.map(id));
     }
 
     /// People cannot sign in, with this AADSTS number; `None`: they can.
@@ -246,7 +252,8 @@ fn route(state: &mut State, base: &str, method: &Method, path: &str, query: &str
             if ids.len() > 650 {
                 return error(400, "InvalidRequest", "Too many ids.");
             }
-            let found: Vec<Value> = ids.iter().filter_map(|id| state.presence(id)).collect();
+            let told = ids.iter().filter(|id| state.left_out.as_ref() != Some(*id));
+            let found: Vec<Value> = told.filter_map(|id| state.presence(id)).collect();
             (200, json!({ "value": found }))
         }
         ("POST", ["users", user, "presence", action]) => state.write(user, action, &json_body),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Stand, one_user};
+use super::{Stand, one_user, pair};
 use crate::api::presence_report::Phase;
-use crate::policy::presence::pbx::{Line, PbxError};
+use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
 /// After a PBX was set up anew, its users have other ids.
 #[tokio::test]
@@ -85,5 +85,22 @@ async fn two_users_who_swap_places_on_the_pbx_are_both_followed() {
         let busy = async || stand.teams.session(number).is_some();
         stand.until(desk, busy).await;
     }
+    stand.stop().await;
+}
+
+/// Whom Graph left out once is asked for again, and not only at the next poll.
+#[tokio::test]
+async fn whom_graph_says_nothing_of_is_asked_for_again() {
+    let mut stand = Stand::new().await;
+    stand.teams.person(1, "ada");
+    stand.pbx.user("ada");
+    stand.pbx.choose("ada", Activity::Away);
+    stand.teams.leave_out(Some(1));
+    stand.start(&json!({"pollInterval": "10m"})).await;
+    let asked = || stand.teams.asked("/v1.0/communications/getPresencesByUserId");
+    stand.until("polled and asked for", async || asked() >= 2).await;
+    stand.teams.leave_out(None);
+    let away = Some(pair("Away", "Away"));
+    stand.until("away", async || stand.teams.preferred(1) == away).await;
     stand.stop().await;
 }
