@@ -124,6 +124,8 @@ pub struct Core {
     roster_due: Option<Instant>,
     /// All users of the PBX were told of once, as it says itself: from now on, whoever is not there is out of scope.
     complete: bool,
+    /// The adapter has ended, and tells nothing more.
+    is_deaf: bool,
     /// Whom the adapter watches.
     watched: BTreeSet<String>,
     release: Release,
@@ -166,6 +168,7 @@ impl Core {
             unstored_since: None,
             roster_due: None,
             complete: false,
+            is_deaf: false,
             watched: BTreeSet::new(),
             ticked: None,
             silent_since: None,
@@ -180,7 +183,10 @@ impl Core {
         loop {
             let sleep = tokio::time::sleep(self.sleep());
             tokio::select! {
-                Some(event) = ways.pbx.recv() => self.on_pbx(event),
+                event = ways.pbx.recv(), if !self.is_deaf => match event {
+                    Some(event) => self.on_pbx(event),
+                    None => self.on_silence(),
+                },
                 Some(input) = ways.inputs.recv() => self.on_input(input),
                 Some(ask) = ways.asks.recv() => self.on_ask(ask),
                 () = sleep => {}

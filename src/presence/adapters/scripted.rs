@@ -129,6 +129,11 @@ impl Scripted {
         }
     }
 
+    /// It ends without being asked to.
+    pub fn end(&self) {
+        self.with(|state| state.events = None);
+    }
+
     pub fn remove(&self, name: &str) {
         let id = format!("guid-{name}");
         self.with(|state| state.users.retain(|user| user.id != id));

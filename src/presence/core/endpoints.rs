@@ -65,6 +65,16 @@ impl Endpoints {
         !self.states.values().any(|state| state.is_up)
     }
 
+    /// None is connected.
+    pub fn all_down(&mut self, why: &PbxError) {
+        for state in self.states.values_mut() {
+            *state = State {
+                is_up: false,
+                works: Err(Some(why.clone())),
+            };
+        }
+    }
+
     /// Each, for the report.
     pub fn reports(&self) -> Vec<EndpointReport> {
         let report = |(name, state): (&String, &State)| {

@@ -14,7 +14,7 @@ use crate::policy::presence::engine::owned::{Held, Layer};
 use crate::policy::presence::engine::settings::LONGEST_SESSION;
 use crate::policy::presence::engine::{Outcome, UserState, Write};
 use crate::policy::presence::mapping::Session;
-use crate::policy::presence::pbx::{Origin, OwnEntry, PbxEvent, PbxView};
+use crate::policy::presence::pbx::{Origin, OwnEntry, PbxError, PbxEvent, PbxView};
 use crate::policy::presence::teams::{Reading, TeamsState, Word};
 use crate::presence::input::{Input, Seen, Written};
 use crate::presence::metrics::Way;
@@ -69,6 +69,17 @@ impl Core {
     fn works(&mut self, endpoint: &str) {
         if self.endpoints.works(endpoint) {
             tracing::info!(endpoint, "the PBX is connected");
+        }
+    }
+
+    /// The adapter has ended. Without one, and after a release, there is none to tell anything.
+    pub(super) fn on_silence(&mut self) {
+        self.is_deaf = true;
+        if self.parts.adapter.is_some() {
+            tracing::error!("the adapter of the PBX has ended: nothing more is learned from it");
+            self.endpoints
+                .all_down(&PbxError::Transport("the adapter has ended".to_owned()));
+            self.lose_pbx();
         }
     }
 

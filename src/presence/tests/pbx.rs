@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Stand, one_user, pair};
-use crate::api::presence_report::Phase;
+use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
 /// After a PBX was set up anew, its users have other ids.
@@ -102,5 +102,24 @@ async fn whom_graph_says_nothing_of_is_asked_for_again() {
     stand.teams.leave_out(None);
     let away = Some(pair("Away", "Away"));
     stand.until("away", async || stand.teams.preferred(1) == away).await;
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn an_adapter_that_ended_is_noticed_and_nothing_is_changed() {
+    let mut stand = one_user().await;
+    stand.pbx.line("ada", Line::Connected);
+    stand.until("busy", async || stand.teams.session(1).is_some()).await;
+    stand.pbx.end();
+    stand
+        .until("told", async || {
+            stand.status().await.pbx.fault == Some(Fault::Unavailable)
+        })
+        .await;
+    assert_eq!(
+        stand.user("ada").await.layers[0].why,
+        "nothing is known from the PBX, so nothing is changed"
+    );
+    assert!(stand.teams.session(1).is_some());
     stand.stop().await;
 }
