@@ -333,6 +333,18 @@ async fn a_refusal_by_graph_is_told_and_mended() {
     stand.stop().await;
 }
 
+#[tokio::test]
+async fn the_app_that_writes_signs_in_before_there_is_anything_to_write() {
+    let mut stand = Stand::new().await;
+    stand.teams.fail("/token", 503, "temporarily_unavailable", "Later.");
+    stand.start(&json!({})).await;
+    stand
+        .until("signed in", async || stand.status().await.writer.ok == Some(true))
+        .await;
+    assert!(stand.teams.writes().is_empty());
+    stand.stop().await;
+}
+
 fn push(accounts: &[&str]) -> serde_json::Value {
     let accounts: Vec<_> = accounts
         .iter()

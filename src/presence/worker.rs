@@ -27,7 +27,7 @@ use super::settings::Settings;
 use super::setup::{self, Files, InForce, Setup};
 use super::store::Store;
 use super::teams::{self, Ids, Polling, Reading};
-use super::writing::Writer;
+use super::writing::{self, Writer};
 use crate::api::presence::Source;
 use crate::api::presence_report::{Fault, Lamp};
 use crate::graph::{self, Graph, http_client, http_client_inside};
@@ -242,6 +242,9 @@ async fn live(
         Err(lamp) => unreadable(&board, lamp),
     }
     let adapter = adapter.map(Arc::new);
+    if let Ok(graph) = &apps.writer {
+        tokio::spawn(writing::sign_in(graph.clone(), board.clone(), helpers.clone()));
+    }
     let parts = Parts {
         writer: Writer::new(apps.writer.clone(), adapter.clone(), core, board.clone()),
         setup,

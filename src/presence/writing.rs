@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::adapters::Adapter;
 use super::board::Board;
@@ -13,7 +14,7 @@ use super::input::{Input, Written};
 use crate::api::presence_report::Lamp;
 use crate::graph::{Failure, Graph, Kind};
 use crate::local_clock;
-use crate::policy::backoff::Class;
+use crate::policy::backoff::{self, Class};
 use crate::policy::presence::engine::{Outcome, Write};
 use crate::policy::presence::pbx::PbxError;
 
@@ -166,6 +167,37 @@ impl Writer {
             self.board.went_well(local_clock::now(), |last| &mut last.write_to_pbx);
         }
         result.map_err(|error| Failed::pbx(&error))
+    }
+}
+
+/// Signs in before there is anything to write, so that a refusal does not wait for the first write to be seen. Tried until it
+/// works, or until a write has told.
+pub async fn sign_in(graph: Graph, board: Board, stop: CancellationToken) {
+    let (mut failures, mut told) = (0, board.state().lamps.writer);
+    loop {
+        let result = tokio::select! {
+            result = graph.authenticate() => result,
+            () = stop.cancelled() => return,
+        };
+        let lamp = fault::lamp(&result, "the app is signed in; it has written nothing yet");
+        let mut is_first = false;
+        board.lamps(|lamps| {
+            is_first = lamps.writer == told;
+            if is_first {
+                lamps.writer = lamp.clone();
+            }
+        });
+        let Err(failure) = result else { return };
+        if !is_first {
+            return;
+        }
+        told = lamp;
+        failures += 1;
+        let wait = backoff::delay(failure.class, failures, local_clock::now(), None, fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep(wait.unsigned_abs()) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 
