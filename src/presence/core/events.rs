@@ -12,7 +12,7 @@ use crate::graph::Presence;
 use crate::local_clock;
 use crate::policy::presence::engine::owned::{Held, Layer};
 use crate::policy::presence::engine::settings::LONGEST_SESSION;
-use crate::policy::presence::engine::{Outcome, UserState, Write};
+use crate::policy::presence::engine::{Outcome, Part, UserState, Write};
 use crate::policy::presence::mapping::Session;
 use crate::policy::presence::pbx::{Origin, OwnEntry, PbxError, PbxEvent, PbxView};
 use crate::policy::presence::teams::{Reading, TeamsState, Word};
@@ -52,9 +52,9 @@ impl Core {
             self.works(endpoint);
         }
         self.roster_changed();
-        // What was refused or lost may work now.
+        // What the PBX refused or lost may work now; Graph is as patient as before.
         for (person, user) in &mut self.users {
-            user.state.try_again();
+            user.state.try_part_again(Part::Entry);
             self.marked.insert(person.clone());
         }
     }

@@ -275,10 +275,15 @@ impl UserState {
     /// Failures are forgotten: what was wrong may be right now, such as after new credentials or settings.
     pub fn try_again(&mut self) {
         for part in [Part::Session, Part::Choice, Part::Entry] {
-            let attempts = self.attempts(part);
-            attempts.failures = 0;
-            attempts.not_before = None;
+            self.try_part_again(part);
         }
+    }
+
+    /// The same for one layer.
+    pub fn try_part_again(&mut self, part: Part) {
+        let attempts = self.attempts(part);
+        attempts.failures = 0;
+        attempts.not_before = None;
     }
 
     /// Whether a write of this layer is under way.

@@ -373,6 +373,12 @@ fn a_failed_write_is_tried_again_later_and_its_intent_is_kept_while_nobody_knows
         (decision.explanation.session, decision.look_again),
         (Why::Waiting, Some(second(13)))
     );
+    refused.try_part_again(Part::Entry);
+    assert_eq!(
+        decide(&refused, &settings, second(11)).explanation.session,
+        Why::Waiting,
+        "a PBX that is back says nothing of Teams"
+    );
     refused.try_again();
     assert_eq!(
         decide(&refused, &settings, second(11)).writes,
