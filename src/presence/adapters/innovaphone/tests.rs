@@ -308,6 +308,63 @@ async fn what_changed_while_nobody_looked_is_told_after_the_return() {
     }
 }
 
+/// So many seconds pass at once.
+async fn jump(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+/// The connection stands, and nothing comes over it any more: as after a firewall forgot it.
+#[tokio::test]
+async fn a_half_open_connection_is_found_out_and_made_anew() {
+    let world = World::new().await;
+    let mut pbx = world.connect(PASSWORD, &[]);
+    pbx.adapter.watch(vec!["a1".to_owned(), "b2".to_owned()]);
+    let (mut known, mut complete) = (BTreeSet::new(), BTreeSet::new());
+    while known.len() < 2 || complete.len() < 2 {
+        match pbx.next().await {
+            PbxEvent::View { id, view } if view.entries.is_some() && view.line == Line::Idle => {
+                known.insert(id);
+            }
+            PbxEvent::Complete { endpoint, .. } => {
+                complete.insert(endpoint);
+            }
+            _ => {}
+        }
+    }
+    world.admin("PUT", "/pbxs/pbx/manners", json!({"halfOpen": true})).await;
+    let entry = json!({"contact": "tel:", "activity": "busy"});
+    world.admin("PUT", "/users/ann/entries", entry).await;
+    // The first wait is for a sign of life to be asked for, the second for it not to come. The other PBX gives one.
+    jump(31).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world
+        .admin("PUT", "/pbxs/pbx/manners", json!({"halfOpen": false}))
+        .await;
+    jump(30).await;
+    assert_eq!(pbx.fails().await, PbxError::Transport("it is silent".to_owned()));
+    pbx.until(|event| matches!(event, PbxEvent::Up { endpoint } if endpoint == "pbx"))
+        .await;
+    let (mut is_known, mut is_complete) = (false, false);
+    while !is_known || !is_complete {
+        match pbx.next().await {
+            PbxEvent::View { id, view } if id == "a1" => {
+                is_known = view.line == Line::Idle && view.entries.is_some_and(|entries| entries.len() == 1);
+            }
+            PbxEvent::Complete { endpoint, users } if endpoint == "pbx" => is_complete = users,
+            _ => {}
+        }
+    }
+    let connects = world.admin("GET", "", Value::Null).await["connections"].clone();
+    let of = |name: &str| {
+        let all = connects.as_array().unwrap().iter();
+        all.filter(|one| one["pbx"] == name).count()
+    };
+    assert_eq!(of("pbx2"), 1, "{connects}");
+    pbx.adapter.close().await;
+}
+
 #[tokio::test]
 async fn a_lost_slave_leaves_its_lines_unknown() {
     let world = World::new().await;
