@@ -24,6 +24,17 @@ async fn one_user() -> Stand {
     stand
 }
 
+async fn two_users() -> Stand {
+    let mut stand = Stand::new().await;
+    for (number, name) in [(1, "ada"), (2, "bob")] {
+        stand.teams.person(number, name);
+        stand.pbx.user(name);
+    }
+    stand.start(&json!({})).await;
+    stand.synced(2).await;
+    stand
+}
+
 #[tokio::test]
 async fn a_call_turns_a_user_busy_in_teams_and_back() {
     let mut stand = one_user().await;
@@ -191,13 +202,7 @@ async fn who_is_no_longer_on_the_pbx_is_let_go() {
 
 #[tokio::test]
 async fn a_release_takes_everything_back_on_both_sides_and_then_rests() {
-    let mut stand = Stand::new().await;
-    for (number, name) in [(1, "ada"), (2, "bob")] {
-        stand.teams.person(number, name);
-        stand.pbx.user(name);
-    }
-    stand.start(&json!({})).await;
-    stand.synced(2).await;
+    let mut stand = two_users().await;
     stand.pbx.line("ada", Line::Connected);
     stand.teams.derive(2, "Busy", "InAMeeting");
     stand

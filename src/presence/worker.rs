@@ -388,11 +388,10 @@ impl Readers<'_> {
                 return self.board.lamps(|lamps| lamps.receiver = Some(lamp));
             }
         };
-        self.board
-            .lamps(|lamps| lamps.receiver = Some(Lamp::dark("nothing was pulled from the receiver yet")));
+        let not_yet = Lamp::dark("nothing was pulled from the receiver yet");
+        self.board.lamps(|lamps| lamps.receiver = Some(not_yet.clone()));
         for url in &config.pull_urls {
-            self.board
-                .pull(url, Lamp::dark("nothing was pulled from the receiver yet"));
+            self.board.pull(url, not_yet.clone());
             let pulling = Pulling {
                 reading: reading.clone(),
                 http: self.base.inside.clone(),

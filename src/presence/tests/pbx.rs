@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Stand, one_user, pair};
+use super::{Stand, one_user, pair, two_users};
 use crate::api::presence_report::{Fault, Phase};
 use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
@@ -68,13 +68,7 @@ async fn where_teams_is_only_read_no_session_there_is_taken_for_ours() {
 /// Between one look and the next, so that both change at once.
 #[tokio::test]
 async fn two_users_who_swap_places_on_the_pbx_are_both_followed() {
-    let mut stand = Stand::new().await;
-    for (number, name) in [(1, "ada"), (2, "bob")] {
-        stand.teams.person(number, name);
-        stand.pbx.user(name);
-    }
-    stand.start(&json!({})).await;
-    stand.synced(2).await;
+    let mut stand = two_users().await;
     stand.pbx.swap("ada", "bob");
     let at = async |name: &str| stand.user(name).await.pbx.map(|pbx| pbx.id);
     let swapped = async || at("ada@contoso.com").await.as_deref() == Some("guid-bob");
