@@ -168,13 +168,16 @@ fn two_minutes() -> DurationText {
 }
 
 /// What is typed into installation scripts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Inputs {
-    /// Networks in CIDR notation, such as `$PxNodesSourceAddressPrefixes`. One with host bits is reported with the network that
+    /// Networks in CIDR notation, such as `$PxNodesSourceAddressPrefixes`. One with host bits is refused with the network that
     /// was meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 64)))]
+    #[x_kube(validation = Rule::new("self.all(p, isCIDR(p) && cidr(p) == cidr(p).masked())").message(Message::Expression(
+        r#"'each must be a network in CIDR notation: ' + self.filter(p, !isCIDR(p) || cidr(p) != cidr(p).masked()).map(p, isCIDR(p) ? p + ' (' + string(cidr(p).masked()) + ' was meant)' : p).join(', ')"#.into()
+    )))]
     pub address_prefixes: Vec<String>,
 }
 

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod inputs;
+pub mod microsoft;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;

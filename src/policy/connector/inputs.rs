@@ -73,7 +73,9 @@ fn fault(text: &str) -> Option<(Reason, String)> {
 fn has_leading_zero(address: &str) -> bool {
     let dotted = address.rsplit(':').next().filter(|last| last.contains('.'));
     let mut numbers = dotted.into_iter().flat_map(|dotted| dotted.split('.'));
-    numbers.any(|number| number.len() > 1 && number.starts_with('0'))
+    numbers.any(|number| {
+        number.len() > 1 && number.starts_with('0') && number.bytes().all(|one| one.is_ascii_digit())
+    })
 }
 
 /// The length that a mask such as `255.255.255.192` stands for.
