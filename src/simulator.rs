@@ -23,6 +23,7 @@ mod jwt;
 mod objects;
 mod outbound;
 mod people;
+mod portal;
 mod presence;
 mod reading;
 mod sink;
@@ -30,6 +31,7 @@ mod stamps;
 mod state;
 mod subscriptions;
 mod throttle;
+mod webex;
 mod xsi;
 
 use std::io;
@@ -185,6 +187,8 @@ fn router(shared: &Shared) -> Router {
         .merge(subscriptions::routes())
         .merge(reading::routes())
         .merge(presence::routes())
+        .merge(portal::routes())
+        .merge(webex::routes())
         .merge(xsi::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

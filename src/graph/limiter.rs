@@ -33,6 +33,7 @@ pub(super) enum Lane {
     List,
     Changes,
     Presence,
+    Inspection,
 }
 
 /// The limiter of one app in one tenant.
@@ -42,7 +43,7 @@ pub(super) struct Limiter {
 }
 
 struct State {
-    lanes: [Queue; 5],
+    lanes: [Queue; 6],
     paused_until: Option<Instant>,
     /// Throttled answers in a row that named no time.
     streak: u32,
@@ -80,6 +81,7 @@ impl Limiter {
                     Bucket::list(now),
                     Bucket::changes(CHANGES_PER_MINUTE, now),
                     Bucket::presence(now),
+                    Bucket::inspection(now),
                 ]
                 .map(queue),
                 paused_until: None,

@@ -1,5 +1,6 @@
 //! `/_simulator/`: how tests and demos steer the simulator. `GET /_simulator/` lists what there is.
 
+mod connector;
 mod directory;
 mod help;
 mod objects;
@@ -117,6 +118,12 @@ fn pbx_routes() -> Router<Shared> {
         )
         .route("/_simulator/xsi/drop", post(xsi::drop_channels))
         .route("/_simulator/xsi/writes", get(xsi::writes))
+        .route("/_simulator/portal/apps", get(connector::apps).put(connector::set_apps))
+        .route(
+            "/_simulator/portal/services",
+            get(connector::services).put(connector::set_services),
+        )
+        .route("/_simulator/webex", get(connector::webex).put(connector::set_webex))
 }
 
 /// A refusal with a reason.

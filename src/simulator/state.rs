@@ -20,12 +20,14 @@ use super::innovaphone::site::Site;
 use super::objects::{Objects, View};
 use super::outbound::Outbound;
 use super::people::Account;
+use super::portal::registry::Registry;
 use super::presence::book::{Book, Setting};
 use super::sink::Sink;
 use super::stamps::Stamping;
 use super::subscriptions::bearer::Caller;
 use super::subscriptions::store::Subscriptions;
 use super::throttle::{Kind, Throttle};
+use super::webex::site::Site as Webex;
 use super::xsi::host::Host;
 
 const LOGGED_REQUESTS: usize = 10_000;
@@ -63,6 +65,10 @@ pub struct State {
     pub site: Site,
     /// The BroadWorks behind the XSPs.
     pub xsi: Host,
+    /// What administrators look at.
+    pub portal: Registry,
+    /// Webex, and its status page.
+    pub webex: Webex,
     /// How people sign in, by tenant and object id.
     pub accounts: HashMap<(String, String), Account>,
     /// Refresh tokens that were given out.
@@ -219,6 +225,8 @@ impl State {
             presence: Book::new(presence_news.clone()),
             site: Site::default(),
             xsi: Host::default(),
+            portal: Registry::new(),
+            webex: Webex::default(),
             accounts: HashMap::new(),
             refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),
