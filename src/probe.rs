@@ -1,8 +1,12 @@
 //! Looks at things from outside, and only looks.
 
+pub mod broadworks;
 pub mod discovery;
 mod fetch;
 mod handshake;
 pub mod microsoft;
+pub mod sip_options;
+pub mod webex;
+pub mod xsp;
 
 pub use handshake::{Problem, handshake};

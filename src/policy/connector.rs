@@ -3,9 +3,12 @@
 //! A probe collects facts and judges nothing; the modules here make [`Finding`]s of the facts, conditions of the findings, and
 //! diagnoses of both. One finding speaks of one thing: an address, a rule, an app.
 
+pub mod broadworks;
 pub mod clock;
 pub mod inputs;
+pub mod learned;
 pub mod microsoft;
+pub mod sip;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;

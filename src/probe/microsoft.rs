@@ -10,8 +10,9 @@ use super::discovery::discover;
 use crate::api::connector::{ConnectorApplication, Microsoft};
 use crate::graph::{Failure, Graph, Kind};
 use crate::policy::connector::clock::ClockSample;
+use crate::policy::connector::learned::Learned;
 use crate::policy::connector::microsoft::{
-    AppCredential, ApplicationEvidence, Discovery, Learned, MicrosoftEvidence, Principal, ServiceState,
+    AppCredential, ApplicationEvidence, Discovery, MicrosoftEvidence, Principal, ServiceState,
 };
 
 /// How long what is right is not asked again: consent, credentials and domains change seldom, and Graph's answers are counted.
@@ -181,11 +182,10 @@ fn remember(memory: &mut Memory, app: &ConnectorApplication, evidence: &mut Appl
 }
 
 async fn principal(plan: &Plan<'_>, graph: &Graph, app: &ConnectorApplication) -> Learned<Option<Principal>> {
-    let found = match learn(plan.limit, graph.service_principal(&app.app_id, deadline(plan, graph))).await {
+    let asked = graph.service_principal(&app.app_id, deadline(plan, graph));
+    let found = match learn(plan.limit, asked).await {
         Learned::Known(Some(found)) => found,
-        Learned::Known(None) => return Learned::Known(None),
-        Learned::Denied => return Learned::Denied,
-        Learned::Unavailable(why) => return Learned::Unavailable(why),
+        other => return other.map(|_| None),
     };
     let roles = if app.required_roles.is_empty() {
         Learned::Known(Vec::new())
@@ -218,11 +218,7 @@ async fn registration(
 
 async fn services(plan: &Plan<'_>, graph: &Graph) -> Learned<Vec<ServiceState>> {
     let asked = graph.service_health(HEALTH_AGE, deadline(plan, graph));
-    match learn(plan.limit, asked).await {
-        Learned::Known(all) => Learned::Known(all.as_ref().clone()),
-        Learned::Denied => Learned::Denied,
-        Learned::Unavailable(why) => Learned::Unavailable(why),
-    }
+    learn(plan.limit, asked).await.map(|all| all.as_ref().clone())
 }
 
 /// After it the look is over.
@@ -234,8 +230,13 @@ fn deadline(plan: &Plan<'_>, graph: &Graph) -> Timestamp {
 async fn learn<T>(limit: Duration, ask: impl Future<Output = Result<T, Failure>>) -> Learned<T> {
     match tokio::time::timeout(limit, ask).await {
         Ok(Ok(answer)) => Learned::Known(answer),
-        Ok(Err(failure)) if failure.kind == Kind::ConsentMissing => Learned::Denied,
-        Ok(Err(failure)) => Learned::Unavailable(failure.message),
+        Ok(Err(failure)) => match failure.kind {
+            Kind::ConsentMissing => Learned::Denied,
+            Kind::CredentialsRejected | Kind::CredentialsMalformed | Kind::CertificateExpired | Kind::Unauthorized => {
+                Learned::Refused(failure.message)
+            }
+            _ => Learned::Unavailable(failure.message),
+        },
         Err(_) => Learned::Unavailable("Graph is out of reach: it does not answer in time.".to_owned()),
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::Finding;
 use super::clock::ClockSample;
+use super::learned::Learned;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::{Microsoft, Severity};
 
@@ -36,17 +37,6 @@ pub enum Discovery {
     /// There is none.
     NotFound,
     /// No answer that can be read. Why, as the end of a sentence.
-    Unavailable(String),
-}
-
-/// What became of a question to Microsoft Graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Learned<T> {
-    /// The answer.
-    Known(T),
-    /// The app may not ask this.
-    Denied,
-    /// No answer. Why, as a sentence.
     Unavailable(String),
 }
 
@@ -117,6 +107,7 @@ impl<T> Learned<T> {
                 );
                 (Reason::PermissionDenied, message)
             }
+            Self::Refused(why) => (Reason::CredentialsRejected, why.clone()),
             Self::Unavailable(why) => (Reason::ApiUnreachable, why.clone()),
         };
         Err(Finding::unknown(condition, subject, reason, message))

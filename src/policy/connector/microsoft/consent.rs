@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ApplicationEvidence, Learned, Principal};
+use super::{ApplicationEvidence, Principal};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
+use crate::policy::connector::learned::Learned;
 use crate::policy::connector::Finding;
 
 /// Grants take some minutes until each of Microsoft's servers knows them; so long nothing is called missing.

@@ -166,6 +166,7 @@ fn consent_is_judged_step_by_step() {
         (principal(true, false, Learned::Known(vec![])), critical(Reason::RolesMissing)),
         (principal(true, false, Learned::Denied), Outcome::Unknown(Reason::PermissionDenied)),
         (Learned::Denied, Outcome::Unknown(Reason::PermissionDenied)),
+        (Learned::Refused("x".into()), Outcome::Unknown(Reason::CredentialsRejected)),
         (Learned::Unavailable("x".into()), Outcome::Unknown(Reason::ApiUnreachable)),
         (
             principal(true, false, Learned::Unavailable("x".into())),

@@ -1,9 +1,10 @@
 //! Microsoft's word on its own services.
 //! <https://learn.microsoft.com/graph/api/resources/servicehealth>
 
-use super::{Learned, ServiceState};
+use super::{ServiceState};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
+use crate::policy::connector::learned::Learned;
 use crate::policy::connector::{Finding, Outcome};
 
 const CONDITION: ConditionType = ConditionType::UpstreamOperational;
