@@ -30,6 +30,7 @@ pub use changes::ChangePage;
 pub use client::{Grant, Graph};
 pub use credential::{CertificateCredential, Credential};
 pub use error::{Class, Failure, Kind};
+pub(crate) use http::http_client_builder;
 pub use http::{http_client, http_client_inside};
 pub use metrics::Metrics;
 pub use people::{PeoplePage, Person, PersonNews, Plan};

@@ -1,6 +1,7 @@
 //! Looks at things from outside, and only looks.
 
 pub mod broadworks;
+pub mod client;
 pub mod discovery;
 mod fetch;
 mod handshake;

@@ -112,7 +112,10 @@ impl Graph {
         let mut granted = Vec::new();
         for _ in 0..MOST_PAGES {
             let page: Page = self.inspect(&url, deadline).await?;
-            let of_graph = page.value.into_iter().filter(|grant| grant.resource_id == roles.resource);
+            let of_graph = page
+                .value
+                .into_iter()
+                .filter(|grant| grant.resource_id == roles.resource);
             granted.extend(of_graph.filter_map(|grant| roles.names.get(&grant.app_role_id).cloned()));
             let Some(next) = page.next else { break };
             url = self.changes_url(&next)?;
@@ -183,7 +186,12 @@ fn credentials(registration: Registration) -> Vec<AppCredential> {
         let name = credential.display_name.filter(|name| !name.trim().is_empty());
         Some(AppCredential {
             kind,
-            name: name.or(credential.key_id).unwrap_or_default().chars().take(60).collect(),
+            name: name
+                .or(credential.key_id)
+                .unwrap_or_default()
+                .chars()
+                .take(60)
+                .collect(),
             end: parse_time(&credential.end_date_time?)?,
         })
     };

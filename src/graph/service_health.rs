@@ -42,7 +42,10 @@ struct Issue {
 
 impl From<Overview> for ServiceState {
     fn from(overview: Overview) -> Self {
-        let open = overview.issues.into_iter().filter(|issue| issue.is_resolved != Some(true));
+        let open = overview
+            .issues
+            .into_iter()
+            .filter(|issue| issue.is_resolved != Some(true));
         let mut issues: Vec<String> = open.map(|issue| issue.id).collect();
         issues.sort_unstable();
         issues.truncate(MOST_ISSUES);
@@ -62,7 +65,9 @@ impl Graph {
         max_age: Duration,
         deadline: Timestamp,
     ) -> Result<Arc<Vec<ServiceState>>, Failure> {
-        self.service_states().get(max_age, self.read_service_health(deadline)).await
+        self.service_states()
+            .get(max_age, self.read_service_health(deadline))
+            .await
     }
 
     async fn read_service_health(&self, deadline: Timestamp) -> Result<Vec<ServiceState>, Failure> {
@@ -98,14 +103,26 @@ mod tests {
         let issue = |id: &str, resolved: bool| json!({"id": id, "isResolved": resolved, "title": "x", "posts": []});
         let teams = json!({"service": "Microsoft Teams", "id": "microsoftteams", "status": "ServiceDegradation",
             "issues": [issue("TM2", false), issue("TM0", true), issue("TM1", false)]});
-        let next = format!("{}/v1.0/admin/serviceAnnouncement/healthOverviews?$skip=100", server.base);
+        let next = format!(
+            "{}/v1.0/admin/serviceAnnouncement/healthOverviews?$skip=100",
+            server.base
+        );
         server
-            .then(Reply::new(200, &json!({"value": [teams, "odd"], "@odata.nextLink": next})))
-            .then(Reply::new(200, &json!({"value": [{"service": "Exchange Online", "status": null}]})));
+            .then(Reply::new(
+                200,
+                &json!({"value": [teams, "odd"], "@odata.nextLink": next}),
+            ))
+            .then(Reply::new(
+                200,
+                &json!({"value": [{"service": "Exchange Online", "status": null}]}),
+            ));
         let (graph, _) = server.graph();
         let states = graph.service_health(AGE, Timestamp::MAX).await.unwrap();
         assert_eq!(states[0].issues, ["TM1", "TM2"]);
-        assert_eq!((states[1].service.as_str(), states[1].status.as_str()), ("Exchange Online", ""));
+        assert_eq!(
+            (states[1].service.as_str(), states[1].status.as_str()),
+            ("Exchange Online", "")
+        );
         graph.service_health(AGE, Timestamp::MAX).await.unwrap();
         assert_eq!(
             server.lines()[1..],

@@ -21,9 +21,9 @@ pub struct Plan<'a> {
     pub subscriber: Option<&'a xsp::Subscriber>,
     /// Access token of Webex; needed if the spec names Webex.
     pub token: Option<&'a SecretString>,
-    /// For Webex; from [`crate::graph::http_client`].
+    /// For Webex; from [`client`](super::client::client).
     pub http: &'a Client,
-    /// For the XSPs: trusts what the spec says, and follows no redirects either.
+    /// For the XSPs; likewise, with the bundle that the spec names.
     pub xsp_http: &'a Client,
     /// How long the requests to one server may take together.
     pub limit: Duration,
@@ -31,8 +31,11 @@ pub struct Plan<'a> {
 
 /// Looks at all that the spec names.
 pub async fn look(plan: &Plan<'_>, memory: &mut webex::Memory) -> BroadWorksEvidence {
-    let ((xsps, mut clock), (subscribers, page, of_webex)) =
-        join(xsps(plan, plan.spec.xsps.as_ref()), of_webex(plan, plan.spec.webex.as_ref(), memory)).await;
+    let ((xsps, mut clock), (subscribers, page, of_webex)) = join(
+        xsps(plan, plan.spec.xsps.as_ref()),
+        of_webex(plan, plan.spec.webex.as_ref(), memory),
+    )
+    .await;
     clock.extend(of_webex);
     BroadWorksEvidence {
         xsps,
@@ -56,7 +59,11 @@ async fn xsps(plan: &Plan<'_>, spec: Option<&XspHealth>) -> (Vec<XspEvidence>, V
     xsp::look(&plan).await
 }
 
-type OfWebex = (Option<Learned<Subscribers>>, Option<Learned<StatusPage>>, Vec<ClockSample>);
+type OfWebex = (
+    Option<Learned<Subscribers>>,
+    Option<Learned<StatusPage>>,
+    Vec<ClockSample>,
+);
 
 async fn of_webex(plan: &Plan<'_>, spec: Option<&WebexHealth>, memory: &mut webex::Memory) -> OfWebex {
     let Some(spec) = spec else {

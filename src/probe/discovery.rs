@@ -30,14 +30,12 @@ struct Refusal {
 }
 
 /// Asks Entra at `login` (such as `https://login.microsoftonline.com`) which tenant an id or a domain stands for.
-pub async fn discover(
-    http: &Client,
-    login: &str,
-    tenant: &str,
-    time: Duration,
-) -> (Discovery, Option<ClockSample>) {
+pub async fn discover(http: &Client, login: &str, tenant: &str, time: Duration) -> (Discovery, Option<ClockSample>) {
     let Some(url) = address(login, tenant) else {
-        return (Discovery::Unavailable("the address of Entra is not a URL".to_owned()), None);
+        return (
+            Discovery::Unavailable("the address of Entra is not a URL".to_owned()),
+            None,
+        );
     };
     let bounds = Bounds { time, bytes: LONGEST };
     match fetch(http.get(url), SOURCE, bounds).await {
@@ -59,7 +57,10 @@ fn read(answer: &Answer) -> Discovery {
     if answer.status == 200 {
         let document: Option<Document> = serde_json::from_slice(&answer.body).ok();
         let tenant = document.and_then(|document| tenant_of(&document.issuer));
-        return tenant.map_or_else(|| Discovery::Unavailable("Entra's answer cannot be read".to_owned()), Discovery::Tenant);
+        return tenant.map_or_else(
+            || Discovery::Unavailable("Entra's answer cannot be read".to_owned()),
+            Discovery::Tenant,
+        );
     }
     let refusal: Option<Refusal> = serde_json::from_slice(&answer.body).ok();
     match refusal {

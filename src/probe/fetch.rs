@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use reqwest::header::{AGE, DATE, HeaderMap};
 use reqwest::{RequestBuilder, Response};
 
+use super::client::is_forbidden;
 use crate::graph::connection::Fault;
 use crate::local_clock;
 use crate::policy::connector::clock::{ClockSample, DatedAnswer};
@@ -39,6 +40,9 @@ pub(super) enum Lost {
     /// Anything else on the way.
     #[error("{0}")]
     Connection(&'static str),
+    /// It leads where no server of the kind can be.
+    #[error("its address may not be asked")]
+    Forbidden,
     /// Longer than is read.
     #[error("its answer is too long")]
     TooLong,
@@ -58,7 +62,12 @@ impl From<reqwest::Error> for Lost {
 /// follow redirects, as those of [`crate::graph`] do not.
 pub(super) async fn fetch(request: RequestBuilder, source: &str, bounds: Bounds) -> Result<Answer, Lost> {
     let (sent, began) = (local_clock::now(), Instant::now());
-    let response = request.timeout(bounds.time).send().await?;
+    let (client, request) = request.timeout(bounds.time).build_split();
+    let request = request?;
+    if is_forbidden(request.url()) {
+        return Err(Lost::Forbidden);
+    }
+    let response = client.execute(request).await?;
     let (arrived, elapsed) = (local_clock::now(), began.elapsed());
     let clock = text(response.headers(), &DATE).and_then(|date| {
         let answer = DatedAnswer {

@@ -106,7 +106,9 @@ async fn ask_graph(
         },
     };
     for app in &plan.spec.applications {
-        evidence.applications.push(application(plan, graph, memory, app, now).await);
+        evidence
+            .applications
+            .push(application(plan, graph, memory, app, now).await);
     }
     if plan.spec.service_health.enabled {
         evidence.services = Some(services(plan, graph).await);
@@ -194,9 +196,9 @@ async fn principal(plan: &Plan<'_>, graph: &Graph, app: &ConnectorApplication) -
     };
     Learned::Known(Some(Principal {
         enabled: found.account_enabled != Some(false),
-        disabled_by_microsoft: found.disabled_by_microsoft_status.is_some_and(|status| {
-            !status.is_empty() && !status.eq_ignore_ascii_case("NotDisabled")
-        }),
+        disabled_by_microsoft: found
+            .disabled_by_microsoft_status
+            .is_some_and(|status| !status.is_empty() && !status.eq_ignore_ascii_case("NotDisabled")),
         roles,
     }))
 }

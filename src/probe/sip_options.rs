@@ -68,7 +68,7 @@ async fn ask(plan: &Plan, address: SocketAddr) -> SipReply {
             Transport::Tcp => {
                 let stream = TcpStream::connect(address).await.map_err(|error| broken(&error))?;
                 let local = stream.local_addr().map_err(|error| broken(&error))?;
-                over_stream(stream, &Options::new("TCP", &plan.domain, local)).await
+                Ok(speak(stream, "TCP", &plan.domain, local).await)
             }
             Transport::Tls(config, name) => {
                 let stream = TcpStream::connect(address).await.map_err(|error| broken(&error))?;
@@ -78,7 +78,7 @@ async fn ask(plan: &Plan, address: SocketAddr) -> SipReply {
                     .connect(name.clone(), stream)
                     .await
                     .map_err(|error| broken(&error))?;
-                over_stream(stream, &Options::new("TLS", &plan.domain, local)).await
+                Ok(speak(stream, "TLS", &plan.domain, local).await)
             }
         }
     };
@@ -130,12 +130,25 @@ async fn over_udp(plan: &Plan, address: SocketAddr) -> Result<SipReply, SipReply
     }
 }
 
+/// The same over a connection that somebody else made, such as the probe of certificates. `transport` is `TCP` or `TLS`. It may
+/// wait for ever: the caller sees to it that this ends.
+pub(super) async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    transport: &str,
+    domain: &str,
+    local: SocketAddr,
+) -> SipReply {
+    match over_stream(stream, &Options::new(transport, domain, local)).await {
+        Ok(reply) | Err(reply) => reply,
+    }
+}
+
 /// Sends once, and reads until a final answer comes or the other side ends.
-async fn over_stream(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    options: &Options,
-) -> Result<SipReply, SipReply> {
-    stream.write_all(&options.bytes()).await.map_err(|error| broken(&error))?;
+async fn over_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, options: &Options) -> Result<SipReply, SipReply> {
+    stream
+        .write_all(&options.bytes())
+        .await
+        .map_err(|error| broken(&error))?;
     stream.flush().await.map_err(|error| broken(&error))?;
     let mut bytes: Vec<u8> = Vec::new();
     loop {

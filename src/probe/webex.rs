@@ -37,7 +37,7 @@ pub struct Plan<'a> {
     pub spec: &'a WebexHealth,
     /// Access token.
     pub token: &'a SecretString,
-    /// From [`crate::graph::http_client`].
+    /// From [`client`](super::client::client).
     pub http: &'a Client,
     /// How long all requests may take together.
     pub limit: Duration,
@@ -71,11 +71,7 @@ struct SubscriberError {
 }
 
 /// Reads subscribers whose provisioning has not ended well.
-pub async fn subscribers(
-    plan: &Plan<'_>,
-    memory: &mut Memory,
-    clock: &mut Vec<ClockSample>,
-) -> Learned<Subscribers> {
+pub async fn subscribers(plan: &Plan<'_>, memory: &mut Memory, clock: &mut Vec<ClockSample>) -> Learned<Subscribers> {
     let now = Instant::now();
     if let Some((_, known)) = memory.last.as_ref().filter(|(at, _)| at.elapsed() < YOUNG) {
         return Learned::Known(known.clone());
@@ -108,8 +104,11 @@ async fn read(
             let Some(url) = next.take() else { break };
             let answer = ask(plan, memory, &url, deadline).await?;
             clock.extend(answer.clock.clone());
-            let page: Page = serde_json::from_slice(&answer.body).map_err(|_| unavailable("its answer cannot be read"))?;
-            page.subscribers.into_iter().for_each(|one| count(&mut found, status, one));
+            let page: Page =
+                serde_json::from_slice(&answer.body).map_err(|_| unavailable("its answer cannot be read"))?;
+            page.subscribers
+                .into_iter()
+                .for_each(|one| count(&mut found, status, one));
             next = following(&answer.headers, &url)?;
         }
         found.complete &= next.is_none();
@@ -119,8 +118,13 @@ async fn read(
 
 fn first(spec: &WebexHealth, status: &str) -> Option<Url> {
     let mut url = Url::parse(&spec.url).ok()?;
-    url.path_segments_mut().ok()?.pop_if_empty().extend(["broadworks", "subscribers"]);
-    url.query_pairs_mut().append_pair("status", status).append_pair("max", PAGE);
+    url.path_segments_mut()
+        .ok()?
+        .pop_if_empty()
+        .extend(["broadworks", "subscribers"]);
+    url.query_pairs_mut()
+        .append_pair("status", status)
+        .append_pair("max", PAGE);
     if let Some(enterprise) = &spec.sp_enterprise_id {
         url.query_pairs_mut().append_pair("spEnterpriseId", enterprise);
     }
@@ -149,7 +153,9 @@ async fn ask(
         403 => Err(Learned::Denied),
         429 | 423 => {
             memory.rests_until = Some(Instant::now() + pause(&answer.headers));
-            Err(Learned::Unavailable("Webex asked for a pause of all requests.".to_owned()))
+            Err(Learned::Unavailable(
+                "Webex asked for a pause of all requests.".to_owned(),
+            ))
         }
         status => Err(unavailable(&format!("it answers with status {status}"))),
     }
@@ -167,7 +173,9 @@ fn unavailable(why: &str) -> Learned<Subscribers> {
 /// One odd entry must not hide the others.
 fn count(found: &mut Subscribers, status: &str, one: Value) {
     *found.counts.entry(status.to_owned()).or_default() += 1;
-    let Ok(subscriber) = Subscriber::deserialize(one) else { return };
+    let Ok(subscriber) = Subscriber::deserialize(one) else {
+        return;
+    };
     if status == "error" {
         let errors = subscriber.errors.unwrap_or_default().into_iter();
         found.errors.extend(errors.map(|error| {
@@ -233,7 +241,12 @@ struct Incident {
 }
 
 /// Reads the status page at `url`, such as `https://status.webex.com`.
-pub async fn status_page(http: &Client, url: &str, time: Duration, clock: &mut Vec<ClockSample>) -> Learned<StatusPage> {
+pub async fn status_page(
+    http: &Client,
+    url: &str,
+    time: Duration,
+    clock: &mut Vec<ClockSample>,
+) -> Learned<StatusPage> {
     let Some(url) = summary_url(url) else {
         return Learned::Unavailable("its address is not a URL".to_owned());
     };
@@ -257,7 +270,9 @@ pub async fn status_page(http: &Client, url: &str, time: Duration, clock: &mut V
 
 fn summary_url(url: &str) -> Option<Url> {
     let mut url = Url::parse(url).ok()?;
-    let is_document = std::path::Path::new(url.path()).extension().is_some_and(|end| end == "json");
+    let is_document = std::path::Path::new(url.path())
+        .extension()
+        .is_some_and(|end| end == "json");
     if !is_document {
         url.path_segments_mut().ok()?.pop_if_empty().push("index.json");
     }
@@ -269,7 +284,9 @@ impl From<Summary> for StatusPage {
         let components = summary.components.into_iter();
         let incidents = summary.incidents.into_iter();
         Self {
-            components: components.map(|one| (one.name, one.status.unwrap_or_default())).collect(),
+            components: components
+                .map(|one| (one.name, one.status.unwrap_or_default()))
+                .collect(),
             incidents: incidents
                 .filter(|incident| incident.resolved_at.is_none())
                 .filter_map(|incident| incident.name)

@@ -41,7 +41,7 @@ pub struct Plan<'a> {
     pub subscriber: Option<&'a Subscriber>,
     /// Whether its devices are wanted.
     pub devices: bool,
-    /// A client that trusts what the spec says and follows no redirects.
+    /// From [`client`](super::client::client), with the bundle that the spec names.
     pub http: &'a Client,
     /// How long all requests to one XSP may take together.
     pub limit: Duration,

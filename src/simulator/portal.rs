@@ -88,7 +88,11 @@ fn application(shared: &Shared, headers: &HeaderMap, app: &str, query: &str) -> 
     let state = shared.state();
     let entry = registry::find(&state, &caller.tenant, app, now).filter(|entry| entry.registered);
     // Keys come only to those who ask for them.
-    selected(&entry.ok_or_else(|| missing(app))?.registration_body(), query, &["keyCredentials"])
+    selected(
+        &entry.ok_or_else(|| missing(app))?.registration_body(),
+        query,
+        &["keyCredentials"],
+    )
 }
 
 /// `GET /v1.0/servicePrincipals/{id}/appRoleAssignments`
@@ -153,7 +157,10 @@ fn selected(body: &Value, query: &str, hidden: &[&str]) -> GraphResult<Json<Valu
         query => {
             let names = query.strip_prefix("$select=");
             let names = names.filter(|names| !names.contains('&'));
-            names.ok_or_else(|| refused("this query is not served here"))?.split(',').collect()
+            names
+                .ok_or_else(|| refused("this query is not served here"))?
+                .split(',')
+                .collect()
         }
     };
     let mut printed = Map::new();
@@ -175,9 +182,8 @@ fn unknown() -> GraphError {
 }
 
 fn missing(id: &str) -> GraphError {
-    let text = format!(
-        "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
-    );
+    let text =
+        format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present.");
     GraphError::new(StatusCode::NOT_FOUND, "Request_ResourceNotFound", text)
 }
 
@@ -195,7 +201,8 @@ impl AppEntry {
     }
 
     fn registration_body(&self) -> Value {
-        let list = |all: &[registry::Credential]| -> Vec<Value> { all.iter().map(registry::Credential::body).collect() };
+        let list =
+            |all: &[registry::Credential]| -> Vec<Value> { all.iter().map(registry::Credential::body).collect() };
         json!({
             "id": id_of(&self.app_id, "registration"),
             "appId": self.app_id,

@@ -57,7 +57,9 @@ fn answer(site: &Site, given: &Given, headers: &HeaderMap, base: &str) -> Result
     }
     check(given)?;
     let number = |name: &str, usual: usize| match given.get(name) {
-        Some(text) => text.parse::<usize>().map_err(|_| bad(&format!("{name} is not a number"))),
+        Some(text) => text
+            .parse::<usize>()
+            .map_err(|_| bad(&format!("{name} is not a number"))),
         None => Ok(usual),
     };
     let (most, from) = (number("max", PAGE)?, number("cursor", 0)?);
@@ -69,7 +71,9 @@ fn answer(site: &Site, given: &Given, headers: &HeaderMap, base: &str) -> Result
     let mut response = Json(json!({"subscribers": page})).into_response();
     if from + most < found.len() {
         let link = next(site, given, base, from + most);
-        response.headers_mut().insert(header::LINK, link.ok_or_else(|| bad("no link"))?);
+        response
+            .headers_mut()
+            .insert(header::LINK, link.ok_or_else(|| bad("no link"))?);
     }
     Ok(response)
 }
@@ -79,7 +83,10 @@ fn next(site: &Site, given: &Given, base: &str, cursor: usize) -> Option<HeaderV
     given.insert("cursor".into(), cursor.to_string());
     let query = serde_urlencoded::to_string(&given).ok()?;
     let base = site.continues_at.as_deref().unwrap_or(base);
-    HeaderValue::from_str(&format!("<{base}/webex/v1/broadworks/subscribers?{query}>; rel=\"next\"")).ok()
+    HeaderValue::from_str(&format!(
+        "<{base}/webex/v1/broadworks/subscribers?{query}>; rel=\"next\""
+    ))
+    .ok()
 }
 
 fn admit(site: &Site, headers: &HeaderMap) -> Result<(), Response> {
@@ -89,7 +96,10 @@ fn admit(site: &Site, headers: &HeaderMap) -> Result<(), Response> {
         return Err(refusal(StatusCode::UNAUTHORIZED, text));
     }
     if !site.scopes.iter().any(|scope| scope == SCOPE) {
-        return Err(refusal(StatusCode::FORBIDDEN, "The server understood the request, but refused to fulfill it because the access token is missing required scopes."));
+        return Err(refusal(
+            StatusCode::FORBIDDEN,
+            "The server understood the request, but refused to fulfill it because the access token is missing required scopes.",
+        ));
     }
     Ok(())
 }

@@ -18,8 +18,16 @@ async fn a_service_principal_is_there_or_not() {
     let body = json!({"id": "sp", "accountEnabled": false, "disabledByMicrosoftStatus": null, "@odata.context": "x"});
     server
         .then(Reply::new(200, &body))
-        .then(Reply::error(404, "Request_ResourceNotFound", "Resource does not exist."))
-        .then(Reply::error(403, "Authorization_RequestDenied", "Insufficient privileges."));
+        .then(Reply::error(
+            404,
+            "Request_ResourceNotFound",
+            "Resource does not exist.",
+        ))
+        .then(Reply::error(
+            403,
+            "Authorization_RequestDenied",
+            "Insufficient privileges.",
+        ));
     let (graph, _) = server.graph();
     let found = graph.service_principal(APP, Timestamp::MAX).await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.account_enabled), ("sp", Some(false)));
@@ -37,7 +45,10 @@ async fn a_service_principal_is_there_or_not() {
 async fn grants_of_graph_are_named_over_all_pages() {
     let server = Server::start().await;
     let grant = |role: &str, resource: &str| json!({"appRoleId": role, "resourceId": resource});
-    let next = format!("{}/v1.0/servicePrincipals/sp/appRoleAssignments?$skiptoken=x", server.base);
+    let next = format!(
+        "{}/v1.0/servicePrincipals/sp/appRoleAssignments?$skiptoken=x",
+        server.base
+    );
     server
         .then(roles())
         .then(Reply::new(
@@ -74,7 +85,9 @@ async fn credentials_are_read_as_far_as_they_end() {
             {"keyId": "k2", "displayName": null, "endDateTime": "2027-01-01T00:00:00Z"},
             {"keyId": "k3", "endDateTime": null}],
         "keyCredentials": [{"keyId": "k4", "displayName": "CN=app", "endDateTime": "2026-06-01T00:00:00.1234567Z", "key": null}]});
-    server.then(Reply::new(200, &body)).then(Reply::error(404, "Request_ResourceNotFound", "No."));
+    server
+        .then(Reply::new(200, &body))
+        .then(Reply::error(404, "Request_ResourceNotFound", "No."));
     let (graph, _) = server.graph();
     let found = graph.app_credentials(APP, Timestamp::MAX).await.unwrap().unwrap();
     let names: Vec<_> = found.iter().map(|one| (one.kind, one.name.as_str())).collect();

@@ -55,7 +55,10 @@ impl Operation {
                 _ => LIMIT,
             },
             // Graph does not say how many subscriptions a page of the list may have.
-            mebibytes: if matches!(self, Self::List | Self::Changes | Self::PresenceRead | Self::Directory | Self::Inspection) {
+            mebibytes: if matches!(
+                self,
+                Self::List | Self::Changes | Self::PresenceRead | Self::Directory | Self::Inspection
+            ) {
                 16
             } else {
                 1

@@ -132,7 +132,11 @@ fn local(limits: &ClockLimits, reference: &ClockSample) -> Finding {
         let message = "The local clock agrees with the clocks of what was probed.";
         return Finding::pass(condition, "", message);
     };
-    let direction = if reference.skew.is_positive() { "behind" } else { "ahead of" };
+    let direction = if reference.skew.is_positive() {
+        "behind"
+    } else {
+        "ahead of"
+    };
     let message = format!(
         "The local clock is {direction} that of {} by more than {}: let the nodes of this cluster keep time by NTP.",
         reference.source, limit.0
@@ -157,9 +161,7 @@ fn liar(limits: &ClockLimits, sample: &ClockSample) -> Finding {
 
 /// The schema sees to it that there is a number; without one nothing is too much.
 fn seconds(limit: &crate::api::duration::DurationText) -> SignedDuration {
-    limit
-        .seconds()
-        .map_or(SignedDuration::MAX, SignedDuration::from_secs)
+    limit.seconds().map_or(SignedDuration::MAX, SignedDuration::from_secs)
 }
 
 #[cfg(test)]

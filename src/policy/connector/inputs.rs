@@ -20,7 +20,11 @@ pub fn judge(inputs: &Inputs) -> Vec<Finding> {
         })
         .collect();
     if faults.is_empty() {
-        return vec![Finding::pass(condition, "", "Every address prefix is a network in CIDR notation.")];
+        return vec![Finding::pass(
+            condition,
+            "",
+            "Every address prefix is a network in CIDR notation.",
+        )];
     }
     faults
 }
@@ -56,7 +60,10 @@ fn fault(text: &str) -> Option<(Reason, String)> {
         return invalid(&format!("is an IPv4 address within IPv6: write {inner} and its length"));
     }
     if let Some(bits) = dotted_mask(length) {
-        return invalid(&format!("has a mask in place of a length: {}/{bits} was meant", masked(address, bits)));
+        return invalid(&format!(
+            "has a mask in place of a length: {}/{bits} was meant",
+            masked(address, bits)
+        ));
     }
     let Some(bits) = read_length(length, address) else {
         return invalid("has no usable length after its slash");
@@ -73,9 +80,7 @@ fn fault(text: &str) -> Option<(Reason, String)> {
 fn has_leading_zero(address: &str) -> bool {
     let dotted = address.rsplit(':').next().filter(|last| last.contains('.'));
     let mut numbers = dotted.into_iter().flat_map(|dotted| dotted.split('.'));
-    numbers.any(|number| {
-        number.len() > 1 && number.starts_with('0') && number.bytes().all(|one| one.is_ascii_digit())
-    })
+    numbers.any(|number| number.len() > 1 && number.starts_with('0') && number.bytes().all(|one| one.is_ascii_digit()))
 }
 
 /// The length that a mask such as `255.255.255.192` stands for.

@@ -144,7 +144,10 @@ fn tenant(spec: &Microsoft, evidence: &MicrosoftEvidence) -> Finding {
         Discovery::NotFound => {
             let hint = match &evidence.domain {
                 Some(Discovery::Tenant(found)) => {
-                    format!("the domain {} leads to {found}", spec.domain.as_deref().unwrap_or_default())
+                    format!(
+                        "the domain {} leads to {found}",
+                        spec.domain.as_deref().unwrap_or_default()
+                    )
                 }
                 _ => "correct spec.microsoft.tenantId, and the connector's own setting if it is the same".to_owned(),
             };
@@ -169,7 +172,8 @@ fn domain(spec: &Microsoft, evidence: &MicrosoftEvidence) -> Option<Finding> {
             ),
         ),
         Discovery::NotFound => {
-            let message = format!("Microsoft knows no tenant of the domain {name}: correct it, or verify it in its tenant.");
+            let message =
+                format!("Microsoft knows no tenant of the domain {name}: correct it, or verify it in its tenant.");
             Finding::fail(condition, name, Severity::Critical, Reason::TenantNotFound, message)
         }
         Discovery::Unavailable(why) => unavailable(name, why),

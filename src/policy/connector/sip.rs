@@ -48,16 +48,22 @@ fn fault(endpoint: &Endpoint, address: &str, reply: &SipReply) -> Option<Finding
     let (reason, message) = match reply {
         SipReply::Final(503) => (
             Reason::SipUnavailable,
-            format!("The endpoint {name} ({address}) answers SIP OPTIONS with 503: it takes no calls; see its logs and its licences."),
+            format!(
+                "The endpoint {name} ({address}) answers SIP OPTIONS with 503: it takes no calls; see its logs and its licences."
+            ),
         ),
         SipReply::Final(_) => return None,
         SipReply::Silent => (
             Reason::SipNoAnswer,
-            format!("The endpoint {name} ({address}) does not answer SIP OPTIONS: let it answer those of this cluster, and open firewalls between."),
+            format!(
+                "The endpoint {name} ({address}) does not answer SIP OPTIONS: let it answer those of this cluster, and open firewalls between."
+            ),
         ),
         SipReply::Refused => (
             Reason::ConnectionRefused,
-            format!("The endpoint {name} ({address}) refuses the connection: start its SIP service, or correct port and protocol."),
+            format!(
+                "The endpoint {name} ({address}) refuses the connection: start its SIP service, or correct port and protocol."
+            ),
         ),
         SipReply::Broken(why) => (
             Reason::SipNoAnswer,
@@ -70,7 +76,9 @@ fn fault(endpoint: &Endpoint, address: &str, reply: &SipReply) -> Option<Finding
     };
     let far = matches!(reply, SipReply::Silent | SipReply::Refused | SipReply::Broken(_));
     Some(if far && endpoint.expect_from == Vantage::NodesOnly {
-        let message = format!("The endpoint {name} ({address}) does not answer from this cluster, as may be: it is for the nodes alone.");
+        let message = format!(
+            "The endpoint {name} ({address}) does not answer from this cluster, as may be: it is for the nodes alone."
+        );
         Finding::unknown(
             ConditionType::EndpointReachable,
             name,

@@ -12,7 +12,13 @@ async fn ask(simulator: &Simulator, tenant: &str) -> (Discovery, Option<ClockSam
 async fn spoil(simulator: &Simulator, action: serde_json::Value) {
     let url = format!("{}/_simulator/faults", simulator.url());
     let fault = serde_json::json!({"action": action, "times": 1});
-    let answer = http_client_inside().unwrap().post(url).json(&fault).send().await.unwrap();
+    let answer = http_client_inside()
+        .unwrap()
+        .post(url)
+        .json(&fault)
+        .send()
+        .await
+        .unwrap();
     assert!(answer.status().is_success());
 }
 
@@ -43,14 +49,18 @@ async fn what_is_no_answer_says_nothing_about_the_tenant() {
     ] {
         spoil(&simulator, action).await;
         let (found, _) = ask(&simulator, DEFAULT_TENANT).await;
-        let Discovery::Unavailable(text) = found else { panic!("{found:?}") };
+        let Discovery::Unavailable(text) = found else {
+            panic!("{found:?}")
+        };
         assert!(text.contains(why), "{text}");
     }
     spoil(&simulator, serde_json::json!({"type": "timeout", "ms": 2000})).await;
     let client = http_client_inside().unwrap();
     let short = Duration::from_millis(200);
     let (found, _) = discover(&client, simulator.url(), DEFAULT_TENANT, short).await;
-    let Discovery::Unavailable(text) = found else { panic!("{found:?}") };
+    let Discovery::Unavailable(text) = found else {
+        panic!("{found:?}")
+    };
     assert!(text.contains("in time"), "{text}");
 }
 

@@ -81,7 +81,9 @@ impl World {
     async fn asked(&self, part: &str) -> usize {
         let url = format!("{}/_simulator/requests", self.simulator.url());
         let log: Vec<Value> = self.http.get(url).send().await.unwrap().json().await.unwrap();
-        log.iter().filter(|line| line["path"].as_str().unwrap().contains(part)).count()
+        log.iter()
+            .filter(|line| line["path"].as_str().unwrap().contains(part))
+            .count()
     }
 }
 
@@ -106,7 +108,9 @@ async fn all_is_seen_and_what_is_right_is_not_asked_again() {
     };
     assert_eq!(app.principal, Learned::Known(Some(principal)));
     assert_eq!(app.credential_end(), Some("2031-01-01T00:00:00Z".parse().unwrap()));
-    let Some(Learned::Known(services)) = &evidence.services else { panic!("{evidence:?}") };
+    let Some(Learned::Known(services)) = &evidence.services else {
+        panic!("{evidence:?}")
+    };
     assert!(services.iter().any(|one| one.service == "Microsoft Teams"));
     let sources: Vec<_> = evidence.clock.iter().map(|sample| sample.source.as_str()).collect();
     assert_eq!(sources, ["Microsoft Entra", "Microsoft Graph"]);

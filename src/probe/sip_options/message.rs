@@ -97,7 +97,10 @@ impl Options {
 
 /// Whether the first line, as far as it came, is one of SIP: it begins or ends with the version.
 fn may_be_sip(bytes: &[u8]) -> bool {
-    let begins = bytes.iter().zip(VERSION).all(|(one, other)| one.eq_ignore_ascii_case(other));
+    let begins = bytes
+        .iter()
+        .zip(VERSION)
+        .all(|(one, other)| one.eq_ignore_ascii_case(other));
     if begins {
         return true;
     }

@@ -44,7 +44,10 @@ async fn udp(lost: usize, status: &'static str) -> SocketAddr {
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             seen += 1;
             if seen > lost {
-                socket.send_to(&answer(&buffer[..length], "100 Trying"), from).await.unwrap();
+                socket
+                    .send_to(&answer(&buffer[..length], "100 Trying"), from)
+                    .await
+                    .unwrap();
                 socket.send_to(&answer(&buffer[..length], status), from).await.unwrap();
             }
         }
@@ -73,7 +76,12 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, says: Option<&'s
     }
     let said = match says {
         Some(says) => says.to_vec(),
-        None => [b"\r\n\r\n".to_vec(), answer(&request, "100 Trying"), answer(&request, "404 Not Found")].concat(),
+        None => [
+            b"\r\n\r\n".to_vec(),
+            answer(&request, "100 Trying"),
+            answer(&request, "404 Not Found"),
+        ]
+        .concat(),
     };
     // In pieces, as networks deliver it.
     for piece in said.chunks(7) {
@@ -107,7 +115,10 @@ async fn streams_are_read_up_to_the_final_answer() {
     for (says, expected) in [
         (None, SipReply::Final(404)),
         (Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]), SipReply::NotSip),
-        (Some(b"SIP/2.0 200 OK\r\n"), SipReply::Broken("it ends the connection".into())),
+        (
+            Some(b"SIP/2.0 200 OK\r\n"),
+            SipReply::Broken("it ends the connection".into()),
+        ),
         (Some(b""), SipReply::Silent),
     ] {
         let address = tcp(says).await;
@@ -165,5 +176,8 @@ async fn tls_is_trusted_as_the_plan_says() {
     roots.add(cert.der().clone()).unwrap();
     assert_eq!(reply(plan(address, transport(roots), LONG)).await, SipReply::Final(404));
     let strange = reply(plan(address, transport(RootCertStore::empty()), LONG)).await;
-    assert!(matches!(&strange, SipReply::Broken(why) if why.contains("issuer")), "{strange:?}");
+    assert!(
+        matches!(&strange, SipReply::Broken(why) if why.contains("issuer")),
+        "{strange:?}"
+    );
 }

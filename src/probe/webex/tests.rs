@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::reference::SecretKeyRef;
 use crate::api::condition::Reason;
+use crate::api::reference::SecretKeyRef;
 use crate::graph::http_client_inside;
 use crate::simulator::{Config, Simulator};
 
@@ -84,8 +84,14 @@ async fn what_waits_and_what_went_wrong_is_counted() {
     ];
     all.extend((10..260).map(|id| subscriber(id, "provisioning", "2026-11-22T11:00:00.000Z")));
     let mut world = World::new(json!({"subscribers": all})).await;
-    let Learned::Known(found) = world.ask().await else { panic!() };
-    let counts: Vec<_> = found.counts.iter().map(|(status, count)| (status.as_str(), *count)).collect();
+    let Learned::Known(found) = world.ask().await else {
+        panic!()
+    };
+    let counts: Vec<_> = found
+        .counts
+        .iter()
+        .map(|(status, count)| (status.as_str(), *count))
+        .collect();
     assert_eq!(counts, [("error", 1), ("provisioning", 252), ("updating", 1)]);
     assert_eq!(found.oldest, Some("2026-11-22T09:00:00Z".parse().unwrap()));
     let errors = [(Reason::BadSubscriberProfile, 1), (Reason::UserConflict, 10_022)];
@@ -100,9 +106,13 @@ async fn what_waits_and_what_went_wrong_is_counted() {
 
 #[tokio::test]
 async fn pages_are_limited() {
-    let all: Vec<_> = (0..1001).map(|id| subscriber(id, "provisioning", "2026-11-22T10:00:00Z")).collect();
+    let all: Vec<_> = (0..1001)
+        .map(|id| subscriber(id, "provisioning", "2026-11-22T10:00:00Z"))
+        .collect();
     let mut world = World::new(json!({"subscribers": all})).await;
-    let Learned::Known(found) = world.ask().await else { panic!() };
+    let Learned::Known(found) = world.ask().await else {
+        panic!()
+    };
     assert!(!found.complete);
     assert_eq!(found.counts["provisioning"], 1000);
 }
@@ -111,18 +121,25 @@ async fn pages_are_limited() {
 async fn an_enterprise_narrows_them_down() {
     let mut world = World::new(json!({"subscribers": [subscriber(1, "provisioning", "2026-11-22T10:00:00Z")]})).await;
     world.spec.sp_enterprise_id = Some("another".into());
-    let Learned::Known(found) = world.ask().await else { panic!() };
+    let Learned::Known(found) = world.ask().await else {
+        panic!()
+    };
     assert!(found.counts.is_empty());
 }
 
 /// Hard input 20: the token follows no link to elsewhere.
 #[tokio::test]
 async fn a_list_that_goes_on_elsewhere_is_refused() {
-    let all: Vec<_> = (0..101).map(|id| subscriber(id, "provisioning", "2026-11-22T10:00:00Z")).collect();
+    let all: Vec<_> = (0..101)
+        .map(|id| subscriber(id, "provisioning", "2026-11-22T10:00:00Z"))
+        .collect();
     let change = json!({"subscribers": all, "continuesAt": "http://169.254.169.254"});
     let mut world = World::new(change).await;
     let found = world.ask().await;
-    assert!(matches!(&found, Learned::Unavailable(why) if why.contains("another address")), "{found:?}");
+    assert!(
+        matches!(&found, Learned::Unavailable(why) if why.contains("another address")),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
@@ -138,10 +155,17 @@ async fn refusals_are_told_apart() {
 async fn what_is_no_list_is_no_answer() {
     let mut world = World::new(json!({})).await;
     let long = "x".repeat(LONGEST_PAGE + 1);
-    for (body, why) in [("<html>", "cannot be read"), ("{\"subscribers\": [", "cannot be read"), (&long, "too long")] {
+    for (body, why) in [
+        ("<html>", "cannot be read"),
+        ("{\"subscribers\": [", "cannot be read"),
+        (&long, "too long"),
+    ] {
         world.set(json!({"spoiled": body})).await;
         let found = world.ask().await;
-        assert!(matches!(&found, Learned::Unavailable(text) if text.contains(why)), "{found:?}");
+        assert!(
+            matches!(&found, Learned::Unavailable(text) if text.contains(why)),
+            "{found:?}"
+        );
     }
     for (action, why) in [
         (json!({"type": "status", "status": 502}), "status 502"),
@@ -150,14 +174,19 @@ async fn what_is_no_list_is_no_answer() {
     ] {
         world.fault(action).await;
         let found = world.ask().await;
-        assert!(matches!(&found, Learned::Unavailable(text) if text.contains(why)), "{found:?}");
+        assert!(
+            matches!(&found, Learned::Unavailable(text) if text.contains(why)),
+            "{found:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept() {
     let mut world = World::new(json!({})).await;
-    world.fault(json!({"type": "status", "status": 429, "retryAfter": 2})).await;
+    world
+        .fault(json!({"type": "status", "status": 429, "retryAfter": 2}))
+        .await;
     assert!(matches!(world.ask().await, Learned::Unavailable(_)));
     let asked = world.requests().await;
     assert!(matches!(world.ask().await, Learned::Unavailable(_)));
@@ -169,7 +198,8 @@ async fn a_pause_that_is_asked_for_is_kept() {
 /// W26.
 #[tokio::test]
 async fn the_status_page_is_read() {
-    let incidents = json!([{"name": "old", "resolved_at": "2026-01-01T00:00:00Z"}, {"name": "new", "resolved_at": null}]);
+    let incidents =
+        json!([{"name": "old", "resolved_at": "2026-01-01T00:00:00Z"}, {"name": "new", "resolved_at": null}]);
     let component = json!({"name": "Webex Calling", "status": "major_outage", "isGroup": true});
     let world = World::new(json!({"components": [component], "incidents": incidents})).await;
     let url = world.spec.status_url.clone().unwrap();
@@ -192,7 +222,10 @@ async fn the_status_page_is_read() {
 fn the_next_link_is_found_among_others() {
     for (header, expected) in [
         ("<https://a/b?c=1>; rel=\"next\"", Some("https://a/b?c=1")),
-        ("<https://a/first>; rel=\"first\", <https://a/n>; rel=next", Some("https://a/n")),
+        (
+            "<https://a/first>; rel=\"first\", <https://a/n>; rel=next",
+            Some("https://a/n"),
+        ),
         ("<https://a/p>; rel=\"prev\"", None),
         ("https://a/n; rel=next", None),
         ("<https://a/n", None),

@@ -42,7 +42,11 @@ impl World {
             limit: Duration::from_secs(5),
         };
         let (evidence, clock) = look(&plan).await;
-        assert!(evidence.iter().all(|xsp| matches!(xsp.application, Reply::Lost(_)) || !clock.is_empty()));
+        assert!(
+            evidence
+                .iter()
+                .all(|xsp| matches!(xsp.application, Reply::Lost(_)) || !clock.is_empty())
+        );
         evidence
     }
 }
@@ -75,7 +79,10 @@ async fn a_login_that_works_shows_the_devices() {
 async fn without_a_test_subscriber_only_the_application_is_seen() {
     let world = World::new().await;
     for xsp in world.look(None).await {
-        assert_eq!((xsp.application, xsp.login, xsp.devices), (Reply::Status(401), None, None));
+        assert_eq!(
+            (xsp.application, xsp.login, xsp.devices),
+            (Reply::Status(401), None, None)
+        );
     }
 }
 
@@ -110,7 +117,10 @@ async fn what_does_not_answer_is_told_and_not_logged_in_to() {
 fn types_are_read_whatever_is_around_them() {
     let types = |text: &str| device_types(text.as_bytes());
     assert_eq!(types("<a><deviceType>x</deviceType></a>"), Some(vec!["x".to_owned()]));
-    assert_eq!(types("<x:a xmlns:x='y'><x:deviceType>x</x:deviceType></x:a>"), Some(vec!["x".to_owned()]));
+    assert_eq!(
+        types("<x:a xmlns:x='y'><x:deviceType>x</x:deviceType></x:a>"),
+        Some(vec!["x".to_owned()])
+    );
     assert_eq!(types("<AccessDevices/>"), Some(Vec::new()));
     for odd in ["", "{}", "<a><b></a>"] {
         assert_eq!(types(odd), None, "{odd}");

@@ -107,7 +107,9 @@ impl Registry {
         };
         Self {
             apps: Vec::new(),
-            services: ["Exchange Online", "Microsoft Teams", "SharePoint Online"].map(service).to_vec(),
+            services: ["Exchange Online", "Microsoft Teams", "SharePoint Online"]
+                .map(service)
+                .to_vec(),
         }
     }
 }
@@ -163,9 +165,11 @@ impl AppEntry {
 
 /// An app as a tenant knows it.
 pub fn find(state: &State, tenant: &str, app: &str, now: Timestamp) -> Option<AppEntry> {
-    let put = state.portal.apps.iter().find(|entry| {
-        entry.tenant_id.eq_ignore_ascii_case(tenant) && entry.app_id.eq_ignore_ascii_case(app)
-    });
+    let put = state
+        .portal
+        .apps
+        .iter()
+        .find(|entry| entry.tenant_id.eq_ignore_ascii_case(tenant) && entry.app_id.eq_ignore_ascii_case(app));
     let known = || Some(AppEntry::of(state.tenant(tenant)?.app(app)?, tenant, now));
     put.cloned().or_else(known)
 }

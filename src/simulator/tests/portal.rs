@@ -22,14 +22,22 @@ fn principal(app: &str, select: &str) -> String {
 async fn consent_makes_a_service_principal() {
     let world = World::new().await;
     assert_eq!(world.graph("GET", &principal(CONNECTOR, ""), None).await.0, 404);
-    put(&world, "portal/apps", json!([{"appId": CONNECTOR, "accountEnabled": false}])).await;
+    put(
+        &world,
+        "portal/apps",
+        json!([{"appId": CONNECTOR, "accountEnabled": false}]),
+    )
+    .await;
     let path = principal(CONNECTOR, "?$select=id,accountEnabled");
     let (status, body) = world.graph("GET", &path, None).await;
     assert_eq!((status, &body["accountEnabled"]), (200, &json!(false)));
     assert_eq!(body.as_object().unwrap().len(), 2);
     put(&world, "portal/apps", json!([{"appId": CONNECTOR, "principal": false}])).await;
     let (status, body) = world.graph("GET", &path, None).await;
-    assert_eq!((status, &body["error"]["code"]), (404, &json!("Request_ResourceNotFound")));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (404, &json!("Request_ResourceNotFound"))
+    );
     let elsewhere = json!([{"appId": CONNECTOR, "tenantId": "99999999-9999-9999-9999-999999999999"}]);
     put(&world, "portal/apps", elsewhere).await;
     assert_eq!(world.graph("GET", &path, None).await.0, 404);
@@ -41,7 +49,9 @@ async fn grants_name_roles_of_graph_by_id_and_come_in_pages() {
     let roles = ["Calls.JoinGroupCall.All", "Calls.Initiate.All", "Odd.Role"];
     put(&world, "portal/apps", json!([{"appId": CONNECTOR, "roles": roles}])).await;
     let (_, app) = world.graph("GET", &principal(CONNECTOR, ""), None).await;
-    let (_, graph) = world.graph("GET", &principal(GRAPH, "?$select=id,appRoles"), None).await;
+    let (_, graph) = world
+        .graph("GET", &principal(GRAPH, "?$select=id,appRoles"), None)
+        .await;
     let known = graph["appRoles"].as_array().unwrap();
     let name = |id: &Value| known.iter().find(|role| role["id"] == *id).unwrap()["value"].clone();
     let path = format!("/servicePrincipals/{}/appRoleAssignments", app["id"].as_str().unwrap());
@@ -63,21 +73,32 @@ async fn without_permission_an_app_sees_itself_alone() {
     put(&world, &format!("apps/{DEFAULT_APP}/roles"), json!([])).await;
     put(&world, "portal/apps", json!([{"appId": CONNECTOR}])).await;
     let (status, body) = world.graph("GET", &principal(CONNECTOR, ""), None).await;
-    assert_eq!((status, &body["error"]["code"]), (403, &json!("Authorization_RequestDenied")));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (403, &json!("Authorization_RequestDenied"))
+    );
     let (status, own) = world.graph("GET", &principal(DEFAULT_APP, ""), None).await;
     assert_eq!(status, 200);
     let grants = format!("/servicePrincipals/{}/appRoleAssignments", own["id"].as_str().unwrap());
     assert_eq!(world.graph("GET", &grants, None).await.0, 200);
     let application = format!("/applications(appId='{DEFAULT_APP}')?$select=passwordCredentials");
     let (status, body) = world.graph("GET", &application, None).await;
-    assert_eq!((status, body["passwordCredentials"].as_array().unwrap().len()), (200, 1));
+    assert_eq!(
+        (status, body["passwordCredentials"].as_array().unwrap().len()),
+        (200, 1)
+    );
 }
 
 #[tokio::test]
 async fn keys_come_to_those_who_ask_and_seldom() {
     let world = World::new().await;
     let key = json!({"displayName": "CN=x", "endDateTime": "2027-01-01T00:00:00Z"});
-    put(&world, "portal/apps", json!([{"appId": CONNECTOR, "keyCredentials": [key]}])).await;
+    put(
+        &world,
+        "portal/apps",
+        json!([{"appId": CONNECTOR, "keyCredentials": [key]}]),
+    )
+    .await;
     let path = format!("/applications(appId='{CONNECTOR}')");
     let (_, body) = world.graph("GET", &path, None).await;
     assert!(body.get("keyCredentials").is_none() && body.get("passwordCredentials").is_some());
@@ -95,13 +116,25 @@ async fn keys_come_to_those_who_ask_and_seldom() {
 async fn odd_questions_are_refused() {
     let world = World::new().await;
     for (method, path, expected) in [
-        ("GET", format!("/servicePrincipals(appId='{DEFAULT_APP}')?$select=secretText"), 400),
-        ("GET", format!("/servicePrincipals(appId='{DEFAULT_APP}')?$filter=x"), 400),
+        (
+            "GET",
+            format!("/servicePrincipals(appId='{DEFAULT_APP}')?$select=secretText"),
+            400,
+        ),
+        (
+            "GET",
+            format!("/servicePrincipals(appId='{DEFAULT_APP}')?$filter=x"),
+            400,
+        ),
         ("GET", format!("/servicePrincipals(id='{DEFAULT_APP}')"), 400),
         ("DELETE", format!("/applications(appId='{DEFAULT_APP}')"), 400),
         ("GET", "/nothing".to_owned(), 400),
         ("POST", "/admin/serviceAnnouncement/healthOverviews".to_owned(), 405),
-        ("GET", "/admin/serviceAnnouncement/healthOverviews?$top=1".to_owned(), 400),
+        (
+            "GET",
+            "/admin/serviceAnnouncement/healthOverviews?$top=1".to_owned(),
+            400,
+        ),
     ] {
         assert_eq!(world.graph(method, &path, None).await.0, expected, "{method} {path}");
     }
@@ -120,7 +153,9 @@ async fn services_are_told_with_issues_if_asked() {
     let (_, body) = world.graph("GET", &format!("{path}?$expand=issues"), None).await;
     assert_eq!(body["value"][0]["issues"][0]["id"], "TM1");
     assert_eq!(body["value"].as_array().unwrap().len(), 100);
-    let (_, rest) = world.graph("GET", body["@odata.nextLink"].as_str().unwrap(), None).await;
+    let (_, rest) = world
+        .graph("GET", body["@odata.nextLink"].as_str().unwrap(), None)
+        .await;
     assert_eq!(rest["value"].as_array().unwrap().len(), 1);
     put(&world, &format!("apps/{DEFAULT_APP}/roles"), json!([])).await;
     assert_eq!(world.graph("GET", path, None).await.0, 403);

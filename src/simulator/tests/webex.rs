@@ -13,7 +13,12 @@ impl World {
     }
 
     async fn set_webex(&self, change: Value) {
-        let answer = self.client.put(self.url("/_simulator/webex")).json(&change).send().await;
+        let answer = self
+            .client
+            .put(self.url("/_simulator/webex"))
+            .json(&change)
+            .send()
+            .await;
         assert!(answer.unwrap().status().is_success());
     }
 }
@@ -33,7 +38,12 @@ async fn subscribers_are_filtered_and_come_in_pages() {
     let next = link.strip_prefix('<').unwrap().split('>').next().unwrap();
     let body: Value = first.json().await.unwrap();
     assert_eq!(body["subscribers"].as_array().unwrap().len(), 100);
-    assert!(body["subscribers"][0]["email"].as_str().unwrap().ends_with("personal.example"));
+    assert!(
+        body["subscribers"][0]["email"]
+            .as_str()
+            .unwrap()
+            .ends_with("personal.example")
+    );
     let second = world.client.get(next).bearer_auth(TOKEN).send().await.unwrap();
     assert!(second.headers().get("link").is_none());
     let body: Value = second.json().await.unwrap();
@@ -50,7 +60,10 @@ async fn what_is_odd_is_refused() {
     }
     let url = world.url("/webex/v1/broadworks/subscribers");
     assert_eq!(world.client.get(&url).send().await.unwrap().status(), 401);
-    assert_eq!(world.client.get(&url).bearer_auth("x").send().await.unwrap().status(), 401);
+    assert_eq!(
+        world.client.get(&url).bearer_auth("x").send().await.unwrap().status(),
+        401
+    );
     assert_eq!(world.client.post(&url).send().await.unwrap().status(), 405);
     world.set_webex(json!({"scopes": []})).await;
     assert_eq!(world.webex("").await.status(), 403);

@@ -47,7 +47,9 @@ impl Default for Site {
             token: "simulator-webex-token".into(),
             scopes: vec!["spark-admin:broadworks_subscribers_read".into()],
             subscribers: Vec::new(),
-            components: ["Webex Meetings", "Webex Calling", "Webex App", "Webex Control Hub"].map(component).to_vec(),
+            components: ["Webex Meetings", "Webex Calling", "Webex App", "Webex Control Hub"]
+                .map(component)
+                .to_vec(),
             incidents: Vec::new(),
             spoiled: None,
             continues_at: None,

@@ -8,7 +8,14 @@ use crate::policy::connector::{Finding, Outcome};
 
 const CONDITION: ConditionType = ConditionType::UpstreamOperational;
 /// What calls of BroadWorks subscribers depend on, by parts of the names of components.
-const RELEVANT: [&str; 6] = ["broadworks", "calling", "webex app", "messaging", "control hub", "identity"];
+const RELEVANT: [&str; 6] = [
+    "broadworks",
+    "calling",
+    "webex app",
+    "messaging",
+    "control hub",
+    "identity",
+];
 /// Incidents that are told, and characters of their names.
 const MOST_INCIDENTS: usize = 3;
 const LONGEST_NAME: usize = 120;
@@ -24,9 +31,18 @@ pub(super) fn judge(learned: &Learned<StatusPage>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = relevant.map(|(name, status)| component(name, status)).collect();
     if findings.is_empty() {
         let message = "Webex' status page names no component that BroadWorks depends on: correct spec.broadworks.webex.statusUrl.";
-        findings.push(Finding::unknown(CONDITION, "Webex", Reason::InsufficientEvidence, message));
+        findings.push(Finding::unknown(
+            CONDITION,
+            "Webex",
+            Reason::InsufficientEvidence,
+            message,
+        ));
     }
-    let incidents = page.incidents.iter().filter(|name| is_relevant(name)).take(MOST_INCIDENTS);
+    let incidents = page
+        .incidents
+        .iter()
+        .filter(|name| is_relevant(name))
+        .take(MOST_INCIDENTS);
     findings.extend(incidents.map(|name| incident(name)));
     findings
 }
@@ -74,7 +90,11 @@ fn component(name: &str, status: &str) -> Finding {
 }
 
 fn incident(name: &str) -> Finding {
-    let name: String = name.chars().filter(|one| !one.is_control()).take(LONGEST_NAME).collect();
+    let name: String = name
+        .chars()
+        .filter(|one| !one.is_control())
+        .take(LONGEST_NAME)
+        .collect();
     let message = format!("Webex reports an incident: {name}.");
     Finding::fail(CONDITION, name, Severity::Info, Reason::VendorIncident, message)
 }

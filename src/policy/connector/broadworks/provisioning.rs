@@ -35,7 +35,8 @@ pub(super) fn judge(spec: &WebexHealth, learned: &Learned<Subscribers>, now: Tim
         let message = "Webex provisions subscribers in time, and reports no error.";
         return vec![Finding::pass(CONDITION, SUBJECT, message)];
     }
-    let message = "More subscribers wait at Webex than are read: narrow them down with spec.broadworks.webex.spEnterpriseId.";
+    let message =
+        "More subscribers wait at Webex than are read: narrow them down with spec.broadworks.webex.spEnterpriseId.";
     unknown(Reason::InsufficientEvidence, message.to_owned())
 }
 
@@ -60,7 +61,11 @@ fn errors(subscribers: &Subscribers) -> Vec<Finding> {
         while let Some((_, code)) = rest.next_if(|(next, _)| next == reason) {
             codes.push(code.to_string());
         }
-        let message = format!("Webex could not provision a subscriber ({}): {}.", codes.join(", "), remedy(*reason));
+        let message = format!(
+            "Webex could not provision a subscriber ({}): {}.",
+            codes.join(", "),
+            remedy(*reason)
+        );
         findings.push(Finding::fail(CONDITION, SUBJECT, Severity::Warning, *reason, message));
     }
     findings
@@ -68,7 +73,9 @@ fn errors(subscribers: &Subscribers) -> Vec<Finding> {
 
 fn remedy(reason: Reason) -> &'static str {
     match reason {
-        Reason::UserConflict => "its user id or mail address is known to Webex already; remove it there, or use another",
+        Reason::UserConflict => {
+            "its user id or mail address is known to Webex already; remove it there, or use another"
+        }
         Reason::AdapterCredentialsRejected => {
             "BroadWorks and Partner Hub have different credentials for each other; enter the same in both"
         }

@@ -16,7 +16,9 @@ fn spec() -> BroadWorksHealth {
     BroadWorksHealth {
         xsps: Some(XspHealth {
             urls: vec!["https://xsp1.example.com".into(), "https://xsp2.example.com".into()],
-            test_subscriber_secret_ref: Some(SecretRef { name: "subscriber".into() }),
+            test_subscriber_secret_ref: Some(SecretRef {
+                name: "subscriber".into(),
+            }),
             device_type: Some(TYPE.into()),
             ca_bundle_secret_ref: None,
         }),
@@ -74,7 +76,10 @@ fn found(evidence: &BroadWorksEvidence, condition: ConditionType) -> Vec<Outcome
 /// All that is not well.
 fn faults(evidence: &BroadWorksEvidence) -> Vec<Outcome> {
     let findings = judge(&spec(), evidence, now()).into_iter();
-    findings.map(|finding| finding.outcome).filter(|outcome| *outcome != Outcome::Pass).collect()
+    findings
+        .map(|finding| finding.outcome)
+        .filter(|outcome| *outcome != Outcome::Pass)
+        .collect()
 }
 
 fn with_xsps(xsps: Vec<XspEvidence>) -> BroadWorksEvidence {
@@ -104,8 +109,16 @@ fn xsi_actions_asks_for_a_login() {
         (Reply::Status(404), UnexpectedHttpStatus, "deploy"),
         (Reply::Status(302), UnexpectedHttpStatus, "302"),
         (Reply::Status(503), UnexpectedHttpStatus, "503"),
-        (Reply::NotTrusted("the certificate has expired".into()), CertificateNotTrusted, "expired"),
-        (Reply::Lost("it does not answer in time".into()), ConnectionFailed, "in time"),
+        (
+            Reply::NotTrusted("the certificate has expired".into()),
+            CertificateNotTrusted,
+            "expired",
+        ),
+        (
+            Reply::Lost("it does not answer in time".into()),
+            ConnectionFailed,
+            "in time",
+        ),
     ];
     for (reply, reason, part) in cases {
         let broken = |name: &str| XspEvidence {
@@ -118,7 +131,10 @@ fn xsi_actions_asks_for_a_login() {
         assert_eq!(faults(&one), [Outcome::Fail(Severity::Warning, reason)], "{reply:?}");
         let both = with_xsps(vec![broken("xsp1"), broken("xsp2")]);
         let all = judge(&spec(), &both, now());
-        let findings: Vec<_> = all.iter().filter(|finding| finding.subject.starts_with("xsp")).collect();
+        let findings: Vec<_> = all
+            .iter()
+            .filter(|finding| finding.subject.starts_with("xsp"))
+            .collect();
         assert_eq!(findings.len(), 2);
         for finding in findings {
             assert_eq!(finding.outcome, Outcome::Fail(Severity::Critical, reason));
@@ -136,14 +152,26 @@ fn the_same_login_must_work_everywhere() {
         ..xsp(name)
     };
     let mixed = with_xsps(vec![xsp("xsp1"), login("xsp2", Reply::Status(401))]);
-    assert_eq!(faults(&mixed), [Outcome::Fail(Severity::Critical, Reason::LoginMismatch)]);
-    let none = with_xsps(vec![login("xsp1", Reply::Status(401)), login("xsp2", Reply::Status(401))]);
+    assert_eq!(
+        faults(&mixed),
+        [Outcome::Fail(Severity::Critical, Reason::LoginMismatch)]
+    );
+    let none = with_xsps(vec![
+        login("xsp1", Reply::Status(401)),
+        login("xsp2", Reply::Status(401)),
+    ]);
     assert_eq!(faults(&none), [Outcome::Unknown(Reason::CredentialsRejected)]);
     for (reply, expected) in [
         (Reply::Status(403), Outcome::Unknown(Reason::PermissionDenied)),
         (Reply::Status(404), Outcome::Unknown(Reason::CredentialsRejected)),
-        (Reply::Status(500), Outcome::Fail(Severity::Warning, Reason::UnexpectedHttpStatus)),
-        (Reply::Lost("x".into()), Outcome::Fail(Severity::Warning, Reason::ConnectionFailed)),
+        (
+            Reply::Status(500),
+            Outcome::Fail(Severity::Warning, Reason::UnexpectedHttpStatus),
+        ),
+        (
+            Reply::Lost("x".into()),
+            Outcome::Fail(Severity::Warning, Reason::ConnectionFailed),
+        ),
     ] {
         let odd = with_xsps(vec![xsp("xsp1"), login("xsp2", reply)]);
         assert_eq!(faults(&odd), [expected]);
@@ -167,7 +195,10 @@ fn the_device_type_must_be_there() {
     let missing = Outcome::Fail(Severity::Warning, Reason::DeviceTypeMissing);
     assert_eq!(devices(Learned::Known(vec![TYPE.into()])), []);
     assert_eq!(devices(Learned::Known(vec![])), [missing]);
-    assert_eq!(devices(Learned::Known(vec!["Business Communicator - Mobile".into()])), [missing]);
+    assert_eq!(
+        devices(Learned::Known(vec!["Business Communicator - Mobile".into()])),
+        [missing]
+    );
     assert_eq!(devices(Learned::Denied), [Outcome::Unknown(Reason::ApiUnreachable)]);
 }
 
@@ -175,7 +206,12 @@ fn the_device_type_must_be_there() {
 #[test]
 fn provisioning_that_does_not_end_is_stuck() {
     let stuck = Outcome::Fail(Severity::Warning, Reason::ProvisioningStuck);
-    for (minutes, expected) in [(0, Outcome::Pass), (15, Outcome::Pass), (16, stuck), (-60, Outcome::Pass)] {
+    for (minutes, expected) in [
+        (0, Outcome::Pass),
+        (15, Outcome::Pass),
+        (16, stuck),
+        (-60, Outcome::Pass),
+    ] {
         let subscribers = Subscribers {
             oldest: Some(now() - SignedDuration::from_mins(minutes)),
             complete: true,
@@ -204,7 +240,10 @@ fn errors_of_subscribers_have_their_reasons() {
     let evidence = with_subscribers(Learned::Known(subscribers));
     let mut all = faults(&evidence);
     all.sort_by_key(|outcome| format!("{outcome:?}"));
-    assert_eq!(all, [warning(Reason::BadSubscriberProfile), warning(Reason::UserConflict)]);
+    assert_eq!(
+        all,
+        [warning(Reason::BadSubscriberProfile), warning(Reason::UserConflict)]
+    );
     let findings = judge(&spec(), &evidence, now());
     assert!(findings.iter().any(|finding| finding.message.contains("(1, 2)")));
 }
@@ -214,7 +253,11 @@ fn an_error_is_known_by_its_code_or_its_words() {
     for (code, description, expected) in [
         (10_022, "", Reason::UserConflict),
         (0, "The email is ALREADY used by ann@example.com.", Reason::UserConflict),
-        (0, "Invalid credentials of the provisioning adapter", Reason::AdapterCredentialsRejected),
+        (
+            0,
+            "Invalid credentials of the provisioning adapter",
+            Reason::AdapterCredentialsRejected,
+        ),
         (0, "Organization does not exist", Reason::OrganizationCreationDisabled),
         (0, "phone number is missing", Reason::BadSubscriberProfile),
         (0, "", Reason::BadSubscriberProfile),
@@ -245,7 +288,10 @@ fn only_what_broadworks_depends_on_is_judged() {
         ("operational", Outcome::Pass),
         ("Operational", Outcome::Pass),
         ("under_maintenance", Outcome::Fail(Info, Reason::VendorIncident)),
-        ("degraded_performance", Outcome::Fail(Warning, Reason::ServiceDegradation)),
+        (
+            "degraded_performance",
+            Outcome::Fail(Warning, Reason::ServiceDegradation),
+        ),
         ("partial_outage", Outcome::Fail(Warning, Reason::ServiceInterruption)),
         ("major_outage", Outcome::Fail(Critical, Reason::ServiceInterruption)),
         ("on_fire", Outcome::Unknown(Reason::InsufficientEvidence)),
@@ -257,7 +303,11 @@ fn only_what_broadworks_depends_on_is_judged() {
             page: Some(Learned::Known(page)),
             ..evidence()
         };
-        assert_eq!(found(&evidence, ConditionType::UpstreamOperational), [expected], "{status}");
+        assert_eq!(
+            found(&evidence, ConditionType::UpstreamOperational),
+            [expected],
+            "{status}"
+        );
     }
     for page in [
         Learned::Known(StatusPage::default()),
@@ -272,13 +322,17 @@ fn only_what_broadworks_depends_on_is_judged() {
         assert!(matches!(outcomes[..], [Outcome::Unknown(_)]), "{outcomes:?}");
     }
     let mut page = page();
-    page.incidents.push(format!("Webex Calling: calls fail\n{}", "x".repeat(500)));
+    page.incidents
+        .push(format!("Webex Calling: calls fail\n{}", "x".repeat(500)));
     let evidence = BroadWorksEvidence {
         page: Some(Learned::Known(page)),
         ..evidence()
     };
     let findings = judge(&spec(), &evidence, now());
-    let incident = findings.iter().find(|finding| finding.message.contains("incident")).unwrap();
+    let incident = findings
+        .iter()
+        .find(|finding| finding.message.contains("incident"))
+        .unwrap();
     assert_eq!(incident.outcome, Outcome::Fail(Info, Reason::VendorIncident));
     assert!(incident.message.len() < 200 && !incident.message.contains('\n'));
 }

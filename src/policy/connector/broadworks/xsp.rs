@@ -41,7 +41,9 @@ fn application(xsp: &XspEvidence, severity: Severity) -> Finding {
         ),
         Reply::Status(403) => (
             Reason::UnexpectedHttpStatus,
-            format!("{name} refuses the request before it asks for a login (403): use its host name, and see what stands before it."),
+            format!(
+                "{name} refuses the request before it asks for a login (403): use its host name, and see what stands before it."
+            ),
         ),
         Reply::Status(status) if (200..300).contains(status) => (
             Reason::UnexpectedHttpStatus,
@@ -51,7 +53,10 @@ fn application(xsp: &XspEvidence, severity: Severity) -> Finding {
             Reason::UnexpectedHttpStatus,
             format!("Xsi-Actions at {name} answers with status {status}: see its logs."),
         ),
-        Reply::NotTrusted(why) => (Reason::CertificateNotTrusted, format!("{name} cannot be trusted: {why}.")),
+        Reply::NotTrusted(why) => (
+            Reason::CertificateNotTrusted,
+            format!("{name} cannot be trusted: {why}."),
+        ),
         Reply::Lost(why) => (Reason::ConnectionFailed, format!("{name} cannot be reached: {why}.")),
     };
     Finding::fail(REACHABLE, name, severity, reason, message)
@@ -94,11 +99,13 @@ fn odd_login(xsp: &XspEvidence) -> Option<Finding> {
     let name = &xsp.name;
     let (severity, reason, message) = match xsp.login.as_ref()? {
         Reply::Status(403) => {
-            let message = format!("{name} lets the test subscriber in but not see itself (403): give it access to Xsi.");
+            let message =
+                format!("{name} lets the test subscriber in but not see itself (403): give it access to Xsi.");
             return Some(Finding::unknown(LOGIN, name, Reason::PermissionDenied, message));
         }
         Reply::Status(404) => {
-            let message = format!("{name} does not know the test subscriber (404): correct the username in its Secret.");
+            let message =
+                format!("{name} does not know the test subscriber (404): correct the username in its Secret.");
             return Some(Finding::unknown(LOGIN, name, Reason::CredentialsRejected, message));
         }
         Reply::Status(status) => (
@@ -120,9 +127,11 @@ fn devices(type_: &str, xsps: &[XspEvidence]) -> Option<Finding> {
     let learned = xsps.iter().filter_map(|xsp| xsp.devices.as_ref());
     let best = learned.max_by_key(|learned| matches!(learned, Learned::Known(_)))?;
     Some(match best {
-        Learned::Known(types) if types.iter().any(|one| one.trim().eq_ignore_ascii_case(type_)) => {
-            Finding::pass(LOGIN, "device", format!("The test subscriber has a device of type {type_:?}."))
-        }
+        Learned::Known(types) if types.iter().any(|one| one.trim().eq_ignore_ascii_case(type_)) => Finding::pass(
+            LOGIN,
+            "device",
+            format!("The test subscriber has a device of type {type_:?}."),
+        ),
         Learned::Known(_) => {
             let message = format!(
                 "The test subscriber has no device of type {type_:?}, so Webex finds no profile to register with: assign one on BroadWorks."

@@ -65,7 +65,11 @@ fn a_source_that_lies_is_named() {
     assert_eq!(findings[1].subject, "manager");
     let expected = Outcome::Fail(Severity::Info, Reason::SkewTooLarge);
     assert_eq!(findings[1].outcome, expected);
-    assert!(findings[1].message.contains("The clock of manager"), "{}", findings[1].message);
+    assert!(
+        findings[1].message.contains("The clock of manager"),
+        "{}",
+        findings[1].message
+    );
 }
 
 #[test]
@@ -74,13 +78,20 @@ fn the_sentence_says_which_way_and_keeps_the_number_out() {
         let findings = judge(&ClockLimits::default(), &[sample("graph", skew, 1)]);
         let message = &findings[0].message;
         assert!(message.contains(direction), "{message}");
-        assert!(message.contains("more than 2m") && !message.contains("300"), "{message}");
+        assert!(
+            message.contains("more than 2m") && !message.contains("300"),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn the_best_sample_of_a_source_counts() {
-    let all = [sample("graph", 300, 290), sample("graph", 2, 1), sample("graph", 200, 190)];
+    let all = [
+        sample("graph", 300, 290),
+        sample("graph", 2, 1),
+        sample("graph", 200, 190),
+    ];
     assert_eq!(judge(&ClockLimits::default(), &all).len(), 1);
     assert_eq!(best(&all), [&all[1]]);
 }

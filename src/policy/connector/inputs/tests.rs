@@ -53,7 +53,14 @@ fn each_fault_has_its_reason_and_its_correction() {
 
 #[test]
 fn networks_are_right() {
-    let right = ["91.90.42.64/26", "0.0.0.0/0", "10.1.2.3/32", "2001:0db8::/32", "::/0", "::1/128"];
+    let right = [
+        "91.90.42.64/26",
+        "0.0.0.0/0",
+        "10.1.2.3/32",
+        "2001:0db8::/32",
+        "::/0",
+        "::1/128",
+    ];
     let findings = judge(&inputs(&right));
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].outcome, Outcome::Pass);

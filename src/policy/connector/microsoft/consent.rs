@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{ApplicationEvidence, Principal};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
-use crate::policy::connector::learned::Learned;
 use crate::policy::connector::Finding;
+use crate::policy::connector::learned::Learned;
 
 /// Grants take some minutes until each of Microsoft's servers knows them; so long nothing is called missing.
 /// <https://learn.microsoft.com/graph/api/serviceprincipal-list-approleassignments>
@@ -23,7 +23,9 @@ pub(super) fn judge(
 ) -> Finding {
     let id = &app.app_id;
     if let Some(other) = elsewhere {
-        let message = format!("Whether the app {id} has consent where Teams lives was not asked: Graph was asked in the tenant {other}.");
+        let message = format!(
+            "Whether the app {id} has consent where Teams lives was not asked: Graph was asked in the tenant {other}."
+        );
         return Finding::unknown(CONDITION, id, Reason::InsufficientEvidence, message);
     }
     if let Some(Learned::Known(None)) = app.registration {
@@ -63,7 +65,11 @@ fn roles(app: &ApplicationEvidence, principal: &Principal, required: &[String], 
     };
     let missing = missing(granted, required);
     if missing.is_empty() {
-        return Finding::pass(CONDITION, id, format!("The app {id} has consent, and the permissions that it needs."));
+        return Finding::pass(
+            CONDITION,
+            id,
+            format!("The app {id} has consent, and the permissions that it needs."),
+        );
     }
     let message = format!(
         "The app {id} lacks the application permissions {}: add them to its registration and give admin consent.",
@@ -96,7 +102,9 @@ impl ApplicationEvidence {
 
 /// A fault once it has lasted.
 fn settled(app: &ApplicationEvidence, reason: Reason, message: String, now: Timestamp) -> Finding {
-    let lasted = app.lacking_since.is_some_and(|since| now.duration_since(since) >= REPLICATION);
+    let lasted = app
+        .lacking_since
+        .is_some_and(|since| now.duration_since(since) >= REPLICATION);
     if lasted {
         return fail(&app.app_id, reason, message);
     }

@@ -39,7 +39,9 @@ pub(super) fn judge(limits: &CredentialLimits, app: &ApplicationEvidence, now: T
 fn last(limits: &CredentialLimits, id: &str, one: &AppCredential, now: Timestamp) -> Finding {
     let (kind, name) = (one.kind, &one.name);
     if one.end <= now {
-        let message = format!("Every secret and certificate of the app {id} has ended, the {kind} {name:?} last: make a new one and give it to the connector.");
+        let message = format!(
+            "Every secret and certificate of the app {id} has ended, the {kind} {name:?} last: make a new one and give it to the connector."
+        );
         return Finding::fail(CONDITION, id, Severity::Critical, Reason::CredentialExpired, message);
     }
     let (severity, days) = if days_before(one.end, limits.critical_days, now) {

@@ -114,13 +114,28 @@ fn the_tenant_is_compared_with_what_microsoft_knows() {
     let tenant = |id: &str| Tenant(id.to_owned());
     let slow = || Unavailable("it does not answer in time".into());
     let cases = [
-        (tenant(TENANT), Some(tenant(OTHER)), critical(Reason::TenantIdMismatch), OTHER),
+        (
+            tenant(TENANT),
+            Some(tenant(OTHER)),
+            critical(Reason::TenantIdMismatch),
+            OTHER,
+        ),
         (NotFound, Some(tenant(OTHER)), critical(Reason::TenantNotFound), OTHER),
         (NotFound, None, critical(Reason::TenantNotFound), TENANT),
         (tenant(OTHER), None, critical(Reason::TenantIdMismatch), OTHER),
-        (tenant(TENANT), Some(NotFound), critical(Reason::TenantNotFound), "contoso.com"),
+        (
+            tenant(TENANT),
+            Some(NotFound),
+            critical(Reason::TenantNotFound),
+            "contoso.com",
+        ),
         (slow(), None, Outcome::Unknown(Reason::DiscoveryUnavailable), "in time"),
-        (tenant(TENANT), Some(slow()), Outcome::Unknown(Reason::DiscoveryUnavailable), "contoso.com"),
+        (
+            tenant(TENANT),
+            Some(slow()),
+            Outcome::Unknown(Reason::DiscoveryUnavailable),
+            "contoso.com",
+        ),
     ];
     for (tenant, domain, expected, part) in cases {
         let evidence = MicrosoftEvidence {
@@ -161,13 +176,31 @@ fn consent_is_judged_step_by_step() {
     let cases = [
         (principal(true, false, granted()), Outcome::Pass),
         (Learned::Known(None), critical(Reason::ServicePrincipalMissing)),
-        (principal(false, false, granted()), critical(Reason::ServicePrincipalDisabled)),
-        (principal(true, true, granted()), critical(Reason::ServicePrincipalDisabled)),
-        (principal(true, false, Learned::Known(vec![])), critical(Reason::RolesMissing)),
-        (principal(true, false, Learned::Denied), Outcome::Unknown(Reason::PermissionDenied)),
+        (
+            principal(false, false, granted()),
+            critical(Reason::ServicePrincipalDisabled),
+        ),
+        (
+            principal(true, true, granted()),
+            critical(Reason::ServicePrincipalDisabled),
+        ),
+        (
+            principal(true, false, Learned::Known(vec![])),
+            critical(Reason::RolesMissing),
+        ),
+        (
+            principal(true, false, Learned::Denied),
+            Outcome::Unknown(Reason::PermissionDenied),
+        ),
         (Learned::Denied, Outcome::Unknown(Reason::PermissionDenied)),
-        (Learned::Refused("x".into()), Outcome::Unknown(Reason::CredentialsRejected)),
-        (Learned::Unavailable("x".into()), Outcome::Unknown(Reason::ApiUnreachable)),
+        (
+            Learned::Refused("x".into()),
+            Outcome::Unknown(Reason::CredentialsRejected),
+        ),
+        (
+            Learned::Unavailable("x".into()),
+            Outcome::Unknown(Reason::ApiUnreachable),
+        ),
         (
             principal(true, false, Learned::Unavailable("x".into())),
             Outcome::Unknown(Reason::ApiUnreachable),
@@ -204,7 +237,9 @@ fn what_is_missing_for_minutes_may_be_on_its_way() {
         let mut evidence = evidence();
         let app = &mut evidence.applications[0];
         app.lacking_since = minutes.map(|minutes| now() - SignedDuration::from_mins(minutes));
-        let Learned::Known(Some(principal)) = &mut app.principal else { panic!() };
+        let Learned::Known(Some(principal)) = &mut app.principal else {
+            panic!()
+        };
         principal.roles = Learned::Known(Vec::new());
         assert!(app.lacks(&[ROLE.to_owned()]) && !app.lacks(&[]));
         assert_eq!(worst(&evidence, ConditionType::ConsentGranted), expected, "{minutes:?}");
@@ -216,7 +251,9 @@ fn without_required_roles_they_need_not_be_known() {
     let mut spec = spec();
     spec.applications[0].required_roles.clear();
     let mut evidence = evidence();
-    let Learned::Known(Some(principal)) = &mut evidence.applications[0].principal else { panic!() };
+    let Learned::Known(Some(principal)) = &mut evidence.applications[0].principal else {
+        panic!()
+    };
     principal.roles = Learned::Denied;
     let findings = judge(&spec, &evidence, now());
     assert!(findings.iter().all(|finding| finding.outcome == Outcome::Pass));
@@ -285,7 +322,11 @@ fn every_state_of_a_service_is_known() {
                 services: Some(Learned::Known(vec![service(&status)])),
                 ..evidence()
             };
-            assert_eq!(worst(&evidence, ConditionType::UpstreamOperational), expected, "{status}");
+            assert_eq!(
+                worst(&evidence, ConditionType::UpstreamOperational),
+                expected,
+                "{status}"
+            );
         }
     }
     for (services, expected) in [
@@ -293,7 +334,10 @@ fn every_state_of_a_service_is_known() {
         (Learned::Known(vec![service("")]), unknown),
         (Learned::Known(Vec::new()), unknown),
         (Learned::Denied, Outcome::Unknown(Reason::PermissionDenied)),
-        (Learned::Unavailable("x".into()), Outcome::Unknown(Reason::ApiUnreachable)),
+        (
+            Learned::Unavailable("x".into()),
+            Outcome::Unknown(Reason::ApiUnreachable),
+        ),
     ] {
         let evidence = MicrosoftEvidence {
             services: Some(services),

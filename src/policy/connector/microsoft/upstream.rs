@@ -1,7 +1,7 @@
 //! Microsoft's word on its own services.
 //! <https://learn.microsoft.com/graph/api/resources/servicehealth>
 
-use super::{ServiceState};
+use super::ServiceState;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
 use crate::policy::connector::learned::Learned;
@@ -37,7 +37,9 @@ fn service(name: &str, state: &ServiceState) -> Finding {
         Outcome::Fail(_, Reason::ServiceDegradation) => {
             format!("Microsoft calls {name} degraded{issues}: wait, and follow it in the admin center.")
         }
-        Outcome::Fail(..) => format!("Microsoft calls {name} interrupted{issues}: wait, and follow it in the admin center."),
+        Outcome::Fail(..) => {
+            format!("Microsoft calls {name} interrupted{issues}: wait, and follow it in the admin center.")
+        }
         Outcome::Unknown(_) => format!("Microsoft gives {name} a state that is not known here{issues}."),
     };
     Finding {

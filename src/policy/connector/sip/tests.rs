@@ -29,7 +29,11 @@ fn outcomes(expect_from: Vantage, replies: &[SipReply]) -> Vec<Outcome> {
 #[test]
 fn any_answer_but_503_shows_life() {
     for status in [200, 401, 403, 404, 405, 407, 480, 483, 486, 501, 504, 600] {
-        assert_eq!(outcomes(Vantage::Cluster, &[SipReply::Final(status)]), [Outcome::Pass], "{status}");
+        assert_eq!(
+            outcomes(Vantage::Cluster, &[SipReply::Final(status)]),
+            [Outcome::Pass],
+            "{status}"
+        );
     }
     let unavailable = Outcome::Fail(Severity::Critical, Reason::SipUnavailable);
     assert_eq!(outcomes(Vantage::Cluster, &[SipReply::Final(503)]), [unavailable]);
@@ -43,7 +47,11 @@ fn each_way_of_not_answering_has_its_reason() {
     for (reply, here, nodes_only) in [
         (SipReply::Silent, fail(Reason::SipNoAnswer), unknown),
         (SipReply::Refused, fail(Reason::ConnectionRefused), unknown),
-        (SipReply::Broken("it hung up".into()), fail(Reason::SipNoAnswer), unknown),
+        (
+            SipReply::Broken("it hung up".into()),
+            fail(Reason::SipNoAnswer),
+            unknown,
+        ),
         (SipReply::NotSip, fail(Reason::SipNoAnswer), fail(Reason::SipNoAnswer)),
     ] {
         assert_eq!(outcomes(Vantage::Cluster, std::slice::from_ref(&reply)), [here]);
@@ -55,6 +63,9 @@ fn each_way_of_not_answering_has_its_reason() {
 fn each_address_that_fails_is_told() {
     let replies = [SipReply::Final(200), SipReply::Silent, SipReply::Refused];
     assert_eq!(outcomes(Vantage::Cluster, &replies).len(), 2);
-    assert_eq!(outcomes(Vantage::Cluster, &[SipReply::Final(200), SipReply::Final(404)]), [Outcome::Pass]);
+    assert_eq!(
+        outcomes(Vantage::Cluster, &[SipReply::Final(200), SipReply::Final(404)]),
+        [Outcome::Pass]
+    );
     assert_eq!(outcomes(Vantage::Cluster, &[]), []);
 }

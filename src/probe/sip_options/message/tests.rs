@@ -13,7 +13,16 @@ fn the_request_has_all_that_rfc_3261_wants() {
     let options = options();
     let text = String::from_utf8(options.bytes()).unwrap();
     assert!(text.starts_with("OPTIONS sip:sbc.example.com;transport=tls SIP/2.0\r\n"));
-    for name in ["Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "Contact", "Content-Length"] {
+    for name in [
+        "Via",
+        "Max-Forwards",
+        "From",
+        "To",
+        "Call-ID",
+        "CSeq",
+        "Contact",
+        "Content-Length",
+    ] {
         assert_eq!(text.matches(&format!("\r\n{name}: ")).count(), 1, "{name}");
     }
     assert!(text.contains(";branch=z9hG4bK") && text.contains(";tag=") && text.ends_with("\r\n\r\n"));
@@ -27,15 +36,24 @@ fn the_request_has_all_that_rfc_3261_wants() {
 fn only_the_final_answer_to_our_request_counts() {
     let options = options();
     let cases: Vec<(Vec<u8>, Reading)> = vec![
-        (answer(&options, "SIP/2.0 200 OK", "Content-Length: 0\r\n"), Reading::Final(200)),
-        (answer(&options, "sip/2.0 503 Service Unavailable", ""), Reading::Final(503)),
+        (
+            answer(&options, "SIP/2.0 200 OK", "Content-Length: 0\r\n"),
+            Reading::Final(200),
+        ),
+        (
+            answer(&options, "sip/2.0 503 Service Unavailable", ""),
+            Reading::Final(503),
+        ),
         (answer(&options, "SIP/2.0 405", ""), Reading::Final(405)),
         (b"".to_vec(), Reading::Unfinished),
         (b"SI".to_vec(), Reading::Unfinished),
         (b"SIP/2.0 200 OK\r\nCall-ID: x".to_vec(), Reading::Unfinished),
         (b"\r\n\r\nSIP".to_vec(), Reading::Other(4)),
         (b"SIP/2.0 200 OK\r\nCall-ID: other\r\n\r\n".to_vec(), Reading::Other(34)),
-        (b"OPTIONS sip:us SIP/2.0\r\nl: 3\r\n\r\nabc".to_vec(), Reading::Other(35)),
+        (
+            b"OPTIONS sip:us SIP/2.0\r\nl: 3\r\n\r\nabc".to_vec(),
+            Reading::Other(35),
+        ),
         (b"SIP/2.0 99 Odd\r\n\r\n".to_vec(), Reading::Other(18)),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Reading::NotSip),
         (b"\x15\x03\x01\x00\x02\x02\x46".to_vec(), Reading::NotSip),
