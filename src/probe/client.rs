@@ -1,6 +1,7 @@
 //! The HTTP client of probes that are given credentials or lead to where a spec says: it goes to no address that no server of
 //! the kind can have.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -65,16 +66,18 @@ struct Guarded;
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let this_machine = name.as_str().eq_ignore_ascii_case("localhost");
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|one| may_be_server(one.ip(), this_machine)).collect();
-            if allowed.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "no address of it may be asked").into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
+        Box::pin(addresses(name))
     }
+}
+
+async fn addresses(name: Name) -> Result<Addrs, Box<dyn Error + Send + Sync>> {
+    let this_machine = name.as_str().eq_ignore_ascii_case("localhost");
+    let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+    let allowed: Vec<SocketAddr> = found.filter(|one| may_be_server(one.ip(), this_machine)).collect();
+    if allowed.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "no address of it may be asked").into());
+    }
+    Ok(Box::new(allowed.into_iter()))
 }
 
 #[cfg(test)]
