@@ -80,7 +80,7 @@ Admin (JSON)
   GET|PUT /_simulator/portal/services      Microsoft's service health: [{service, status, issues?: [{id, isResolved, …}]}]
   GET|PUT /_simulator/webex                {token?, scopes?, subscribers?: [{userId, spEnterpriseId?, status, lastStatusChange,
                                            errors?}], components?: [{name, status, isGroup?}], incidents?, spoiled?,
-                                           continuesAt?}; the API is at /webex/v1, the status page at /webex/status
+                                           spoiledTimes?, continuesAt?}; the API is at /webex/v1, the status page at /webex/status
   POST /_simulator/callRecords             the same for call records
   POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event

@@ -32,6 +32,8 @@ pub struct Site {
     pub incidents: Vec<Value>,
     /// Answer this text with status 200 in place of subscribers.
     pub spoiled: Option<String>,
+    /// So often in a row.
+    pub spoiled_times: usize,
     /// Links to further pages lead to this address.
     pub continues_at: Option<String>,
 }
@@ -52,6 +54,7 @@ impl Default for Site {
                 .to_vec(),
             incidents: Vec::new(),
             spoiled: None,
+            spoiled_times: 1,
             continues_at: None,
         }
     }
