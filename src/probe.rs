@@ -1,5 +1,6 @@
 //! Looks at things from outside, and only looks.
 
+pub mod endpoint;
 mod handshake;
 
 pub use handshake::{Problem, handshake};

@@ -3,6 +3,12 @@
 //! A probe collects facts and judges nothing; the modules here make [`Finding`]s of the facts, conditions of the findings, and
 //! diagnoses of both. One finding speaks of one thing: an address, a rule, an app.
 
+pub mod address;
+pub mod certificate;
+pub mod clock;
+pub mod endpoint;
+pub mod path;
+
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
 
