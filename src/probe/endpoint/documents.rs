@@ -130,7 +130,7 @@ async fn fetch_or_recall(plan: &Plan, url: String, end: Instant) -> Document {
     Document { url, answer }
 }
 
-async fn fetch(plan: &Plan, url: &str, end: Instant) -> Answer {
+pub(super) async fn fetch(plan: &Plan, url: &str, end: Instant) -> Answer {
     let Ok(url) = Url::parse(url) else {
         return Answer::None;
     };
