@@ -116,7 +116,10 @@ pub async fn look(plan: &Plan, deadline: Duration) -> EndpointEvidence {
         Ok(addresses) => (Resolution::Found, addresses),
         Err(resolution) => (resolution, Vec::new()),
     };
-    let looks = addresses.into_iter().take(MOST_ADDRESSES).map(|address| look_at(plan, address, contacts_end));
+    let looks = addresses
+        .into_iter()
+        .take(MOST_ADDRESSES)
+        .map(|address| look_at(plan, address, contacts_end));
     let (addresses, clock): (Vec<_>, Vec<_>) = join_all(looks).await.into_iter().unzip();
     let documents = documents::fetch_all(plan, &addresses, end).await;
     EndpointEvidence {
@@ -169,7 +172,10 @@ async fn contact(
 
 /// Whether a server may have meant: not with this client.
 fn may_be_old(obstacle: &Obstacle) -> bool {
-    matches!(obstacle, Obstacle::Alert(_) | Obstacle::Incompatible(_) | Obstacle::Closed)
+    matches!(
+        obstacle,
+        Obstacle::Alert(_) | Obstacle::Incompatible(_) | Obstacle::Closed
+    )
 }
 
 /// Asks again as clients did ten years ago. What comes is shown without encryption, so that nothing has to be agreed on.
@@ -195,7 +201,11 @@ where
     let Some(expected) = &plan.endpoint.http else {
         return Ok(());
     };
-    let default_port = if plan.endpoint.protocol == EndpointProtocol::Tls { 443 } else { 80 };
+    let default_port = if plan.endpoint.protocol == EndpointProtocol::Tls {
+        443
+    } else {
+        80
+    };
     let authority = http::authority(plan.server_name(), plan.port(), default_port);
     let reply = http::get(stream, &authority, &expected.path, http::Reading::UntilText, end).await?;
     found.http = Some(reply.evidence());

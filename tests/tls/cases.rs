@@ -105,7 +105,9 @@ impl Case {
 
     /// How long a look may take. Those that must wait for nothing wait as long as a busy machine needs.
     pub fn patience(&self) -> Duration {
-        let waits = [Reason::HandshakeTimeout, Reason::HttpTimeout].iter().any(|reason| self.reachable.contains(reason));
+        let waits = [Reason::HandshakeTimeout, Reason::HttpTimeout]
+            .iter()
+            .any(|reason| self.reachable.contains(reason));
         Duration::from_secs(if waits { 3 } else { 20 })
     }
 
@@ -157,7 +159,9 @@ fn nginx(name: &'static str, lines: &'static str) -> Case {
 }
 
 fn socket(name: &'static str, fault: Fault, reasons: &'static [Reason]) -> Case {
-    case(name, Server::Socket(fault)).reachable(reasons).certificates(UNSEEN)
+    case(name, Server::Socket(fault))
+        .reachable(reasons)
+        .certificates(UNSEEN)
 }
 
 const UNSEEN: &[Reason] = &[Reason::InsufficientEvidence];
@@ -184,10 +188,18 @@ fn certificates() -> Vec<Case> {
         shows("Ends in three days", "ending", &[Reason::ExpiringSoon]),
         shows("Ends with the year 9999", "year-9999", &[]),
         shows("Intermediate expired", "expired-intermediate", &[Reason::Expired]),
-        shows("Intermediate not shown", "missing-intermediate", &[Reason::IncompleteChain]),
+        shows(
+            "Intermediate not shown",
+            "missing-intermediate",
+            &[Reason::IncompleteChain],
+        ),
         shows("Root shown as well", "with-root", &[]),
         shows("Foreign certificate shown as well", "with-junk", &[]),
-        shows("Expired cross-signature shown as well, not needed", "with-expired-cross", &[]),
+        shows(
+            "Expired cross-signature shown as well, not needed",
+            "with-expired-cross",
+            &[],
+        ),
         shows("For other names", "wrong-name", &[Reason::NameMismatch]),
         shows("Common name alone", "no-names", &[Reason::NoSubjectAltName]),
         shows("Wildcard", "wildcard", &[]),
@@ -196,25 +208,64 @@ fn certificates() -> Vec<Case> {
         shows("200 names", "many-names", &[]),
         shows("NUL within the name", "nul-in-name", &[Reason::NameMismatch]),
         shows("Umlaut within the name", "umlaut-in-name", &[Reason::NameMismatch]),
-        shows("ECDSA where RSA is demanded", "valid", &[Reason::KeyAlgorithmNotAllowed]).with(|case| {
+        shows(
+            "ECDSA where RSA is demanded",
+            "valid",
+            &[Reason::KeyAlgorithmNotAllowed],
+        )
+        .with(|case| {
             case.tls = Tls::RsaOnly;
         }),
-        shows("Ed25519 where RSA is demanded", "ed25519", &[Reason::KeyAlgorithmNotAllowed]).with(|case| {
+        shows(
+            "Ed25519 where RSA is demanded",
+            "ed25519",
+            &[Reason::KeyAlgorithmNotAllowed],
+        )
+        .with(|case| {
             case.tls = Tls::RsaOnly;
         }),
         openssl("RSA with 1024 bits", "rsa-1024", OLD).certificates(&[Reason::KeyTooSmall]),
         openssl("Signed with SHA-1", "sha1", OLD).certificates(&[Reason::WeakSignature]),
-        shows("RSA-PSS signature with a short salt", "pss-signature", &[Reason::VerifierUnsupported]),
+        shows(
+            "RSA-PSS signature with a short salt",
+            "pss-signature",
+            &[Reason::VerifierUnsupported],
+        ),
         openssl("RSA-PSS key", "pss-key", &["-tls1_2"]).reachable(&[Reason::VerifierUnsupported]),
-        shows("X.509 version 1", "version-1", &[Reason::CertificateMalformed, Reason::NoSubjectAltName]),
-        shows("Unknown critical extension", "unknown-critical", &[Reason::CertificateMalformed]),
+        shows(
+            "X.509 version 1",
+            "version-1",
+            &[Reason::CertificateMalformed, Reason::NoSubjectAltName],
+        ),
+        shows(
+            "Unknown critical extension",
+            "unknown-critical",
+            &[Reason::CertificateMalformed],
+        ),
         shows("Signed by itself", "self-signed", &[Reason::SelfSigned]),
-        shows("Signed by itself, as an authority", "self-signed-authority", &[Reason::SelfSigned]),
+        shows(
+            "Signed by itself, as an authority",
+            "self-signed-authority",
+            &[Reason::SelfSigned],
+        ),
         shows("For clients alone", "client-only", &[Reason::WrongExtendedKeyUsage]),
-        shows("Authority bound to other names", "name-constraint", &[Reason::NameConstraintViolated]),
-        shows("Signed by a server's certificate", "issuer-no-authority", &[Reason::IssuerNotAuthority]),
+        shows(
+            "Authority bound to other names",
+            "name-constraint",
+            &[Reason::NameConstraintViolated],
+        ),
+        shows(
+            "Signed by a server's certificate",
+            "issuer-no-authority",
+            &[Reason::IssuerNotAuthority],
+        ),
         shows("Root that is not trusted", "untrusted-root", &[Reason::UntrustedIssuer]),
-        shows("Private root where a public one is demanded", "valid", &[Reason::UntrustedIssuer]).with(|case| {
+        shows(
+            "Private root where a public one is demanded",
+            "valid",
+            &[Reason::UntrustedIssuer],
+        )
+        .with(|case| {
             case.trust = Trusted::Public;
         }),
         openssl("70 KiB of certificates", "too-long", &[])
@@ -254,11 +305,20 @@ fn protocols() -> Vec<Case> {
         openssl("TLS 1.3 alone", "valid", &["-tls1_3"]),
         old("TLS 1.0 alone", "valid-rsa", &["-tls1"], &[Reason::TlsProtocolTooOld]),
         old("TLS 1.1 alone", "valid-rsa", &["-tls1_1"], &[Reason::TlsProtocolTooOld]),
-        openssl("RSA key exchange alone", "valid-rsa", &["-tls1_2", "-cipher", "AES128-GCM-SHA256"])
-            .reachable(&[Reason::TlsNoCommonCipher]),
-        openssl("CBC alone", "valid-rsa", &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"])
-            .reachable(&[Reason::TlsNoCommonCipher]),
-        openssl("Curve P-521 alone", "valid-rsa", &["-tls1_2", "-groups", "P-521"]).reachable(&[Reason::VerifierUnsupported]),
+        openssl(
+            "RSA key exchange alone",
+            "valid-rsa",
+            &["-tls1_2", "-cipher", "AES128-GCM-SHA256"],
+        )
+        .reachable(&[Reason::TlsNoCommonCipher]),
+        openssl(
+            "CBC alone",
+            "valid-rsa",
+            &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"],
+        )
+        .reachable(&[Reason::TlsNoCommonCipher]),
+        openssl("Curve P-521 alone", "valid-rsa", &["-tls1_2", "-groups", "P-521"])
+            .reachable(&[Reason::VerifierUnsupported]),
     ]
 }
 
@@ -268,10 +328,22 @@ fn documents() -> Vec<Case> {
     vec![
         listed("Not revoked", "listed-good", &[]),
         listed("Revoked", "revoked", &[Reason::Revoked]),
-        listed("List of revoked certificates out of date", "listed-stale", &[Reason::RevocationUnknown]),
-        listed("List of revoked certificates missing", "listed-missing", &[Reason::RevocationUnknown]),
+        listed(
+            "List of revoked certificates out of date",
+            "listed-stale",
+            &[Reason::RevocationUnknown],
+        ),
+        listed(
+            "List of revoked certificates missing",
+            "listed-missing",
+            &[Reason::RevocationUnknown],
+        ),
         issuer("Issuer's address works", "issuer-found", &[]),
-        issuer("Issuer's address redirects to https", "issuer-redirects", &[Reason::AiaRedirectsToHttps]),
+        issuer(
+            "Issuer's address redirects to https",
+            "issuer-redirects",
+            &[Reason::AiaRedirectsToHttps],
+        ),
         issuer("Issuer's address fails", "issuer-fails", &[Reason::AiaUnreachable]),
     ]
 }
@@ -317,7 +389,11 @@ fn network() -> Vec<Case> {
             &[Reason::NotTls],
         ),
         socket("Speaks SSH", Fault::Says(b"SSH-2.0-OpenSSH_9.2\r\n"), &[Reason::NotTls]),
-        socket("Sends garbage", Fault::Says(&[22, 3, 3, 0xff, 0xff, 1, 2, 3]), &[Reason::NotTls]),
+        socket(
+            "Sends garbage",
+            Fault::Says(&[22, 3, 3, 0xff, 0xff, 1, 2, 3]),
+            &[Reason::NotTls],
+        ),
         socket(
             "Does not know the name (alert)",
             Fault::Says(&[21, 3, 3, 0, 2, 2, 112]),

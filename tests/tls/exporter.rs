@@ -28,7 +28,9 @@ pub struct Answer {
 impl Exporter {
     pub fn start(certificates: &Certificates) -> Self {
         let Some(program) = std::env::var_os("BLACKBOX_EXPORTER") else {
-            panic!("no exporter: run `tests/support/gate tls`, or set BLACKBOX_EXPORTER=$(tests/support/tools prometheus-blackbox-exporter)")
+            panic!(
+                "no exporter: run `tests/support/gate tls`, or set BLACKBOX_EXPORTER=$(tests/support/tools prometheus-blackbox-exporter)"
+            )
         };
         let mut modules = String::from("modules:\n");
         for trusted in ["bundle", "public"] {
@@ -46,8 +48,12 @@ impl Exporter {
                     tls += &format!(", cert_file: {}, key_file: {}", full.display(), key.display());
                 }
                 tls += "}";
-                modules += &format!("  http-{trusted}-{client}: {{prober: http, http: {{tls_config: {tls}, fail_if_not_ssl: true, preferred_ip_protocol: ip4}}}}\n");
-                modules += &format!("  tcp-{trusted}-{client}: {{prober: tcp, tcp: {{tls: true, tls_config: {tls}, preferred_ip_protocol: ip4}}}}\n");
+                modules += &format!(
+                    "  http-{trusted}-{client}: {{prober: http, http: {{tls_config: {tls}, fail_if_not_ssl: true, preferred_ip_protocol: ip4}}}}\n"
+                );
+                modules += &format!(
+                    "  tcp-{trusted}-{client}: {{prober: tcp, tcp: {{tls: true, tls_config: {tls}, preferred_ip_protocol: ip4}}}}\n"
+                );
             }
         }
         let config = certificates.path("exporter.yaml");
@@ -87,7 +93,11 @@ impl Exporter {
         let request = || {
             reqwest::Client::new()
                 .get(&url)
-                .query(&[("module", module.as_str()), ("target", &target), ("hostname", "connector.test")])
+                .query(&[
+                    ("module", module.as_str()),
+                    ("target", &target),
+                    ("hostname", "connector.test"),
+                ])
                 .header("X-Prometheus-Scrape-Timeout-Seconds", &seconds)
                 .send()
         };

@@ -46,7 +46,9 @@ async fn every_fault_is_told_from_every_other() {
     let cases = cases::all();
     assert!(cases.len() >= 39);
     let cache = Arc::new(Cache::default());
-    let looks = cases.iter().map(|case| ask(case, &servers, &certificates, cache.clone()));
+    let looks = cases
+        .iter()
+        .map(|case| ask(case, &servers, &certificates, cache.clone()));
     let seen: Vec<Seen> = stream::iter(looks).buffered(AT_ONCE).collect().await;
     let mut wrong = Vec::new();
     for (case, seen) in cases.iter().zip(&seen) {

@@ -117,7 +117,9 @@ impl Servers {
         for case in cases {
             let Server::Nginx(content) = &case.server else { continue };
             let port = free_port();
-            hosts += &content.replace("FOLDER", &folder.to_string()).replace("PORT", &port.to_string());
+            hosts += &content
+                .replace("FOLDER", &folder.to_string())
+                .replace("PORT", &port.to_string());
             self.ports.insert(case.name, port);
         }
         let text = format!(
@@ -136,9 +138,18 @@ impl Servers {
         fs::write(certificates.path("nginx.conf"), text).unwrap();
         let log = fs::File::create(certificates.path("nginx.log")).unwrap();
         let mut command = Command::new(program);
-        command.arg("-c").arg(certificates.path("nginx.conf")).arg("-p").arg(certificates.path(""));
+        command
+            .arg("-c")
+            .arg(certificates.path("nginx.conf"))
+            .arg("-p")
+            .arg(certificates.path(""));
         command.args(["-e", "stderr"]);
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         self.processes.push(process);
         for case in cases.iter().filter(|case| matches!(case.server, Server::Nginx(_))) {
             self.logs.insert(case.name, certificates.path("nginx.log"));
@@ -161,7 +172,9 @@ impl Servers {
     fn wait(&mut self) {
         let end = Instant::now() + Duration::from_secs(60);
         for (name, port) in &self.ports {
-            let refuses = cases::all().iter().any(|case| case.name == *name && matches!(case.server, Server::Socket(_)));
+            let refuses = cases::all()
+                .iter()
+                .any(|case| case.name == *name && matches!(case.server, Server::Socket(_)));
             while !refuses && TcpStream::connect(("127.0.0.1", *port)).is_err() {
                 let log = self.logs.get(name).map(fs::read_to_string);
                 assert!(Instant::now() < end, "{name} does not listen: {log:?}");

@@ -24,7 +24,11 @@ pub fn write(cases: &[Case], seen: &[Seen], answers: &[Answer]) -> String {
     for ((case, seen), answer) in cases.iter().zip(seen).zip(answers) {
         let (reachable, certificates) = (told(&seen.reachable), told(&seen.certificates));
         let success = if answer.success { "1" } else { "0" };
-        let status = if case.path.is_some() { answer.status.to_string() } else { String::new() };
+        let status = if case.path.is_some() {
+            answer.status.to_string()
+        } else {
+            String::new()
+        };
         let (our_end, their_end) = (own_end(seen.end), exporters_end(answer.end, seen.end));
         let _ = writeln!(
             rows,
@@ -57,7 +61,10 @@ pub fn check(text: &str) {
         fs::write(&path, expected).unwrap();
         return;
     }
-    let differing: Vec<&str> = expected.lines().filter(|line| !page.lines().any(|known| known == *line)).collect();
+    let differing: Vec<&str> = expected
+        .lines()
+        .filter(|line| !page.lines().any(|known| known == *line))
+        .collect();
     assert!(
         page == expected,
         "{PAGE} is not what was seen; WRITE_TLS_MATRIX=1 writes it anew. New lines:\n{}",

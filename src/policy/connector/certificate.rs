@@ -4,13 +4,14 @@ use core::net::IpAddr;
 use std::fmt;
 
 use jiff::Timestamp;
+use x509_parser::asn1_rs::Oid;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_DSA, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
-    OID_PKCS1_MD5WITHRSAENC, OID_PKCS1_RSAENCRYPTION, OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA1WITHRSA, OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS,
-    OID_SHA1_WITH_RSA, OID_SIG_ED25519,
+    OID_PKCS1_MD5WITHRSAENC, OID_PKCS1_RSAENCRYPTION, OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA1WITHRSA,
+    OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, OID_SHA1_WITH_RSA, OID_SIG_ED25519,
 };
 use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
@@ -31,6 +32,7 @@ const MOST_ADDRESSES: usize = 4;
 pub(super) const LEAST_RSA_BITS: u32 = 2048;
 
 /// The fields of a certificate.
+#[allow(clippy::struct_excessive_bools)] // facts that have nothing to do with each other
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// The certificate itself.
@@ -168,19 +170,32 @@ impl Certificate {
                     (usage.time_stamping, "timeStamping"),
                     (usage.ocsp_signing, "OCSPSigning"),
                 ];
-                let mut usages: Vec<String> = known.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()).collect();
-                usages.extend(usage.other.iter().take(MOST_NAMES).map(|oid| oid.to_id_string()));
+                let mut usages: Vec<String> = known
+                    .iter()
+                    .filter(|(set, _)| *set)
+                    .map(|(_, word)| (*word).to_owned())
+                    .collect();
+                usages.extend(usage.other.iter().take(MOST_NAMES).map(Oid::to_id_string));
                 self.usages = Some(usages);
             }
             ParsedExtension::AuthorityInfoAccess(access) => {
-                let issuers = access.accessdescs.iter().filter(|at| at.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS);
-                self.issuers_at = issuers.filter_map(|at| url(&at.access_location)).take(MOST_ADDRESSES).collect();
+                let issuers = access
+                    .accessdescs
+                    .iter()
+                    .filter(|at| at.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS);
+                self.issuers_at = issuers
+                    .filter_map(|at| url(&at.access_location))
+                    .take(MOST_ADDRESSES)
+                    .collect();
             }
             ParsedExtension::CRLDistributionPoints(points) => {
-                let names = points.points.iter().filter_map(|point| match &point.distribution_point {
-                    Some(DistributionPointName::FullName(names)) => Some(names),
-                    _ => None,
-                });
+                let names = points
+                    .points
+                    .iter()
+                    .filter_map(|point| match &point.distribution_point {
+                        Some(DistributionPointName::FullName(names)) => Some(names),
+                        _ => None,
+                    });
                 self.lists_at = names.flatten().filter_map(url).take(MOST_ADDRESSES).collect();
             }
             ParsedExtension::UnsupportedExtension { oid } if extension.critical => {
@@ -216,8 +231,12 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some(printable(name)),
         GeneralName::IPAddress(octets) => match octets.len() {
-            4 => <[u8; 4]>::try_from(*octets).ok().map(|octets| IpAddr::from(octets).to_string()),
-            16 => <[u8; 16]>::try_from(*octets).ok().map(|octets| IpAddr::from(octets).to_string()),
+            4 => <[u8; 4]>::try_from(*octets)
+                .ok()
+                .map(|octets| IpAddr::from(octets).to_string()),
+            16 => <[u8; 16]>::try_from(*octets)
+                .ok()
+                .map(|octets| IpAddr::from(octets).to_string()),
             _ => None,
         },
         _ => None,
@@ -313,6 +332,7 @@ fn weakness(algorithm: &AlgorithmIdentifier<'_>) -> Option<&'static str> {
 /// By its names, and by its signature where that can be checked here.
 fn is_self_signed(x509: &X509Certificate<'_>) -> bool {
     let same_name = x509.subject().as_raw() == x509.issuer().as_raw();
-    let small_key = matches!(x509.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < LEAST_RSA_BITS as usize);
+    let small_key =
+        matches!(x509.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < LEAST_RSA_BITS as usize);
     same_name && (small_key || x509.verify_signature(None) != Err(X509Error::SignatureVerificationError))
 }

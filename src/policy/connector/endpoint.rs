@@ -112,7 +112,11 @@ fn resolution(endpoint: &Endpoint, evidence: &EndpointEvidence) -> Option<Fault>
 
 /// Addresses beside those that the spec expects, as after a redeployment that left the name behind.
 fn unexpected_addresses(endpoint: &Endpoint, evidence: &EndpointEvidence) -> Option<Fault> {
-    let expected: Vec<IpAddr> = endpoint.expected_addresses.iter().filter_map(|text| text.parse().ok()).collect();
+    let expected: Vec<IpAddr> = endpoint
+        .expected_addresses
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
     let strange: Vec<IpAddr> = evidence
         .addresses
         .iter()
@@ -154,12 +158,18 @@ fn certificates_valid(endpoint: &Endpoint, evidence: &EndpointEvidence, now: Tim
 }
 
 fn unseen(endpoint: &Endpoint, evidence: &EndpointEvidence) -> Fault {
-    let silent = evidence.addresses.iter().any(|found| found.obstacle.as_ref().is_some_and(reachability::is_silence));
+    let silent = evidence
+        .addresses
+        .iter()
+        .any(|found| found.obstacle.as_ref().is_some_and(reachability::is_silence));
     if endpoint.expect_from == Vantage::NodesOnly && silent {
         let text = "no certificate was seen, as it cannot be reached from this cluster";
         return Fault::unknown(Reason::NotReachableFromCluster, text);
     }
-    Fault::unknown(Reason::InsufficientEvidence, "no certificate was seen, as no TLS connection came about")
+    Fault::unknown(
+        Reason::InsufficientEvidence,
+        "no certificate was seen, as no TLS connection came about",
+    )
 }
 
 /// One finding for each fault, with its addresses where it is not at all of them.
@@ -174,7 +184,11 @@ fn told(condition: ConditionType, endpoint: &Endpoint, found: &[(IpAddr, Vec<Fau
         }
     }
     let place = |places: &[IpAddr]| {
-        let others: Vec<IpAddr> = found.iter().map(|(address, _)| *address).filter(|one| !places.contains(one)).collect();
+        let others: Vec<IpAddr> = found
+            .iter()
+            .map(|(address, _)| *address)
+            .filter(|one| !places.contains(one))
+            .collect();
         if others.is_empty() {
             String::new()
         } else {

@@ -84,12 +84,7 @@ impl ExtendedKeyUsageValidator for AnyUsage {
 
 /// Finds the way from the first certificate of `chain` at the time `at`. `issuers` are certificates that were not shown by the
 /// server but found where its certificates say; they make no way, and tell what is missing.
-pub fn find(
-    chain: &[Certificate],
-    trust: Trust<'_>,
-    issuers: &[Certificate],
-    at: Timestamp,
-) -> Result<Path, Break> {
+pub fn find(chain: &[Certificate], trust: Trust<'_>, issuers: &[Certificate], at: Timestamp) -> Result<Path, Break> {
     let Some((leaf, others)) = chain.split_first() else {
         return Err(Break::Malformed("the server shows none".to_owned()));
     };
@@ -128,8 +123,15 @@ pub fn standing(chain: &[Certificate], trust: Trust<'_>, lists: &[&[u8]], at: Ti
     let (Some((leaf, others)), Ok(options)) = (chain.split_first(), RevocationOptionsBuilder::new(&lists)) else {
         return Standing::Unknown;
     };
-    let listed = others.iter().filter(|one| !one.self_signed).all(|one| !one.lists_at.is_empty());
-    let depth = if listed { RevocationCheckDepth::Chain } else { RevocationCheckDepth::EndEntity };
+    let listed = others
+        .iter()
+        .filter(|one| !one.self_signed)
+        .all(|one| !one.lists_at.is_empty());
+    let depth = if listed {
+        RevocationCheckDepth::Chain
+    } else {
+        RevocationCheckDepth::EndEntity
+    };
     let options = options
         .with_depth(depth)
         .with_status_policy(UnknownStatusPolicy::Deny)
@@ -155,7 +157,10 @@ impl<'a> Roots<'a> {
         let expired = |der: &[u8]| Certificate::read(der).ok().filter(|root| root.not_after < at);
         let (old, valid): (Vec<_>, Vec<_>) = trust.bundle.iter().partition(|der| expired(der).is_some());
         Self {
-            bundle: valid.into_iter().map(|der| CertificateDer::from(der.as_slice())).collect(),
+            bundle: valid
+                .into_iter()
+                .map(|der| CertificateDer::from(der.as_slice()))
+                .collect(),
             public: trust.public,
             expired: old.into_iter().filter_map(|der| expired(der)).collect(),
         }
@@ -163,7 +168,11 @@ impl<'a> Roots<'a> {
 
     /// What cannot be read as a certificate trusts nobody.
     fn anchors(&self) -> Vec<TrustAnchor<'_>> {
-        let mut anchors: Vec<TrustAnchor<'_>> = self.bundle.iter().filter_map(|der| anchor_from_trusted_cert(der).ok()).collect();
+        let mut anchors: Vec<TrustAnchor<'_>> = self
+            .bundle
+            .iter()
+            .filter_map(|der| anchor_from_trusted_cert(der).ok())
+            .collect();
         if self.public {
             anchors.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
@@ -196,14 +205,20 @@ fn search(
         revocation,
         None,
     )?;
-    let above = path.intermediate_certificates().map(|certificate| certificate.der().to_vec());
+    let above = path
+        .intermediate_certificates()
+        .map(|certificate| certificate.der().to_vec());
     let subject = path.anchor().subject.as_ref();
     let key = path.anchor().subject_public_key_info.as_ref();
     let is_anchor = |der: &&CertificateDer<'_>| {
         anchor_from_trusted_cert(der)
             .is_ok_and(|anchor| anchor.subject.as_ref() == subject && anchor.subject_public_key_info.as_ref() == key)
     };
-    let anchor = roots.bundle.iter().find(is_anchor).and_then(|der| Certificate::read(der).ok());
+    let anchor = roots
+        .bundle
+        .iter()
+        .find(is_anchor)
+        .and_then(|der| Certificate::read(der).ok());
     Ok(Path {
         certificates: std::iter::once(leaf.to_vec()).chain(above).collect(),
         anchor: anchor.map(Box::new),
@@ -217,7 +232,8 @@ fn climb(chain: &[Certificate]) -> Vec<(usize, &Certificate)> {
         && !last.self_signed
     {
         let mut above = chain.iter().enumerate().skip(1);
-        let next = above.find(|(index, above)| last.names_as_issuer(above) && !way.iter().any(|(known, _)| known == index));
+        let next =
+            above.find(|(index, above)| last.names_as_issuer(above) && !way.iter().any(|(known, _)| known == index));
         let Some(next) = next else { break };
         way.push(next);
     }
@@ -253,7 +269,8 @@ fn explain(chain: &[Certificate], error: &Error) -> Break {
     let way = climb(chain);
     let place = |found: &dyn Fn(&Certificate) -> bool| way.iter().find(|(_, one)| found(one)).map(|(index, _)| *index);
     // A chain may hold more than the shortest way.
-    let anywhere = |found: &dyn Fn(&Certificate) -> bool| place(found).or_else(|| chain.iter().position(found)).unwrap_or(0);
+    let anywhere =
+        |found: &dyn Fn(&Certificate) -> bool| place(found).or_else(|| chain.iter().position(found)).unwrap_or(0);
     let second = |time: &UnixTime| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match error {
         Error::CertExpired { not_after, .. } => {
@@ -263,7 +280,9 @@ fn explain(chain: &[Certificate], error: &Error) -> Break {
             Break::NotYetValid(anywhere(&|one| one.not_before.as_second() == second(not_before)))
         }
         Error::InvalidSignatureForPublicKey => {
-            let small = |one: &Certificate| one.is_authority && one.key.bits < LEAST_RSA_BITS && one.key.to_string().starts_with("RSA ");
+            let small = |one: &Certificate| {
+                one.is_authority && one.key.bits < LEAST_RSA_BITS && one.key.to_string().starts_with("RSA ")
+            };
             match place(&small) {
                 Some(index) => Break::SmallAuthority(index),
                 None => Break::WrongSignature(0),

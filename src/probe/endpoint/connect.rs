@@ -76,12 +76,30 @@ mod tests {
     #[test]
     fn no_such_name_is_told_from_no_answer() {
         for (text, expected) in [
-            ("failed to lookup address information: Name or service not known", Resolution::NotFound),
-            ("failed to lookup address information: No address associated with hostname", Resolution::NotFound),
-            ("failed to lookup address information: Name does not resolve", Resolution::NotFound),
-            ("failed to lookup address information: Temporary failure in name resolution", Resolution::Unavailable),
-            ("failed to lookup address information: Try again", Resolution::Unavailable),
-            ("failed to lookup address information: System error", Resolution::Unavailable),
+            (
+                "failed to lookup address information: Name or service not known",
+                Resolution::NotFound,
+            ),
+            (
+                "failed to lookup address information: No address associated with hostname",
+                Resolution::NotFound,
+            ),
+            (
+                "failed to lookup address information: Name does not resolve",
+                Resolution::NotFound,
+            ),
+            (
+                "failed to lookup address information: Temporary failure in name resolution",
+                Resolution::Unavailable,
+            ),
+            (
+                "failed to lookup address information: Try again",
+                Resolution::Unavailable,
+            ),
+            (
+                "failed to lookup address information: System error",
+                Resolution::Unavailable,
+            ),
         ] {
             assert_eq!(failure(&io::Error::other(text)), expected, "{text}");
         }

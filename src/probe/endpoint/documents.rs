@@ -67,7 +67,13 @@ impl Cache {
         if size + self::size(&answer) > LARGEST_CACHE || kept.len() >= MOST_KEPT {
             kept.clear();
         }
-        kept.insert(key, Kept { until: now + length, answer });
+        kept.insert(
+            key,
+            Kept {
+                until: now + length,
+                answer,
+            },
+        );
     }
 }
 
@@ -84,12 +90,18 @@ pub(super) fn wanted(endpoint: &Endpoint) -> bool {
 }
 
 fn wants_lists(endpoint: &Endpoint) -> bool {
-    let expectation = endpoint.tls.as_ref().filter(|_| endpoint.protocol == EndpointProtocol::Tls);
+    let expectation = endpoint
+        .tls
+        .as_ref()
+        .filter(|_| endpoint.protocol == EndpointProtocol::Tls);
     expectation.is_some_and(|tls| tls.revocation == Revocation::Crl)
 }
 
 fn wants_issuers(endpoint: &Endpoint) -> bool {
-    let expectation = endpoint.tls.as_ref().filter(|_| endpoint.protocol == EndpointProtocol::Tls);
+    let expectation = endpoint
+        .tls
+        .as_ref()
+        .filter(|_| endpoint.protocol == EndpointProtocol::Tls);
     expectation.is_some_and(|tls| tls.aia_redirect_check)
 }
 
@@ -149,7 +161,10 @@ pub(super) async fn fetch(plan: &Plan, url: &str, end: Instant) -> Answer {
     let Some(address) = addresses.first() else {
         return Answer::None;
     };
-    if addresses.iter().any(|address| forbidden(&plan.endpoint, *address).is_some()) {
+    if addresses
+        .iter()
+        .any(|address| forbidden(&plan.endpoint, *address).is_some())
+    {
         return Answer::NotAllowed;
     }
     let Ok(stream) = connect::connect(*address, port, end).await else {

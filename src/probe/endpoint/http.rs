@@ -78,12 +78,26 @@ impl Reply {
 
 /// Host and port as they stand in a request.
 pub(super) fn authority(host: &str, port: u16, default_port: u16) -> String {
-    let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
-    if port == default_port { host } else { format!("{host}:{port}") }
+    let host = if host.parse::<Ipv6Addr>().is_ok() {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    if port == default_port {
+        host
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// Asks for a path, until `end`.
-pub(super) async fn get<S>(stream: S, authority: &str, path: &str, reading: Reading, end: Instant) -> Result<Reply, Obstacle>
+pub(super) async fn get<S>(
+    stream: S,
+    authority: &str,
+    path: &str,
+    reading: Reading,
+    end: Instant,
+) -> Result<Reply, Obstacle>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -67,7 +67,10 @@ async fn nothing_is_sent_to_addresses_that_are_not_allowed() {
         ("169.254.169.254", Range::Metadata),
     ] {
         for protocol in ["Tls", "Tcp"] {
-            let plan = plan(port, &json!({ "host": host, "protocol": protocol, "allowPrivateAddresses": false }));
+            let plan = plan(
+                port,
+                &json!({ "host": host, "protocol": protocol, "allowPrivateAddresses": false }),
+            );
             for found in look(&plan, PATIENCE).await.addresses {
                 assert_eq!(found.obstacle, Some(Obstacle::NotAllowed(expected)), "{host}");
             }
@@ -75,7 +78,10 @@ async fn nothing_is_sent_to_addresses_that_are_not_allowed() {
     }
     // With leave, all but what gives credentials.
     let metadata = plan(port, &json!({ "host": "169.254.169.254" }));
-    assert_eq!(first(&metadata).await.obstacle, Some(Obstacle::NotAllowed(Range::Metadata)));
+    assert_eq!(
+        first(&metadata).await.obstacle,
+        Some(Obstacle::NotAllowed(Range::Metadata))
+    );
     assert_eq!(came.load(Ordering::SeqCst), 0);
     let allowed = plan(port, &json!({ "protocol": "Tcp" }));
     assert_eq!(first(&allowed).await.obstacle, None);
@@ -87,22 +93,35 @@ async fn an_answer_over_plain_tcp_tells_status_emptiness_and_time() {
     let cases: [(&'static [u8], _, _); 6] = [
         (
             b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 4\r\n\r\n \r\nx",
-            Ok(HttpEvidence { status: 200, blank: false }),
+            Ok(HttpEvidence {
+                status: 200,
+                blank: false,
+            }),
             true,
         ),
         (
             b"HTTP/1.1 404 Not Found\r\nAge: 5\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n \r\n\t",
-            Ok(HttpEvidence { status: 404, blank: true }),
+            Ok(HttpEvidence {
+                status: 404,
+                blank: true,
+            }),
             false,
         ),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            Ok(HttpEvidence { status: 200, blank: true }),
+            Ok(HttpEvidence {
+                status: 200,
+                blank: true,
+            }),
             false,
         ),
         (b"SSH-2.0-OpenSSH_9.2\r\n", Err(Obstacle::NotHttp), false),
         (b"", Err(Obstacle::Closed), false),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", Err(Obstacle::Closed), false),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
+            Err(Obstacle::Closed),
+            false,
+        ),
     ];
     for (words, expected, tells_time) in cases {
         let (port, _) = says(words).await;
@@ -111,7 +130,12 @@ async fn an_answer_over_plain_tcp_tells_status_emptiness_and_time() {
         let seen = found.obstacle.clone().map_or_else(|| Ok(found.http.unwrap()), Err);
         assert_eq!(seen, expected, "{}", String::from_utf8_lossy(words));
         assert_eq!(evidence.clock.len(), usize::from(tells_time));
-        assert!(evidence.clock.iter().all(|sample| sample.source == "probed" && sample.skew.is_negative()));
+        assert!(
+            evidence
+                .clock
+                .iter()
+                .all(|sample| sample.source == "probed" && sample.skew.is_negative())
+        );
     }
 }
 
@@ -146,7 +170,10 @@ impl ResolvesServerCert for Impostor {
 #[tokio::test]
 async fn a_server_without_the_key_of_its_certificate_is_found_out() {
     let (own, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&own).unwrap();
+    let certificate = CertificateParams::new(["a.example".to_owned()])
+        .unwrap()
+        .self_signed(&own)
+        .unwrap();
     for (key, expected) in [(&own, Proof::Right), (&other, Proof::Wrong)] {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
@@ -186,16 +213,32 @@ async fn documents_are_fetched_without_following_and_within_limits() {
     let (here, came) = says(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nder").await;
     assert_eq!(fetched(&at(here), true).await, Answer::Body(b"der".to_vec()));
     assert_eq!(fetched(&at(here), false).await, Answer::NotAllowed);
-    assert_eq!(fetched(&format!("http://localhost:{here}/ca.der"), false).await, Answer::NotAllowed);
-    assert_eq!(fetched(&format!("http://[::ffff:127.0.0.1]:{here}/"), false).await, Answer::NotAllowed);
+    assert_eq!(
+        fetched(&format!("http://localhost:{here}/ca.der"), false).await,
+        Answer::NotAllowed
+    );
+    assert_eq!(
+        fetched(&format!("http://[::ffff:127.0.0.1]:{here}/"), false).await,
+        Answer::NotAllowed
+    );
     // Programs of old read these as 127.0.0.1.
     for disguise in ["0x7f000001", "2130706433", "127.1"] {
-        assert_eq!(fetched(&format!("http://{disguise}:{here}/"), false).await, Answer::NotAllowed, "{disguise}");
+        assert_eq!(
+            fetched(&format!("http://{disguise}:{here}/"), false).await,
+            Answer::NotAllowed,
+            "{disguise}"
+        );
     }
-    assert_eq!(fetched("http://169.254.169.254/latest/meta-data/", true).await, Answer::NotAllowed);
+    assert_eq!(
+        fetched("http://169.254.169.254/latest/meta-data/", true).await,
+        Answer::NotAllowed
+    );
     assert_eq!(came.load(Ordering::SeqCst), 1);
     let (moved, _) = says(b"HTTP/1.1 301 Moved\r\nLocation: https://ca.example/\r\nContent-Length: 0\r\n\r\n").await;
-    assert_eq!(fetched(&at(moved), true).await, Answer::Redirect("https://ca.example/".to_owned()));
+    assert_eq!(
+        fetched(&at(moved), true).await,
+        Answer::Redirect("https://ca.example/".to_owned())
+    );
     let (gone, _) = says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(fetched(&at(gone), true).await, Answer::Status(404));
     let endless = |mut stream: TcpStream| async move {
@@ -217,31 +260,50 @@ async fn secrets_that_are_of_no_use_say_why() {
     let key = |key: &KeyPair| SecretString::from(key.serialize_pem());
     let plan = || plan(443, &json!({}));
     assert!(plan().with_bundle(pem.as_bytes()).is_ok());
-    assert_eq!(plan().with_bundle(b"").unwrap_err(), Unusable::Bundle("holds no certificate"));
+    assert_eq!(
+        plan().with_bundle(b"").unwrap_err(),
+        Unusable::Bundle("holds no certificate")
+    );
     let broken = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     assert_eq!(plan().with_bundle(broken).unwrap_err(), Unusable::Bundle("is not PEM"));
     let long = vec![b'x'; LONGEST_BUNDLE + 1];
     assert_eq!(plan().with_bundle(&long).unwrap_err(), Unusable::Bundle("is too long"));
-    assert!(plan().with_client_certificate(pem.as_bytes(), &key(&pair.signing_key)).is_ok());
+    assert!(
+        plan()
+            .with_client_certificate(pem.as_bytes(), &key(&pair.signing_key))
+            .is_ok()
+    );
     for (certificates, key) in [
         (pem.as_str(), key(&other)),
         ("", key(&other)),
         (pem.as_str(), SecretString::from("nonsense".to_owned())),
     ] {
-        let error = plan().with_client_certificate(certificates.as_bytes(), &key).unwrap_err();
+        let error = plan()
+            .with_client_certificate(certificates.as_bytes(), &key)
+            .unwrap_err();
         assert!(matches!(error, Unusable::ClientCertificate(_)));
     }
-    let plan = plan().with_client_certificate(pem.as_bytes(), &key(&pair.signing_key)).unwrap();
+    let plan = plan()
+        .with_client_certificate(pem.as_bytes(), &key(&pair.signing_key))
+        .unwrap();
     assert!(!format!("{plan:?}").contains("PRIVATE"));
 }
 
 #[tokio::test]
 async fn every_address_of_a_name_is_looked_at() {
     let (port, _) = says(b"").await;
-    let evidence = look(&plan(port, &json!({ "host": "localhost", "protocol": "Tcp" })), PATIENCE).await;
+    let evidence = look(
+        &plan(port, &json!({ "host": "localhost", "protocol": "Tcp" })),
+        PATIENCE,
+    )
+    .await;
     assert_eq!(evidence.resolution, Resolution::Found);
     let v4: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
-    let found = evidence.addresses.iter().find(|found| found.address == v4.ip()).unwrap();
+    let found = evidence
+        .addresses
+        .iter()
+        .find(|found| found.address == v4.ip())
+        .unwrap();
     assert_eq!(found.obstacle, None);
     // Where there is IPv6, nobody listens there.
     for other in evidence.addresses.iter().filter(|found| found.address != v4.ip()) {

@@ -203,9 +203,9 @@ pub(super) fn obstacle(error: &io::Error, seen: &TlsEvidence) -> Obstacle {
 fn tls_obstacle(error: &Error, seen: &TlsEvidence) -> Obstacle {
     match error {
         Error::AlertReceived(alert) => Obstacle::Alert(u8::from(*alert)),
-        Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge) => {
-            Obstacle::ChainTooLong
-        }
+        Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
+        ) => Obstacle::ChainTooLong,
         Error::InvalidMessage(_) | Error::PeerSentOversizedRecord if seen.chain.is_empty() => Obstacle::NotTls,
         other => Obstacle::Incompatible(other.to_string()),
     }

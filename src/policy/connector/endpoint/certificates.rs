@@ -36,7 +36,10 @@ pub(super) fn faults(
     let leaf = match tls.chain.first().map(|der| Certificate::read(der)) {
         Some(Ok(leaf)) => leaf,
         Some(Err(why)) => {
-            return vec![critical(Reason::CertificateMalformed, format!("the certificate cannot be read: {why}"))];
+            return vec![critical(
+                Reason::CertificateMalformed,
+                format!("the certificate cannot be read: {why}"),
+            )];
         }
         None => return Vec::new(),
     };
@@ -53,7 +56,10 @@ pub(super) fn faults(
     if let Ok(path) = &found {
         faults.extend(authorities(path));
         faults.extend(revocation(expectation, &chain, evidence, now));
-        if !faults.iter().any(|fault| matches!(fault.outcome, Outcome::Fail(_, Reason::Expired | Reason::NotYetValid))) {
+        if !faults
+            .iter()
+            .any(|fault| matches!(fault.outcome, Outcome::Fail(_, Reason::Expired | Reason::NotYetValid)))
+        {
             faults.extend(ending(&expectation.expiry, path, now));
         }
     }
@@ -104,10 +110,14 @@ fn way(
 
 /// Certificates of issuers that were found where certificates say. In DER, as RFC 5280 has it.
 fn issuers(evidence: &EndpointEvidence) -> Vec<Certificate> {
-    let bodies = evidence.documents.issuers.iter().filter_map(|document| match &document.answer {
-        Answer::Body(body) => Some(body),
-        _ => None,
-    });
+    let bodies = evidence
+        .documents
+        .issuers
+        .iter()
+        .filter_map(|document| match &document.answer {
+            Answer::Body(body) => Some(body),
+            _ => None,
+        });
     bodies.filter_map(|body| Certificate::read(body).ok()).collect()
 }
 
@@ -121,7 +131,10 @@ fn out_of_time(leaf: &Certificate, now: Timestamp) -> Option<Fault> {
         return Some(critical(Reason::Expired, text));
     }
     (now < leaf.not_before).then(|| {
-        let text = format!("the certificate is valid from {} on: wait, or see whether clocks are wrong", day(leaf.not_before));
+        let text = format!(
+            "the certificate is valid from {} on: wait, or see whether clocks are wrong",
+            day(leaf.not_before)
+        );
         critical(Reason::NotYetValid, text)
     })
 }
@@ -167,18 +180,29 @@ fn broken_way(chain: &[Certificate], broken: &Break) -> Option<Fault> {
         ),
         Break::Incomplete(missing) => critical(
             Reason::IncompleteChain,
-            format!("the server does not show the intermediate certificate of {missing}: install it beside the server's own"),
+            format!(
+                "the server does not show the intermediate certificate of {missing}: install it beside the server's own"
+            ),
         ),
         Break::Untrusted(issuer) => {
-            let or = if chain.len() == 1 { ", or the server does not show an intermediate certificate" } else { "" };
+            let or = if chain.len() == 1 {
+                ", or the server does not show an intermediate certificate"
+            } else {
+                ""
+            };
             critical(
                 Reason::UntrustedIssuer,
-                format!("the authority {issuer} is not trusted{or}: use a certificate of a trusted authority, or correct trust"),
+                format!(
+                    "the authority {issuer} is not trusted{or}: use a certificate of a trusted authority, or correct trust"
+                ),
             )
         }
         Break::WeakSignature(index, weak) => critical(
             Reason::WeakSignature,
-            format!("the certificate of {} is signed over {weak}, which can be forged: have it issued anew with SHA-256", subject(*index)),
+            format!(
+                "the certificate of {} is signed over {weak}, which can be forged: have it issued anew with SHA-256",
+                subject(*index)
+            ),
         ),
         Break::SmallAuthority(index) => critical(
             Reason::KeyTooSmall,
@@ -190,8 +214,10 @@ fn broken_way(chain: &[Certificate], broken: &Break) -> Option<Fault> {
         ),
         Break::WrongSignature(index) => critical(
             Reason::UntrustedIssuer,
-            format!("the signature of a certificate does not match the key of its issuer, {}: install the issuer's present certificate",
-                at(*index).map_or("", |one| one.issuer.as_str())),
+            format!(
+                "the signature of a certificate does not match the key of its issuer, {}: install the issuer's present certificate",
+                at(*index).map_or("", |one| one.issuer.as_str())
+            ),
         ),
         Break::NameConstraint => critical(
             Reason::NameConstraintViolated,
@@ -223,7 +249,9 @@ fn proof(proof: Proof) -> Option<Fault> {
 
 fn name(leaf: &Certificate, host: &str) -> Option<Fault> {
     if !leaf.has_names {
-        let text = format!("the certificate has no subjectAltName, and its common name does not count: have one issued for {host}");
+        let text = format!(
+            "the certificate has no subjectAltName, and its common name does not count: have one issued for {host}"
+        );
         return Some(critical(Reason::NoSubjectAltName, text));
     }
     let der = CertificateDer::from(leaf.der.as_slice());
@@ -239,8 +267,13 @@ fn name(leaf: &Certificate, host: &str) -> Option<Fault> {
             if leaf.name_count > names.len() {
                 names.push(&more);
             }
-            let names = if names.is_empty() { "no host".to_owned() } else { names.join(", ") };
-            let text = format!("the certificate is for {names}, not for {host}: have one issued for it, or correct the host");
+            let names = if names.is_empty() {
+                "no host".to_owned()
+            } else {
+                names.join(", ")
+            };
+            let text =
+                format!("the certificate is for {names}, not for {host}: have one issued for it, or correct the host");
             Some(critical(Reason::NameMismatch, text))
         }
         Err(_) => Some(critical(
@@ -253,7 +286,11 @@ fn name(leaf: &Certificate, host: &str) -> Option<Fault> {
 fn usage(leaf: &Certificate) -> Option<Fault> {
     let usages = leaf.usages.as_ref()?;
     (!leaf.for_servers).then(|| {
-        let usages = if usages.is_empty() { "nothing".to_owned() } else { usages.join(", ") };
+        let usages = if usages.is_empty() {
+            "nothing".to_owned()
+        } else {
+            usages.join(", ")
+        };
         let text = format!("the certificate may be used for {usages}, not for serverAuth: have one issued for servers");
         critical(Reason::WrongExtendedKeyUsage, text)
     })
@@ -263,12 +300,19 @@ fn key(expectation: &TlsExpectation, leaf: &Certificate) -> Option<Fault> {
     let allowed = &expectation.key_algorithms;
     if !leaf.key.algorithm.is_some_and(|algorithm| allowed.contains(&algorithm)) {
         let names: Vec<String> = allowed.iter().map(|one| format!("{one:?}")).collect();
-        let text = format!("the certificate's key is {}, and must be {}: have it issued for such a key", leaf.key, names.join(" or "));
+        let text = format!(
+            "the certificate's key is {}, and must be {}: have it issued for such a key",
+            leaf.key,
+            names.join(" or ")
+        );
         return Some(critical(Reason::KeyAlgorithmNotAllowed, text));
     }
     let least = u32::try_from(expectation.min_rsa_bits).unwrap_or(0);
     (leaf.key.algorithm == Some(KeyAlgorithm::RSA) && leaf.key.bits < least).then(|| {
-        let text = format!("the certificate's key is {}, and must have {least} bits: have it issued for a larger key", leaf.key);
+        let text = format!(
+            "the certificate's key is {}, and must have {least} bits: have it issued for a larger key",
+            leaf.key
+        );
         critical(Reason::KeyTooSmall, text)
     })
 }
@@ -279,14 +323,19 @@ fn authorities(path: &Path) -> Option<Fault> {
         let usages = one.usages.unwrap_or_default().join(", ");
         critical(
             Reason::WrongExtendedKeyUsage,
-            format!("the authority {} may sign for {usages}, not for serverAuth: have the certificate issued by another", one.subject),
+            format!(
+                "the authority {} may sign for {usages}, not for serverAuth: have the certificate issued by another",
+                one.subject
+            ),
         )
     })
 }
 
 /// One fault for the certificate on the way that ends first.
 fn ending(limits: &ExpiryLimits, path: &Path, now: Timestamp) -> Option<Fault> {
-    let due = members(path).enumerate().filter_map(|(index, one)| Some((soon(limits, &one, now)?, index, one)));
+    let due = members(path)
+        .enumerate()
+        .filter_map(|(index, one)| Some((soon(limits, &one, now)?, index, one)));
     // The worst first, and of equals the earliest.
     let (severity, index, one) = due.max_by_key(|(severity, _, one)| (*severity, std::cmp::Reverse(one.not_after)))?;
     let text = match index {
@@ -343,7 +392,9 @@ fn revocation(
             "the certificate, or one of its authorities, is revoked: have it issued anew",
         )),
         Standing::Unknown => {
-            let failed = lists.iter().find_map(|document| Some((document, shortfall(&document.answer)?)));
+            let failed = lists
+                .iter()
+                .find_map(|document| Some((document, shortfall(&document.answer)?)));
             let why = match failed {
                 Some((Document { url, .. }, why)) => format!("the list at {url} {why}"),
                 None if lists.is_empty() => "its certificates name no list over http".to_owned(),
@@ -376,15 +427,17 @@ fn redirects(expectation: &TlsExpectation, chain: &[Certificate], evidence: &End
     let fault = |document: &Document| {
         let url = &document.url;
         match &document.answer {
-            Answer::Redirect(to) if to.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")) => Some(Fault::fail(
-                Severity::Warning,
-                Reason::AiaRedirectsToHttps,
-                format!(
-                    "its certificates name {url} as the place of an issuer's certificate, which redirects to {}, and servers on \
+            Answer::Redirect(to) if to.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")) => {
+                Some(Fault::fail(
+                    Severity::Warning,
+                    Reason::AiaRedirectsToHttps,
+                    format!(
+                        "its certificates name {url} as the place of an issuer's certificate, which redirects to {}, and servers on \
                      Windows do not follow: use a certificate of another authority",
-                    printable(to)
-                ),
-            )),
+                        printable(to)
+                    ),
+                ))
+            }
             Answer::Redirect(_) => None,
             other => shortfall(other).map(|why| {
                 let text = format!("whether an issuer's certificate can be fetched cannot be said, as {url} {why}");
@@ -392,5 +445,11 @@ fn redirects(expectation: &TlsExpectation, chain: &[Certificate], evidence: &End
             }),
         }
     };
-    evidence.documents.issuers.iter().filter(mine).filter_map(fault).collect()
+    evidence
+        .documents
+        .issuers
+        .iter()
+        .filter(mine)
+        .filter_map(fault)
+        .collect()
 }

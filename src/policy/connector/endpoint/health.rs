@@ -37,7 +37,12 @@ pub fn health(endpoint: &Endpoint, evidence: &EndpointEvidence) -> EndpointHealt
         reachable,
         addresses: addresses.take(MOST_ADDRESSES).collect(),
         tls_version: versions.min().and_then(version),
-        certificates: chain.iter().enumerate().take(MOST_CERTIFICATES).map(|(index, one)| certificate(one, index)).collect(),
+        certificates: chain
+            .iter()
+            .enumerate()
+            .take(MOST_CERTIFICATES)
+            .map(|(index, one)| certificate(one, index))
+            .collect(),
     }
 }
 
@@ -79,7 +84,10 @@ pub fn chain_not_after(endpoint: &Endpoint, evidence: &EndpointEvidence, now: Ti
 }
 
 fn chains(evidence: &EndpointEvidence) -> impl Iterator<Item = Vec<Certificate>> {
-    let chains = evidence.addresses.iter().map(|found| certificates::read(&found.tls.chain));
+    let chains = evidence
+        .addresses
+        .iter()
+        .map(|found| certificates::read(&found.tls.chain));
     chains.filter(|chain| !chain.is_empty())
 }
 

@@ -188,9 +188,12 @@ fn old_server(obstacle: &Obstacle, tls: &TlsEvidence) -> Option<Fault> {
             AlertDescription::ProtocolVersion => {
                 too_old("the server speaks neither TLS 1.2 nor TLS 1.3: have it speak one of them".to_owned())
             }
-            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity if tls.version.is_none() => no_cipher(
-                "the server has no cipher suite or curve in common with present clients: allow ECDHE with AES-GCM".to_owned(),
-            ),
+            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity if tls.version.is_none() => {
+                no_cipher(
+                    "the server has no cipher suite or curve in common with present clients: allow ECDHE with AES-GCM"
+                        .to_owned(),
+                )
+            }
             _ => None,
         },
         _ => None,
@@ -204,7 +207,10 @@ fn http(endpoint: &Endpoint, tls: &TlsEvidence, answer: HttpEvidence) -> Option<
         return (expected.non_empty_body && answer.blank).then(|| {
             Fault::critical(
                 Reason::EmptyBody,
-                format!("the answer to GET {} is empty: see what the server's own log says", expected.path),
+                format!(
+                    "the answer to GET {} is empty: see what the server's own log says",
+                    expected.path
+                ),
             )
         });
     }
@@ -212,9 +218,19 @@ fn http(endpoint: &Endpoint, tls: &TlsEvidence, answer: HttpEvidence) -> Option<
     if let (400, Some(asked), EndpointProtocol::Tls) = (status, tls.asked, endpoint.protocol) {
         return Some(wanted(asked, &Obstacle::Closed));
     }
+    // Paths are case-sensitive at most servers, and some proxies alter them.
+    let capitals = status == 404 && expected.path.bytes().any(|one| one.is_ascii_uppercase());
+    let hint = if capitals {
+        ": see whether a proxy in front alters the capitals in it"
+    } else {
+        ""
+    };
     Some(Fault::critical(
         Reason::UnexpectedHttpStatus,
-        format!("GET {} is answered with status {status}, which statuses does not list", expected.path),
+        format!(
+            "GET {} is answered with status {status}, which statuses does not list{hint}",
+            expected.path
+        ),
     ))
 }
 

@@ -1,7 +1,7 @@
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
-    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
-    RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
+    CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    NameConstraints, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 use super::*;
@@ -125,7 +125,8 @@ impl World {
 }
 
 fn endpoint(change: impl FnOnce(&mut TlsExpectation)) -> Endpoint {
-    let mut endpoint: Endpoint = serde_json::from_value(serde_json::json!({ "name": "connector", "host": HOST })).unwrap();
+    let mut endpoint: Endpoint =
+        serde_json::from_value(serde_json::json!({ "name": "connector", "host": HOST })).unwrap();
     let mut tls = TlsExpectation::default();
     change(&mut tls);
     endpoint.tls = Some(tls);
@@ -139,9 +140,21 @@ fn every_fault_of_a_certificate_has_its_reason() {
     type Show = fn(&World) -> Vec<Vec<u8>>;
     let cases: &[(&str, Show, &[Reason])] = &[
         ("right", |w| vec![w.leaf(|_| {}), der(&w.middle)], &[]),
-        ("with its root", |w| vec![w.leaf(|_| {}), der(&w.middle), der(&w.root)], &[]),
-        ("with junk", |w| vec![w.leaf(|_| {}), der(&w.middle), b"junk".to_vec()], &[]),
-        ("out of order", |w| vec![w.leaf(|_| {}), der(&w.root), der(&w.middle)], &[]),
+        (
+            "with its root",
+            |w| vec![w.leaf(|_| {}), der(&w.middle), der(&w.root)],
+            &[],
+        ),
+        (
+            "with junk",
+            |w| vec![w.leaf(|_| {}), der(&w.middle), b"junk".to_vec()],
+            &[],
+        ),
+        (
+            "out of order",
+            |w| vec![w.leaf(|_| {}), der(&w.root), der(&w.middle)],
+            &[],
+        ),
         (
             "expired",
             |w| vec![w.leaf(|p| p.not_after = date_time_ymd(2026, 6, 15)), der(&w.middle)],
@@ -154,7 +167,11 @@ fn every_fault_of_a_certificate_has_its_reason() {
         ),
         (
             "expired, and of nobody",
-            |_| vec![leaf(&authority("other", None, |_| {}), |p| p.not_after = date_time_ymd(2026, 6, 1))],
+            |_| {
+                vec![leaf(&authority("other", None, |_| {}), |p| {
+                    p.not_after = date_time_ymd(2026, 6, 1)
+                })]
+            },
             &[Reason::Expired, Reason::UntrustedIssuer],
         ),
         (
@@ -198,7 +215,11 @@ fn every_fault_of_a_certificate_has_its_reason() {
             },
             &[],
         ),
-        ("missing intermediate", |w| vec![w.leaf(|_| {})], &[Reason::UntrustedIssuer]),
+        (
+            "missing intermediate",
+            |w| vec![w.leaf(|_| {})],
+            &[Reason::UntrustedIssuer],
+        ),
         (
             "missing intermediate, and where it is to be had",
             |w| vec![w.leaf(|p| p.custom_extensions.push(issuer_at("http://ca.example/middle.der")))],
@@ -241,7 +262,9 @@ fn every_fault_of_a_certificate_has_its_reason() {
         (
             "for another name",
             |w| {
-                let other = |p: &mut CertificateParams| p.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
+                let other = |p: &mut CertificateParams| {
+                    p.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())]
+                };
                 vec![w.leaf(other), der(&w.middle)]
             },
             &[Reason::NameMismatch],
@@ -249,7 +272,9 @@ fn every_fault_of_a_certificate_has_its_reason() {
         (
             "in capitals",
             |w| {
-                let capitals = |p: &mut CertificateParams| p.subject_alt_names = vec![rcgen::SanType::DnsName("CONNECTOR.Example".try_into().unwrap())];
+                let capitals = |p: &mut CertificateParams| {
+                    p.subject_alt_names = vec![rcgen::SanType::DnsName("CONNECTOR.Example".try_into().unwrap())]
+                };
                 vec![w.leaf(capitals), der(&w.middle)]
             },
             &[],
@@ -258,7 +283,9 @@ fn every_fault_of_a_certificate_has_its_reason() {
             "of 200 names",
             |w| {
                 let many = |p: &mut CertificateParams| {
-                    p.subject_alt_names = (0..200).map(|n| rcgen::SanType::DnsName(format!("a{n}.example").try_into().unwrap())).collect();
+                    p.subject_alt_names = (0..200)
+                        .map(|n| rcgen::SanType::DnsName(format!("a{n}.example").try_into().unwrap()))
+                        .collect();
                 };
                 vec![w.leaf(many), der(&w.middle)]
             },
@@ -271,13 +298,20 @@ fn every_fault_of_a_certificate_has_its_reason() {
         ),
         (
             "for clients",
-            |w| vec![w.leaf(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]), der(&w.middle)],
+            |w| {
+                vec![
+                    w.leaf(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+                    der(&w.middle),
+                ]
+            },
             &[Reason::WrongExtendedKeyUsage],
         ),
         (
             "of an authority for mail",
             |w| {
-                let mail = authority("mail", Some(&w.root), |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection]);
+                let mail = authority("mail", Some(&w.root), |p| {
+                    p.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection]
+                });
                 vec![leaf(&mail, |_| {}), der(&mail)]
             },
             &[Reason::WrongExtendedKeyUsage],
@@ -317,10 +351,19 @@ fn every_fault_of_a_certificate_has_its_reason() {
             },
             &[Reason::CertificateMalformed],
         ),
-        ("no certificate", |_| vec![b"nonsense".to_vec()], &[Reason::CertificateMalformed]),
+        (
+            "no certificate",
+            |_| vec![b"nonsense".to_vec()],
+            &[Reason::CertificateMalformed],
+        ),
         (
             "short-lived and fresh",
-            |w| vec![w.leaf(|p| (p.not_before, p.not_after) = (date_time_ymd(2026, 6, 13), date_time_ymd(2026, 6, 20))), der(&w.middle)],
+            |w| {
+                vec![
+                    w.leaf(|p| (p.not_before, p.not_after) = (date_time_ymd(2026, 6, 13), date_time_ymd(2026, 6, 20))),
+                    der(&w.middle),
+                ]
+            },
             &[],
         ),
         (
@@ -345,7 +388,11 @@ fn every_fault_of_a_certificate_has_its_reason() {
         assert_eq!(world.reasons(), *expected, "{name}: {findings:#?}");
         assert_eq!(expected.is_empty(), findings[0].outcome == Outcome::Pass, "{name}");
         for finding in findings {
-            assert!(finding.message.starts_with("connector") && finding.message.ends_with('.'), "{}", finding.message);
+            assert!(
+                finding.message.starts_with("connector") && finding.message.ends_with('.'),
+                "{}",
+                finding.message
+            );
         }
     }
 }
@@ -393,7 +440,9 @@ fn private_roots_are_not_trusted_where_public_ones_are_demanded() {
 #[test]
 fn a_certificate_of_the_bundle_is_trusted_itself() {
     let key = KeyPair::generate().unwrap();
-    let own = leaf_params(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)).self_signed(&key).unwrap();
+    let own = leaf_params(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
+        .self_signed(&key)
+        .unwrap();
     let mut world = World::new();
     world.evidence.bundle = vec![own.der().to_vec()];
     world.shows(vec![own.der().to_vec()]);
@@ -414,7 +463,9 @@ fn an_expired_root_of_the_bundle_is_named() {
 fn lifetimes_decide_when_an_end_is_soon() {
     let soon = |from: (i32, u8, u8), to: (i32, u8, u8)| {
         let world = World::new();
-        let leaf = world.leaf(|p| (p.not_before, p.not_after) = (date_time_ymd(from.0, from.1, from.2), date_time_ymd(to.0, to.1, to.2)));
+        let leaf = world.leaf(|p| {
+            (p.not_before, p.not_after) = (date_time_ymd(from.0, from.1, from.2), date_time_ymd(to.0, to.1, to.2))
+        });
         let leaf = crate::policy::connector::certificate::Certificate::read(&leaf).unwrap();
         certificates::soon(&TlsExpectation::default().expiry, &leaf, now())
     };
@@ -435,19 +486,31 @@ fn lifetimes_decide_when_an_end_is_soon() {
 fn what_one_backend_shows_is_told_with_its_address() {
     let mut world = World::new();
     let good = vec![world.leaf(|_| {}), der(&world.middle)];
-    let old = vec![world.leaf(|p| p.not_after = date_time_ymd(2026, 6, 1)), der(&world.middle)];
+    let old = vec![
+        world.leaf(|p| p.not_after = date_time_ymd(2026, 6, 1)),
+        der(&world.middle),
+    ];
     world.shows(good.clone());
     world.shows(old);
     world.shows(good);
     let findings = world.certificates();
     assert_eq!(
-        findings.iter().map(|finding| finding.message.as_str()).collect::<Vec<_>>(),
+        findings
+            .iter()
+            .map(|finding| finding.message.as_str())
+            .collect::<Vec<_>>(),
         ["connector at 192.0.2.2 (not at 192.0.2.1, 192.0.2.3): the certificate expired on 2026-06-01: renew it."]
     );
-    assert_eq!(leaf_not_after(&world.evidence), Some("2026-06-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(
+        leaf_not_after(&world.evidence),
+        Some("2026-06-01T00:00:00Z".parse().unwrap())
+    );
     let health = health(&world.endpoint, &world.evidence);
     assert_eq!(health.addresses, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
-    assert_eq!(health.certificates[0].not_after.0, "2026-06-01T00:00:00Z".parse().unwrap());
+    assert_eq!(
+        health.certificates[0].not_after.0,
+        "2026-06-01T00:00:00Z".parse().unwrap()
+    );
     assert_eq!(health.tls_version.as_deref(), Some("1.3"));
     assert!(health.reachable);
 }
@@ -459,14 +522,19 @@ fn dates_for_metrics_are_real_or_absent() {
     assert_eq!(chain_not_after(&world.endpoint, &world.evidence, now()), None);
     let chain = vec![world.leaf(|_| {}), der(&world.middle), der(&world.root)];
     world.shows(chain);
-    let roles: Vec<Role> = validities(&world.evidence).iter().map(|validity| validity.role).collect();
+    let roles: Vec<Role> = validities(&world.evidence)
+        .iter()
+        .map(|validity| validity.role)
+        .collect();
     assert_eq!(roles, [Role::Leaf, Role::Intermediate, Role::Root]);
     assert_eq!(
         chain_not_after(&world.endpoint, &world.evidence, now()),
         Some("2027-01-01T00:00:00Z".parse().unwrap())
     );
     // An unneeded certificate that expired moves no date of the way; without a way there is none.
-    let old = authority("root", Some(&authority("x", None, |_| {})), |p| p.not_after = date_time_ymd(2026, 1, 2));
+    let old = authority("root", Some(&authority("x", None, |_| {})), |p| {
+        p.not_after = date_time_ymd(2026, 1, 2)
+    });
     world.evidence.addresses[0].tls.chain.push(der(&old));
     assert_eq!(
         chain_not_after(&world.endpoint, &world.evidence, now()),
@@ -474,7 +542,10 @@ fn dates_for_metrics_are_real_or_absent() {
     );
     world.evidence.bundle.clear();
     assert_eq!(chain_not_after(&world.endpoint, &world.evidence, now()), None);
-    assert_eq!(leaf_not_after(&world.evidence), Some("2027-01-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(
+        leaf_not_after(&world.evidence),
+        Some("2027-01-01T00:00:00Z".parse().unwrap())
+    );
 }
 
 fn list(authority: &Authority, revoked: &[u8], until: (i32, u8, u8)) -> Vec<u8> {
@@ -517,10 +588,19 @@ fn only_a_list_that_speaks_of_a_certificate_revokes_it() {
     let other = authority("other", None, |_| {});
     let cases = [
         (vec![Answer::Body(list(&world.middle, &[], (2026, 7, 1)))], None),
-        (vec![Answer::Body(list(&world.middle, &[7], (2026, 7, 1)))], Some(Reason::Revoked)),
+        (
+            vec![Answer::Body(list(&world.middle, &[7], (2026, 7, 1)))],
+            Some(Reason::Revoked),
+        ),
         (vec![Answer::Body(list(&world.middle, &[8], (2026, 7, 1)))], None),
-        (vec![Answer::Body(list(&world.middle, &[], (2026, 6, 2)))], Some(Reason::RevocationUnknown)),
-        (vec![Answer::Body(list(&other, &[7], (2026, 7, 1)))], Some(Reason::RevocationUnknown)),
+        (
+            vec![Answer::Body(list(&world.middle, &[], (2026, 6, 2)))],
+            Some(Reason::RevocationUnknown),
+        ),
+        (
+            vec![Answer::Body(list(&other, &[7], (2026, 7, 1)))],
+            Some(Reason::RevocationUnknown),
+        ),
         (vec![Answer::Body(b"<html>".to_vec())], Some(Reason::RevocationUnknown)),
         (vec![Answer::Status(404)], Some(Reason::RevocationUnknown)),
         (vec![Answer::None], Some(Reason::RevocationUnknown)),
@@ -528,7 +608,11 @@ fn only_a_list_that_speaks_of_a_certificate_revokes_it() {
     ];
     for (answers, expected) in cases {
         world.evidence.documents.crls = answers.iter().cloned().map(document).collect();
-        world.evidence.documents.crls.push(document(Answer::Body(of_root.clone())));
+        world
+            .evidence
+            .documents
+            .crls
+            .push(document(Answer::Body(of_root.clone())));
         assert_eq!(world.reasons(), expected.into_iter().collect::<Vec<_>>(), "{answers:?}");
         let told: Vec<Outcome> = world.certificates().iter().map(|finding| finding.outcome).collect();
         assert!(expected != Some(Reason::RevocationUnknown) || told == [Outcome::Unknown(Reason::RevocationUnknown)]);
@@ -540,12 +624,21 @@ fn addresses_of_issuers_that_lead_to_https_are_told() {
     let url = "http://ca.example/middle.der";
     let mut world = World::new();
     world.tls().aia_redirect_check = true;
-    let chain = vec![world.leaf(|p| p.custom_extensions.push(issuer_at(url))), der(&world.middle)];
+    let chain = vec![
+        world.leaf(|p| p.custom_extensions.push(issuer_at(url))),
+        der(&world.middle),
+    ];
     world.shows(chain);
     for (answer, expected) in [
         (Answer::Body(der(&world.middle)), None),
-        (Answer::Redirect("https://ca.example/middle.der".to_owned()), Some(Reason::AiaRedirectsToHttps)),
-        (Answer::Redirect("HTTPS://ca.example/".to_owned()), Some(Reason::AiaRedirectsToHttps)),
+        (
+            Answer::Redirect("https://ca.example/middle.der".to_owned()),
+            Some(Reason::AiaRedirectsToHttps),
+        ),
+        (
+            Answer::Redirect("HTTPS://ca.example/".to_owned()),
+            Some(Reason::AiaRedirectsToHttps),
+        ),
         (Answer::Redirect("http://ca.example/again".to_owned()), None),
         (Answer::Redirect("/é".to_owned()), None),
         (Answer::Status(500), Some(Reason::AiaUnreachable)),
@@ -627,7 +720,11 @@ fn classes_of_reachability_are_told_apart() {
     let plain = TlsEvidence::default;
     for (obstacle, tls, expected) in [
         (Obstacle::NotAllowed(Range::Private), plain(), Reason::AddressNotAllowed),
-        (Obstacle::NotAllowed(Range::Metadata), plain(), Reason::AddressNotAllowed),
+        (
+            Obstacle::NotAllowed(Range::Metadata),
+            plain(),
+            Reason::AddressNotAllowed,
+        ),
         (Obstacle::ConnectTimeout, plain(), Reason::ConnectTimeout),
         (Obstacle::Refused, plain(), Reason::ConnectionRefused),
         (Obstacle::HostUnreachable, plain(), Reason::NetworkUnreachable),
@@ -702,12 +799,24 @@ fn a_family_of_addresses_without_a_route_says_nothing_about_the_endpoint() {
         ..AddressEvidence::new("2001:db8::1".parse().unwrap())
     };
     let judge = |addresses| reachable_at(&endpoint(|_| {}), addresses);
-    assert_eq!(judge(vec![at(1, None), v6(Some(Obstacle::NoRoute))])[0].outcome, Outcome::Pass);
-    assert_eq!(judge(vec![v6(Some(Obstacle::NoRoute))])[0].reason(), Some(Reason::NetworkUnreachable));
+    assert_eq!(
+        judge(vec![at(1, None), v6(Some(Obstacle::NoRoute))])[0].outcome,
+        Outcome::Pass
+    );
+    assert_eq!(
+        judge(vec![v6(Some(Obstacle::NoRoute))])[0].reason(),
+        Some(Reason::NetworkUnreachable)
+    );
     // One that swallows packets is a fault, also where the other answers.
     let findings = judge(vec![at(1, None), v6(Some(Obstacle::ConnectTimeout))]);
     assert_eq!(findings[0].reason(), Some(Reason::ConnectTimeout));
-    assert!(findings[0].message.starts_with("connector at 2001:db8::1 (not at 192.0.2.1): "), "{}", findings[0].message);
+    assert!(
+        findings[0]
+            .message
+            .starts_with("connector at 2001:db8::1 (not at 192.0.2.1): "),
+        "{}",
+        findings[0].message
+    );
 }
 
 #[test]
@@ -719,11 +828,22 @@ fn names_that_lead_nowhere_or_elsewhere_are_told() {
     let plain = endpoint(|_| {});
     let first = |resolution| reachable(&plain, &with(resolution)).remove(0);
     assert_eq!(first(Resolution::NotFound).reason(), Some(Reason::DnsNotFound));
-    assert_eq!(first(Resolution::Unavailable).outcome, Outcome::Unknown(Reason::DnsUnavailable));
+    assert_eq!(
+        first(Resolution::Unavailable).outcome,
+        Outcome::Unknown(Reason::DnsUnavailable)
+    );
     let mut pinned = endpoint(|_| {});
     pinned.expected_addresses = vec!["192.0.2.1".to_owned(), "2001:DB8:0::1".to_owned()];
-    let reasons = |addresses| reachable_at(&pinned, addresses).iter().map(Finding::reason).collect::<Vec<_>>();
-    assert_eq!(reasons(vec![at(1, None), AddressEvidence::new("2001:db8::1".parse().unwrap())]), [None]);
+    let reasons = |addresses| {
+        reachable_at(&pinned, addresses)
+            .iter()
+            .map(Finding::reason)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        reasons(vec![at(1, None), AddressEvidence::new("2001:db8::1".parse().unwrap())]),
+        [None]
+    );
     assert_eq!(reasons(vec![at(2, None)]), [Some(Reason::DnsAddressMismatch)]);
 }
 
@@ -739,8 +859,22 @@ fn answers_are_held_against_what_is_expected() {
     };
     assert_eq!(reason_at(&endpoint, answer(404, false)), None);
     assert_eq!(reason_at(&endpoint, answer(200, true)), Some(Reason::EmptyBody));
-    assert_eq!(reason_at(&endpoint, answer(503, false)), Some(Reason::UnexpectedHttpStatus));
-    assert_eq!(reason_at(&endpoint, answer(400, false)), Some(Reason::UnexpectedHttpStatus));
+    assert_eq!(
+        reason_at(&endpoint, answer(503, false)),
+        Some(Reason::UnexpectedHttpStatus)
+    );
+    assert_eq!(
+        reason_at(&endpoint, answer(400, false)),
+        Some(Reason::UnexpectedHttpStatus)
+    );
+    // A path that a proxy put into small letters.
+    for (path, told) in [("/Pbx", true), ("/pbx", false)] {
+        let mut endpoint = endpoint.clone();
+        let http = endpoint.http.as_mut().unwrap();
+        (http.path, http.statuses) = (path.to_owned(), vec![200]);
+        let finding = reachable_at(&endpoint, vec![answer(404, false)]).remove(0);
+        assert_eq!(finding.message.contains("capitals"), told, "{}", finding.message);
+    }
     // nginx asks for a certificate in TLS and misses it in HTTP.
     for (shown, expected) in [
         (false, Reason::ClientCertificateRequired),
