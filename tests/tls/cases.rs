@@ -80,7 +80,7 @@ impl Case {
             "host": self.host.unwrap_or("127.0.0.1"),
             "port": servers.port(self),
             "allowPrivateAddresses": true,
-            "tls": { "serverName": "connector.test" },
+            "tls": { "serverName": "connector.corp.test" },
         });
         if let Some(path) = self.path {
             endpoint["http"] = json!({ "path": path, "statuses": [200], "nonEmptyBody": true });

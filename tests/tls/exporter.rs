@@ -35,7 +35,7 @@ impl Exporter {
         let mut modules = String::from("modules:\n");
         for trusted in ["bundle", "public"] {
             for client in ["none", "client", "client-of-other"] {
-                let mut tls = String::from("{server_name: connector.test");
+                let mut tls = String::from("{server_name: connector.corp.test");
                 if trusted == "bundle" {
                     tls += &format!(", ca_file: {}", certificates.path("root.pem").display());
                 }
@@ -96,7 +96,7 @@ impl Exporter {
                 .query(&[
                     ("module", module.as_str()),
                     ("target", &target),
-                    ("hostname", "connector.test"),
+                    ("hostname", "connector.corp.test"),
                 ])
                 .header("X-Prometheus-Scrape-Timeout-Seconds", &seconds)
                 .send()

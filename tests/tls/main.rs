@@ -33,8 +33,11 @@ const AT_ONCE: usize = 8;
 /// What the operator says.
 #[derive(Debug)]
 pub struct Seen {
+    /// Of `EndpointReachable`.
     pub reachable: Vec<Outcome>,
+    /// Of `CertificatesValid`.
     pub certificates: Vec<Outcome>,
+    /// Of the server's own certificate.
     pub end: Option<Timestamp>,
     messages: Vec<String>,
 }
@@ -55,10 +58,11 @@ async fn every_fault_is_told_from_every_other() {
         let told = (reasons(&seen.reachable), reasons(&seen.certificates));
         if told != (case.reachable.to_vec(), case.certificates.to_vec()) {
             wrong.push(format!(
-                "{}: expected {:?} and {:?}: {seen:#?}\n{}",
+                "{}: expected {:?} and {:?}, seen {told:?}\n{}\n{}",
                 case.name,
                 case.reachable,
                 case.certificates,
+                seen.messages.join("\n"),
                 servers.log(case)
             ));
         }

@@ -9,7 +9,7 @@ use super::{Answer, Document, EndpointEvidence, Fault, Proof, TlsEvidence};
 use crate::api::condition::Reason;
 use crate::api::connector::{ExpiryLimits, KeyAlgorithm, Revocation, Severity, TlsExpectation, Trust};
 use crate::policy::connector::Outcome;
-use crate::policy::connector::certificate::{Certificate, printable};
+use crate::policy::connector::certificate::{Certificate, LEAST_RSA_BITS, printable};
 use crate::policy::connector::path::{self, Break, Path, Standing};
 
 /// So many names of a certificate stand in a sentence.
@@ -49,7 +49,7 @@ pub(super) fn faults(
     let mut faults: Vec<Fault> = Vec::new();
     faults.extend(out_of_time(&leaf, now));
     faults.extend(found.as_ref().err().and_then(|broken| broken_way(&chain, broken)));
-    faults.extend(proof(tls.proof));
+    faults.extend(proof(tls.proof, &leaf));
     faults.extend(name(&leaf, host));
     faults.extend(usage(&leaf));
     faults.extend(key(expectation, &leaf));
@@ -238,8 +238,10 @@ fn broken_way(chain: &[Certificate], broken: &Break) -> Option<Fault> {
     })
 }
 
-fn proof(proof: Proof) -> Option<Fault> {
-    (proof == Proof::Wrong).then(|| {
+fn proof(proof: Proof, leaf: &Certificate) -> Option<Fault> {
+    // With a key that is too small no signature counts, and that is told of the key.
+    let too_small = leaf.key.algorithm == Some(KeyAlgorithm::RSA) && leaf.key.bits < LEAST_RSA_BITS;
+    (proof == Proof::Wrong && !too_small).then(|| {
         critical(
             Reason::HandshakeSignatureInvalid,
             "the server does not have the key of the certificate that it shows: install both together",
