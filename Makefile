@@ -11,8 +11,8 @@ demo-presence: ## A call on a real Kamailio turns a person busy in the simulated
 demo-down: ## End what make demo left running
 	@tests/demo/down
 
-test: ## Everything CI checks: format, lints, licences, alerts, unit tests, a real Kamailio, tests on a real API server
-	@tests/support/gate lint alerts unit presence cluster faults
+test: ## Everything CI checks: format, lints, licences, alerts, unit tests, a real Kamailio, bad TLS, tests on a real API server
+	@tests/support/gate lint alerts unit presence tls cluster faults
 
 e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 	@tests/e2e/run

@@ -4,6 +4,7 @@ pub mod broadworks;
 pub mod client;
 pub mod discovery;
 mod fetch;
+pub mod endpoint;
 mod handshake;
 pub mod microsoft;
 pub mod sip_options;

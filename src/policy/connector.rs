@@ -10,6 +10,9 @@ pub mod inputs;
 pub mod learned;
 pub mod microsoft;
 pub mod sip;
+pub mod certificate;
+pub mod endpoint;
+pub mod path;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;

@@ -103,11 +103,10 @@ fn range_v6(address: Ipv6Addr) -> Range {
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let joined = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(joined(high, low)),
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0, high, low] => Some(joined(high, low)),
-        [0x64, 0xff9b, 0 | 1, _, _, _, high, low] => Some(joined(high, low)),
-        [0x2002, high, low, ..] => Some(joined(high, low)),
+        _ if address.is_unspecified() || address.is_loopback() => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => Some(joined(high, low)),
         _ => None,
     }
 }
@@ -172,7 +171,11 @@ mod tests {
             (Range::NoHost, false, false),
             (Range::Metadata, false, false),
         ] {
-            assert_eq!((range.is_allowed(false), range.is_allowed(true)), (without, with), "{range}");
+            assert_eq!(
+                (range.is_allowed(false), range.is_allowed(true)),
+                (without, with),
+                "{range}"
+            );
         }
     }
 }
