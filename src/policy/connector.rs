@@ -3,6 +3,9 @@
 //! A probe collects facts and judges nothing; the modules here make [`Finding`]s of the facts, conditions of the findings, and
 //! diagnoses of both. One finding speaks of one thing: an address, a rule, an app.
 
+pub mod clock;
+pub mod pexip;
+
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
 
