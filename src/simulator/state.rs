@@ -20,6 +20,7 @@ use super::innovaphone::site::Site;
 use super::objects::{Objects, View};
 use super::outbound::Outbound;
 use super::people::Account;
+use super::pexip::site::Site as PexipSite;
 use super::presence::book::{Book, Setting};
 use super::sink::Sink;
 use super::stamps::Stamping;
@@ -63,6 +64,8 @@ pub struct State {
     pub site: Site,
     /// The BroadWorks behind the XSPs.
     pub xsi: Host,
+    /// The Pexip deployment.
+    pub pexip: PexipSite,
     /// How people sign in, by tenant and object id.
     pub accounts: HashMap<(String, String), Account>,
     /// Refresh tokens that were given out.
@@ -219,6 +222,7 @@ impl State {
             presence: Book::new(presence_news.clone()),
             site: Site::default(),
             xsi: Host::default(),
+            pexip: PexipSite::default(),
             accounts: HashMap::new(),
             refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),

@@ -12,6 +12,7 @@ mod handshake;
 mod innovaphone;
 mod lasting;
 mod lists;
+mod pexip;
 mod presence;
 mod rich;
 mod store;

@@ -45,7 +45,15 @@ pub enum CallEnd {
 impl CallEnd {
     /// Reads `disconnect_reason`: free text that differs between releases. What is not known as a failure is none.
     pub fn read(reason: &str) -> Self {
-        const FAILURES: [&str; 7] = ["fail", "reject", "error", "timeout", "timed out", "unavailable", "insufficient"];
+        const FAILURES: [&str; 7] = [
+            "fail",
+            "reject",
+            "error",
+            "timeout",
+            "timed out",
+            "unavailable",
+            "insufficient",
+        ];
         let reason = reason.trim().to_ascii_lowercase();
         let has = |part: &str| reason.contains(part);
         if reason.starts_with("teams api request failed") {
@@ -200,8 +208,14 @@ fn verdict(view: &View<'_>, recent: &[&CallRecord]) -> Finding {
         return fail(Severity::Critical, end, message);
     }
     let errors = |end: CallEnd| failed.iter().filter(|call| call.end == end).count() > ERRORS;
-    if let Some(end) = [CallEnd::Unauthorized, CallEnd::ServerError].into_iter().find(|end| errors(*end)) {
-        let message = format!("Calls through Teams Connector {name} fail {}: see the diagnoses for the cause.", end.words());
+    if let Some(end) = [CallEnd::Unauthorized, CallEnd::ServerError]
+        .into_iter()
+        .find(|end| errors(*end))
+    {
+        let message = format!(
+            "Calls through Teams Connector {name} fail {}: see the diagnoses for the cause.",
+            end.words()
+        );
         return fail(Severity::Critical, end, message);
     }
     let Some(end) = commonest(failed.iter().map(|call| call.end)) else {
@@ -227,7 +241,9 @@ fn verdict(view: &View<'_>, recent: &[&CallRecord]) -> Finding {
 /// Fewer failures than tell anything.
 fn without_failures(name: &str, ok: usize) -> Finding {
     if ok == 0 {
-        let message = format!("Too few calls through Teams Connector {name} ended within 15 minutes to tell whether calls succeed.");
+        let message = format!(
+            "Too few calls through Teams Connector {name} ended within 15 minutes to tell whether calls succeed."
+        );
         return Finding::unknown(CONDITION, "", Reason::NoTraffic, message);
     }
     Finding::pass(CONDITION, "", format!("Calls through Teams Connector {name} succeed."))
@@ -239,7 +255,11 @@ fn commonest(ends: impl Iterator<Item = CallEnd>) -> Option<CallEnd> {
     for end in ends {
         *counts.entry(end).or_default() += 1;
     }
-    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(end, _)| end)
+    counts
+        .into_iter()
+        .rev()
+        .max_by_key(|(_, count)| *count)
+        .map(|(end, _)| end)
 }
 
 fn slips(view: &View<'_>, recent: &[&CallRecord]) -> Option<Finding> {

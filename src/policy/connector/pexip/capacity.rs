@@ -70,11 +70,7 @@ pub(super) struct Usage {
 }
 
 /// The sample of this look, if it tells how full the connector is.
-pub fn sample(
-    spec: &crate::api::connector::Pexip,
-    evidence: &super::PexipEvidence,
-    now: Timestamp,
-) -> Option<Sample> {
+pub fn sample(spec: &crate::api::connector::Pexip, evidence: &super::PexipEvidence, now: Timestamp) -> Option<Sample> {
     let view = View::new(spec, evidence, now);
     let Usage { calls, capacity } = usage(&view)?;
     Some(Sample {
@@ -88,10 +84,7 @@ pub fn sample(
 pub(super) fn usage(view: &View<'_>) -> Option<Usage> {
     let connector = view.connector(CONDITION).ok()?;
     let own = view.instances(connector).ok()?;
-    let mut active = own
-        .iter()
-        .filter(|one| one.state == InstanceState::Active)
-        .peekable();
+    let mut active = own.iter().filter(|one| one.state == InstanceState::Active).peekable();
     active.peek()?;
     let none = Usage { calls: 0, capacity: 0 };
     active.try_fold(none, |sum, one| {
@@ -110,11 +103,7 @@ fn calls_of(view: &View<'_>, instance: &Instance) -> Option<i32> {
     instance.calls.filter(|calls| *calls >= 0).or_else(counted)
 }
 
-pub(super) fn judge(
-    view: &View<'_>,
-    samples: &[Sample],
-    calls: Option<&Answer<Vec<CallRecord>>>,
-) -> Vec<Finding> {
+pub(super) fn judge(view: &View<'_>, samples: &[Sample], calls: Option<&Answer<Vec<CallRecord>>>) -> Vec<Finding> {
     let mut found = match (view.connector(CONDITION), usage(view)) {
         (Err(finding), _) => vec![finding],
         (Ok(_), Some(usage)) => vec![in_use(view, usage, samples)],

@@ -30,7 +30,9 @@ pub enum ApiFault {
     #[error("it does not know this resource (HTTP status 404)")]
     Missing,
     /// A redirect, or a page for a browser.
-    #[error("it answers with a page for a browser instead of JSON: credentials are not accepted there, or the address is another's")]
+    #[error(
+        "it answers with a page for a browser instead of JSON: credentials are not accepted there, or the address is another's"
+    )]
     LoginPage,
     /// 429, or the budget of requests is spent.
     #[error("its limit of requests is reached")]

@@ -40,7 +40,9 @@ pub fn health(spec: &Pexip, evidence: &PexipEvidence, now: Timestamp) -> PexipHe
 pub fn heartbeats(spec: &Pexip, evidence: &PexipEvidence, now: Timestamp) -> Vec<Heartbeat> {
     let view = View::new(spec, evidence, now);
     let all = own(&view).unwrap_or_default();
-    let known = all.into_iter().filter_map(|one| Some((one.name.clone(), one.heartbeat?)));
+    let known = all
+        .into_iter()
+        .filter_map(|one| Some((one.name.clone(), one.heartbeat?)));
     // The later one, if a name is there twice.
     let mut by_name: BTreeMap<String, Timestamp> = BTreeMap::new();
     for (name, at) in known {
@@ -54,7 +56,12 @@ pub fn heartbeats(spec: &Pexip, evidence: &PexipEvidence, now: Timestamp) -> Vec
 /// Alarms in force by level, acknowledged ones too. `None`: not known.
 pub fn alarm_levels(evidence: &PexipEvidence) -> Option<BTreeMap<AlarmLevel, i32>> {
     let alarms = evidence.status.alarms.as_ref().ok()?;
-    let all = [AlarmLevel::Critical, AlarmLevel::Error, AlarmLevel::Warning, AlarmLevel::Other];
+    let all = [
+        AlarmLevel::Critical,
+        AlarmLevel::Error,
+        AlarmLevel::Warning,
+        AlarmLevel::Other,
+    ];
     let count = |level| i32::try_from(alarms.iter().filter(|one| one.level == level).count()).unwrap_or(i32::MAX);
     Some(all.into_iter().map(|level| (level, count(level))).collect())
 }

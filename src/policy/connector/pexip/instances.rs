@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
-use super::{Alarm, AlarmLevel, Answer, ApiFault, Connector, Drift, Instance, InstanceState, SyncState, View, listed, nodes};
+use super::{
+    Alarm, AlarmLevel, Answer, ApiFault, Connector, Drift, Instance, InstanceState, SyncState, View, listed, nodes,
+};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
 use crate::policy::connector::Finding;
@@ -188,12 +190,17 @@ fn alarms(alarms: &Answer<Vec<Alarm>>) -> Vec<Finding> {
         Err(fault) => return vec![fault.finding(CONDITION, "alarms")],
     };
     let named = |wanted: fn(AlarmLevel) -> bool| {
-        let concerned = alarms.iter().filter(move |one| !one.is_acknowledged && wanted(one.level));
+        let concerned = alarms
+            .iter()
+            .filter(move |one| !one.is_acknowledged && wanted(one.level));
         listed(concerned.map(|one| one.name.as_str()))
     };
     let severe = named(|level| matches!(level, AlarmLevel::Critical | AlarmLevel::Error));
     let mild = named(|level| matches!(level, AlarmLevel::Warning | AlarmLevel::Other));
-    let told = [(severe, Severity::Warning, "errors"), (mild, Severity::Info, "warnings")];
+    let told = [
+        (severe, Severity::Warning, "errors"),
+        (mild, Severity::Info, "warnings"),
+    ];
     let found = told.into_iter().filter(|(names, ..)| !names.is_empty());
     let found = found.map(|(names, severity, word)| {
         let message = format!("The Management Node has alarms that are {word}: {names}; see Status > Alarms.");

@@ -33,12 +33,18 @@ fn locations<'a>(configuration: &'a Configuration, connector: &str) -> Answer<BT
     let locations = configuration.locations.as_ref().map_err(Clone::clone)?;
     let routes = configuration.routes.as_ref().map_err(Clone::clone)?;
     let receptions = configuration.receptions.as_ref().map_err(Clone::clone)?;
-    let own = locations.iter().filter(|one| one.connector.as_deref() == Some(connector));
+    let own = locations
+        .iter()
+        .filter(|one| one.connector.as_deref() == Some(connector));
     let mut found: BTreeSet<&str> = own.map(|one| one.uri.as_str()).collect();
     let leads_here = |lead: &Lead| matches!(lead, Lead::Connector(uri) if uri == connector);
-    let rules = routes.rules().filter(|route| route.rule.is_enabled && leads_here(&route.lead));
+    let rules = routes
+        .rules()
+        .filter(|route| route.rule.is_enabled && leads_here(&route.lead));
     found.extend(rules.filter_map(|route| route.rule.location.as_deref().or(route.rule.scope.source.as_deref())));
-    let receptions = receptions.iter().filter(|one| one.connector.as_deref() == Some(connector));
+    let receptions = receptions
+        .iter()
+        .filter(|one| one.connector.as_deref() == Some(connector));
     found.extend(receptions.filter_map(|one| one.location.as_deref()));
     Ok(found)
 }
@@ -56,7 +62,9 @@ pub(super) fn judge_allow_list(view: &View<'_>) -> Vec<Finding> {
     };
     let is_admitted = |node: &&Node| {
         let names = names(view, node);
-        admitted.iter().any(|admitted| names.iter().any(|name| covers(name, admitted)))
+        admitted
+            .iter()
+            .any(|admitted| names.iter().any(|name| covers(name, admitted)))
     };
     let refused = nodes.into_iter().filter(|node| !is_admitted(node));
     let found = refused.take(MOST).map(|node| {
@@ -72,10 +80,14 @@ pub(super) fn judge_allow_list(view: &View<'_>) -> Vec<Finding> {
 /// The names under which the connector sees a node: those of its certificate, or its own where that is not known.
 fn names<'a>(view: &View<'a>, node: &'a Node) -> Vec<&'a str> {
     let certificates = view.configuration.certificates.as_deref().unwrap_or_default();
-    let shown = certificates.iter().find(|one| node.certificate.as_ref() == Some(&one.uri));
+    let shown = certificates
+        .iter()
+        .find(|one| node.certificate.as_ref() == Some(&one.uri));
     match shown {
         Some(certificate) if !certificate.names.is_empty() => certificate.names.iter().map(String::as_str).collect(),
-        _ => std::iter::once(node.fqdn.as_str()).chain(node.alternative.as_deref()).collect(),
+        _ => std::iter::once(node.fqdn.as_str())
+            .chain(node.alternative.as_deref())
+            .collect(),
     }
 }
 
@@ -101,7 +113,10 @@ pub(super) fn judge_certificates(view: &View<'_>) -> Vec<Finding> {
     let is_used = |certificate: &&NodeCertificate| {
         let shown = |node: &&Node| {
             node.certificate.as_ref() == Some(&certificate.uri)
-                || certificate.nodes.iter().any(|name| name.eq_ignore_ascii_case(&node.fqdn))
+                || certificate
+                    .nodes
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case(&node.fqdn))
         };
         // Where it is not known which nodes call the connector, each may.
         (serving.is_empty() && !certificate.nodes.is_empty()) || serving.iter().any(shown)
@@ -109,9 +124,18 @@ pub(super) fn judge_certificates(view: &View<'_>) -> Vec<Finding> {
     let used: Vec<&NodeCertificate> = certificates.iter().filter(is_used).collect();
     let mut found: Vec<Finding> = used.iter().take(MOST).flat_map(|one| of_node(view.now, one)).collect();
     let authorities = view.configuration.authorities.as_deref().unwrap_or_default();
-    found.extend(authorities.iter().filter_map(|one| of_authority(view.now, one)).take(MOST));
+    found.extend(
+        authorities
+            .iter()
+            .filter_map(|one| of_authority(view.now, one))
+            .take(MOST),
+    );
     if found.is_empty() && !used.is_empty() {
-        found.push(Finding::pass(CONDITION, "nodes", "The certificates of the Conferencing Nodes are valid."));
+        found.push(Finding::pass(
+            CONDITION,
+            "nodes",
+            "The certificates of the Conferencing Nodes are valid.",
+        ));
     }
     found
 }
@@ -119,7 +143,11 @@ pub(super) fn judge_certificates(view: &View<'_>) -> Vec<Finding> {
 fn of_node(now: Timestamp, certificate: &NodeCertificate) -> Vec<Finding> {
     const CONDITION: ConditionType = ConditionType::CertificatesValid;
     let nodes = listed(certificate.nodes.iter().map(String::as_str));
-    let subject = if nodes.is_empty() { listed(certificate.names.iter().map(String::as_str)) } else { nodes };
+    let subject = if nodes.is_empty() {
+        listed(certificate.names.iter().map(String::as_str))
+    } else {
+        nodes
+    };
     let fail = |severity, reason, what: &str| {
         let message = format!("The certificate of Conferencing Node {subject} {what}.");
         Finding::fail(CONDITION, format!("node {subject}"), severity, reason, message)
@@ -165,7 +193,10 @@ fn expiring(now: Timestamp, certificate: &NodeCertificate) -> Option<Severity> {
     if left < days(limits.critical_days) {
         return Some(Severity::Critical);
     }
-    let lifetime = certificate.starts.zip(certificate.ends).map(|(starts, ends)| ends.duration_since(starts));
+    let lifetime = certificate
+        .starts
+        .zip(certificate.ends)
+        .map(|(starts, ends)| ends.duration_since(starts));
     let part = lifetime.map(|lifetime| lifetime.saturating_mul(limits.lifetime_percent) / 100);
     let warn = part.map_or(days(limits.warn_days), |part| part.min(days(limits.warn_days)));
     (left < warn).then_some(Severity::Warning)

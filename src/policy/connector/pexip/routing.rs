@@ -152,7 +152,11 @@ impl Route {
     /// What the rule makes of the alias, if it matches. A pattern that is none matches nothing.
     fn run(&self, alias: &str) -> Result<Option<String>, TooCostly> {
         let Ok(pattern) = &self.pattern else { return Ok(None) };
-        let alias = if self.rule.takes_full_alias { alias } else { parsed(alias) };
+        let alias = if self.rule.takes_full_alias {
+            alias
+        } else {
+            parsed(alias)
+        };
         let captures = match pattern.captures(alias) {
             Ok(Some(captures)) => captures,
             Ok(None) => return Ok(None),
@@ -175,7 +179,9 @@ impl Route {
                 _ => Some("refers to a group that its pattern does not have"),
             },
             Err(_) => Some("cannot be read"),
-            Ok(()) if names_groups_with_dollar(template) => Some("names groups with $, which is taken as text: write \\1"),
+            Ok(()) if names_groups_with_dollar(template) => {
+                Some("names groups with $, which is taken as text: write \\1")
+            }
             Ok(()) => None,
         }
     }
@@ -183,7 +189,9 @@ impl Route {
 
 fn names_groups_with_dollar(template: &str) -> bool {
     let after = template.split('$').skip(1);
-    after.into_iter().any(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '{'))
+    after
+        .into_iter()
+        .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '{'))
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
@@ -216,7 +224,9 @@ fn lead_of(connector: Option<&Uri>, location: Option<&Uri>, locations: &Answer<V
         Some(location) => locations
             .iter()
             .find(|one| one.uri == *location)
-            .map_or(Lead::Automatic, |one| one.connector.clone().map_or(Lead::Nowhere, Lead::Connector)),
+            .map_or(Lead::Automatic, |one| {
+                one.connector.clone().map_or(Lead::Nowhere, Lead::Connector)
+            }),
         None => automatic(locations),
     }
 }
@@ -236,7 +246,11 @@ fn automatic(locations: &[Location]) -> Lead {
 /// By the schema's description of `match_string_full`.
 fn parsed(alias: &str) -> &str {
     let schemes = ["sip:", "sips:", "h323:"];
-    let scheme = schemes.iter().find(|scheme| alias.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    let scheme = schemes.iter().find(|scheme| {
+        alias
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
     let rest = scheme.map_or(alias, |scheme| alias.get(scheme.len()..).unwrap_or(alias));
     let rest = rest.split([';', '?']).next().unwrap_or(rest);
     match rest.rsplit_once('@') {

@@ -25,14 +25,20 @@ fn a_healthy_deployment_has_nothing_to_complain_of() {
         ConditionType::CertificatesValid,
         ConditionType::CallsSucceeding,
     ] {
-        assert!(found.iter().any(|one| one.condition == condition), "{condition:?} is judged");
+        assert!(
+            found.iter().any(|one| one.condition == condition),
+            "{condition:?} is judged"
+        );
     }
 }
 
 #[test]
 fn without_answers_nothing_is_known_and_nothing_is_false() {
     for (fault, reason) in [
-        (ApiFault::Unreachable("it does not answer in time"), Reason::ApiUnreachable),
+        (
+            ApiFault::Unreachable("it does not answer in time"),
+            Reason::ApiUnreachable,
+        ),
         (ApiFault::Throttled, Reason::ApiUnreachable),
         (ApiFault::Malformed, Reason::ApiUnreachable),
         (ApiFault::Unauthorized, Reason::ApiRejected),
@@ -56,12 +62,19 @@ fn a_connector_that_is_not_there_is_told_once() {
     let mut world = world();
     world.spec.connector_name = "us".into();
     let found = world.findings();
-    let failed: Vec<&Finding> = found.iter().filter(|one| matches!(one.outcome, Outcome::Fail(..))).collect();
+    let failed: Vec<&Finding> = found
+        .iter()
+        .filter(|one| matches!(one.outcome, Outcome::Fail(..)))
+        .collect();
     assert_eq!(failed.len(), 1, "{failed:#?}");
     assert_eq!(failed[0].reason(), Some(Reason::ConnectorNotFound));
     assert_eq!(failed[0].condition, ConditionType::RoutingValid);
     let unknown = Outcome::Unknown(Reason::ConnectorNotFound);
-    assert!(found.iter().any(|one| one.condition == ConditionType::InstancesHealthy && one.outcome == unknown));
+    assert!(
+        found
+            .iter()
+            .any(|one| one.condition == ConditionType::InstancesHealthy && one.outcome == unknown)
+    );
 }
 
 #[test]
@@ -113,7 +126,10 @@ fn the_status_has_figures_only_where_they_are_known() {
         connectors[0].event_hub = Some(false);
     }
     let (spec, evidence) = world.evidence();
-    assert_eq!(health(&spec, &evidence, now()), crate::api::connector::PexipHealth::default());
+    assert_eq!(
+        health(&spec, &evidence, now()),
+        crate::api::connector::PexipHealth::default()
+    );
     assert_eq!(heartbeats(&spec, &evidence, now()), []);
 }
 

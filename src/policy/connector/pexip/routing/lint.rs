@@ -16,7 +16,13 @@ pub(in crate::policy::connector::pexip) fn judge(view: &View<'_>) -> Vec<Finding
         let message = format!(
             "The Management Node has no Teams Connector named {name}: correct spec.pexip.connectorName, or add it under Call control > Microsoft Teams Connectors."
         );
-        return vec![Finding::fail(CONDITION, "", Severity::Critical, Reason::ConnectorNotFound, message)];
+        return vec![Finding::fail(
+            CONDITION,
+            "",
+            Severity::Critical,
+            Reason::ConnectorNotFound,
+            message,
+        )];
     }
     let connector = match view.connector(CONDITION) {
         Ok(connector) => connector,
@@ -30,9 +36,18 @@ pub(in crate::policy::connector::pexip) fn judge(view: &View<'_>) -> Vec<Finding
     if let Err(fault) = &view.configuration.locations {
         found.push(fault.finding(CONDITION, "system locations"));
     }
-    let is_mild = |finding: &Finding| matches!(finding.outcome, crate::policy::connector::Outcome::Fail(Severity::Info, _));
+    let is_mild = |finding: &Finding| {
+        matches!(
+            finding.outcome,
+            crate::policy::connector::Outcome::Fail(Severity::Info, _)
+        )
+    };
     if found.iter().all(is_mild) {
-        found.push(Finding::pass(CONDITION, "", format!("The Call Routing Rules lead to Teams Connector {name}.")));
+        found.push(Finding::pass(
+            CONDITION,
+            "",
+            format!("The Call Routing Rules lead to Teams Connector {name}."),
+        ));
     }
     found
 }
@@ -41,7 +56,11 @@ fn rules(view: &View<'_>, table: &Table, connector: &str) -> Vec<Finding> {
     let enabled = || table.rules().filter(|route| route.rule.is_enabled);
     let is_own = |route: &&Route| matches!(&route.lead, Lead::Connector(uri) if uri == connector);
     let own: Vec<&Route> = enabled().filter(is_own).collect();
-    let mut found: Vec<Finding> = enabled().filter(|route| route.lead == Lead::Nowhere).take(MOST).map(without_connector).collect();
+    let mut found: Vec<Finding> = enabled()
+        .filter(|route| route.lead == Lead::Nowhere)
+        .take(MOST)
+        .map(without_connector)
+        .collect();
     if own.is_empty() && !enabled().any(|route| route.lead == Lead::Automatic) {
         found.push(unused(view, table.rules().find(is_own)));
     }
@@ -76,12 +95,18 @@ fn unused(view: &View<'_>, disabled: Option<&Route>) -> Finding {
 fn unusable(route: &Route) -> Option<Finding> {
     let name = &route.rule.name;
     if route.pattern.is_err() {
-        let message = format!("The pattern of Call Routing Rule {name} is not a regular expression that can be read: correct it.");
+        let message = format!(
+            "The pattern of Call Routing Rule {name} is not a regular expression that can be read: correct it."
+        );
         return Some(warning(format!("rule {name}"), Reason::RegexInvalid, message));
     }
     let fault = route.template_fault()?;
     let message = format!("The replace string of Call Routing Rule {name} {fault}: it does not yield a conference ID.");
-    Some(warning(format!("rule {name}"), Reason::ReplaceDoesNotYieldConferenceId, message))
+    Some(warning(
+        format!("rule {name}"),
+        Reason::ReplaceDoesNotYieldConferenceId,
+        message,
+    ))
 }
 
 /// A rule that is never reached, because an earlier one takes all its calls. What patterns have in common cannot be told in general:
@@ -89,10 +114,13 @@ fn unusable(route: &Route) -> Option<Finding> {
 fn shadowed(table: &Table, route: &Route) -> Option<Finding> {
     let takes_all = |pattern: &str| [".*", ".+", "(.*)", "(.+)"].contains(&pattern);
     let rule = &route.rule;
-    let earlier = table.rules().take_while(|one| one.rule != *rule).filter(|one| one.rule.is_enabled);
-    let by = earlier.map(|one| &one.rule).find(|one| {
-        (one.pattern == rule.pattern || takes_all(&one.pattern)) && one.scope.covers(&rule.scope)
-    })?;
+    let earlier = table
+        .rules()
+        .take_while(|one| one.rule != *rule)
+        .filter(|one| one.rule.is_enabled);
+    let by = earlier
+        .map(|one| &one.rule)
+        .find(|one| (one.pattern == rule.pattern || takes_all(&one.pattern)) && one.scope.covers(&rule.scope))?;
     let message = format!(
         "Call Routing Rule {} is never reached, because rule {} comes before it and takes the same aliases: change their priorities.",
         rule.name, by.name
@@ -104,7 +132,13 @@ fn samples(view: &View<'_>, table: &Table, connector: &str) -> Vec<Finding> {
     let samples = &view.spec.routing_samples;
     if samples.is_empty() {
         let message = "Whether the Call Routing Rules make conference IDs of aliases is not tried: give samples in spec.pexip.routingSamples.";
-        return vec![Finding::fail(CONDITION, "samples", Severity::Info, Reason::NoSamples, message)];
+        return vec![Finding::fail(
+            CONDITION,
+            "samples",
+            Severity::Info,
+            Reason::NoSamples,
+            message,
+        )];
     }
     let numbered = samples.iter().take(MOST).zip(1..);
     let trial = Trial {
@@ -112,7 +146,9 @@ fn samples(view: &View<'_>, table: &Table, connector: &str) -> Vec<Finding> {
         connector,
         range: view.spec.conference_id_digits,
     };
-    numbered.filter_map(|(sample, number)| trial.run(sample, number)).collect()
+    numbered
+        .filter_map(|(sample, number)| trial.run(sample, number))
+        .collect()
 }
 
 /// What samples are tried on. They are told by their number: an alias may name a person.
@@ -127,7 +163,10 @@ impl Trial<'_> {
         let subject = format!("sample {number}");
         let fault = match self.table.route(&sample.alias) {
             Routed::TooCostly(rule) => {
-                let message = format!("The pattern of Call Routing Rule {} takes too long for routing sample {number}: make it simpler.", rule.name);
+                let message = format!(
+                    "The pattern of Call Routing Rule {} takes too long for routing sample {number}: make it simpler.",
+                    rule.name
+                );
                 return Some(Finding::unknown(CONDITION, subject, Reason::RegexTooCostly, message));
             }
             Routed::Unmatched => return Some(self.unmatched(sample, &subject)),
@@ -135,7 +174,11 @@ impl Trial<'_> {
                 if result == sample.expect && self.fits(&result) {
                     return self.lengths(sample, &subject);
                 }
-                format!("Call Routing Rule {} makes {} of routing sample {number}: correct its replace string.", rule.name, self.described(&result))
+                format!(
+                    "Call Routing Rule {} makes {} of routing sample {number}: correct its replace string.",
+                    rule.name,
+                    self.described(&result)
+                )
             }
             Routed::By(rule, ..) => return Some(self.misled(sample, &subject, &rule.name)),
         };
@@ -163,7 +206,10 @@ impl Trial<'_> {
 
     /// A rule that is disabled, or comes too late, is the likeliest cause.
     fn unmatched(&self, sample: &RoutingSample, subject: &str) -> Finding {
-        let disabled = self.table.rules().filter(|route| !route.rule.is_enabled && self.is_own(&route.lead));
+        let disabled = self
+            .table
+            .rules()
+            .filter(|route| !route.rule.is_enabled && self.is_own(&route.lead));
         let remedy = match Table::first(disabled, &sample.alias) {
             Routed::By(rule, ..) => format!("rule {} would, and is disabled", rule.name),
             _ => "correct the pattern of the rule that is meant for it".to_owned(),
@@ -173,7 +219,10 @@ impl Trial<'_> {
     }
 
     fn misled(&self, sample: &RoutingSample, subject: &str, by: &str) -> Finding {
-        let own = self.table.rules().filter(|route| route.rule.is_enabled && self.is_own(&route.lead));
+        let own = self
+            .table
+            .rules()
+            .filter(|route| route.rule.is_enabled && self.is_own(&route.lead));
         if let Routed::By(rule, ..) = Table::first(own, &sample.alias) {
             let message = format!(
                 "Call Routing Rule {} is not reached by routing {subject}, because rule {by} comes before it and leads elsewhere: change their priorities.",
@@ -181,7 +230,8 @@ impl Trial<'_> {
             );
             return warning(subject, Reason::RuleShadowed, message);
         }
-        let message = format!("Call Routing Rule {by} leads routing {subject} away from the Teams Connector: correct the rules.");
+        let message =
+            format!("Call Routing Rule {by} leads routing {subject} away from the Teams Connector: correct the rules.");
         warning(subject, Reason::ReplaceDoesNotYieldConferenceId, message)
     }
 
@@ -196,7 +246,13 @@ impl Trial<'_> {
         let message = format!(
             "Conference IDs of {refused} digits do not pass the Call Routing Rules that routing {subject} passes: widen their patterns, or narrow spec.pexip.conferenceIdDigits."
         );
-        Some(Finding::fail(CONDITION, subject, Severity::Info, Reason::ReplaceDoesNotYieldConferenceId, message))
+        Some(Finding::fail(
+            CONDITION,
+            subject,
+            Severity::Info,
+            Reason::ReplaceDoesNotYieldConferenceId,
+            message,
+        ))
     }
 }
 
@@ -206,7 +262,13 @@ fn receptions(view: &View<'_>) -> Vec<Finding> {
         Ok(receptions) => receptions,
         Err(fault) => return vec![fault.finding(CONDITION, "Virtual Receptions")],
     };
-    let lead = |one: &Reception| lead_of(one.connector.as_ref(), one.location.as_ref(), &view.configuration.locations);
+    let lead = |one: &Reception| {
+        lead_of(
+            one.connector.as_ref(),
+            one.location.as_ref(),
+            &view.configuration.locations,
+        )
+    };
     let lost = receptions.iter().filter(|one| lead(one) == Lead::Nowhere);
     let found = lost.take(MOST).map(|one| {
         let name = &one.name;

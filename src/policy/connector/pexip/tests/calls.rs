@@ -20,14 +20,29 @@ fn single_failures_are_noise_and_many_are_not() {
         (vec![(DialOutFailed, 3)], vec!["Warning GatewayDialOutFailed"]),
         (vec![(DialOutFailed, 4), (Completed, 1)], vec![]),
         (vec![(DialOutFailed, 1), (Completed, 10)], vec![]),
-        (vec![(DialOutFailed, 1), (Completed, 9)], vec!["Warning GatewayDialOutFailed"]),
+        (
+            vec![(DialOutFailed, 1), (Completed, 9)],
+            vec!["Warning GatewayDialOutFailed"],
+        ),
         (vec![(Rejected, 5), (Completed, 6)], vec!["Warning CallRejected"]),
-        (vec![(DialOutFailed, 9), (Completed, 1)], vec!["Critical GatewayDialOutFailed"]),
-        (vec![(DialOutFailed, 8), (Completed, 2)], vec!["Warning GatewayDialOutFailed"]),
+        (
+            vec![(DialOutFailed, 9), (Completed, 1)],
+            vec!["Critical GatewayDialOutFailed"],
+        ),
+        (
+            vec![(DialOutFailed, 8), (Completed, 2)],
+            vec!["Warning GatewayDialOutFailed"],
+        ),
         (vec![(Rejected, 10)], vec!["Critical CallRejected"]),
         (vec![(Unauthorized, 3), (Completed, 100)], vec![]),
-        (vec![(Unauthorized, 4), (Completed, 100)], vec!["Critical ApiUnauthorized"]),
-        (vec![(ServerError, 4), (Completed, 100)], vec!["Critical ApiServerError"]),
+        (
+            vec![(Unauthorized, 4), (Completed, 100)],
+            vec!["Critical ApiUnauthorized"],
+        ),
+        (
+            vec![(ServerError, 4), (Completed, 100)],
+            vec!["Critical ApiServerError"],
+        ),
         (vec![(Other, 20)], vec!["Critical GatewayDialOutFailed"]),
     ] {
         assert_eq!(told(calls(&ends)), expected, "{ends:?}");

@@ -63,7 +63,10 @@ fn calls_that_are_not_counted_are_looked_up() {
         })
     };
     assert_eq!(listed(Ok(BTreeMap::new())), Vec::<String>::new());
-    assert_eq!(listed(Ok(BTreeMap::from([("eu_1".to_owned(), 15)]))), ["Critical Saturated"]);
+    assert_eq!(
+        listed(Ok(BTreeMap::from([("eu_1".to_owned(), 15)]))),
+        ["Critical Saturated"]
+    );
     assert_eq!(listed(Err(ApiFault::Forbidden)), ["Unknown CapacityUnknown"]);
     let negative = with(|world| {
         world.status.instances = Ok(busy(Some(-3), Some(15)));
@@ -74,7 +77,10 @@ fn calls_that_are_not_counted_are_looked_up() {
 
 #[test]
 fn without_instances_the_capacity_is_unknown() {
-    assert_eq!(with(|world| world.status.instances = Ok(Vec::new())), ["Unknown CapacityUnknown"]);
+    assert_eq!(
+        with(|world| world.status.instances = Ok(Vec::new())),
+        ["Unknown CapacityUnknown"]
+    );
     assert_eq!(
         with(|world| world.status.instances = Err(ApiFault::Throttled)),
         ["Unknown ApiUnreachable"]
@@ -169,9 +175,18 @@ fn licences_run_out() {
     };
     for (known, expected) in [
         (licences(Some(44), Some(50), Some(10)), vec![]),
-        (licences(Some(45), Some(50), Some(10)), vec!["Warning NearCapacity Teams licences"]),
-        (licences(Some(50), Some(50), Some(10)), vec!["Critical LicencesExhausted Teams licences"]),
-        (licences(Some(5), Some(50), Some(100)), vec!["Critical LicencesExhausted port licences"]),
+        (
+            licences(Some(45), Some(50), Some(10)),
+            vec!["Warning NearCapacity Teams licences"],
+        ),
+        (
+            licences(Some(50), Some(50), Some(10)),
+            vec!["Critical LicencesExhausted Teams licences"],
+        ),
+        (
+            licences(Some(5), Some(50), Some(100)),
+            vec!["Critical LicencesExhausted port licences"],
+        ),
         (licences(Some(0), Some(0), None), vec![]),
         (licences(None, None, None), vec![]),
     ] {

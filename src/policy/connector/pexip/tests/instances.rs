@@ -157,7 +157,8 @@ fn drift_concerns_own_instances() {
         instance: id.into(),
         is_failing,
     };
-    let told = with(|world| world.status.drifts = Ok(vec![drift("eu_1", true), drift("eu_2", false), drift("us_1", true)]));
+    let told =
+        with(|world| world.status.drifts = Ok(vec![drift("eu_1", true), drift("eu_2", false), drift("us_1", true)]));
     assert_eq!(told, ["Warning ConfigurationDrift eu_1"]);
     let missing = with(|world| world.status.drifts = Err(ApiFault::Missing));
     assert_eq!(missing, Vec::<String>::new(), "older releases do not have it");
@@ -209,7 +210,9 @@ fn alarms_are_told_by_how_bad_they_are() {
         assert_eq!(told, expected, "{alarms:?}");
     }
     let mut world = world();
-    world.status.alarms = Ok(["c", "a", "b", "a", "d", "e", "f"].map(|name| alarm(name, "error", false)).into());
+    world.status.alarms = Ok(["c", "a", "b", "a", "d", "e", "f"]
+        .map(|name| alarm(name, "error", false))
+        .into());
     let found = world.findings();
     let told = found.iter().find(|one| one.subject == "alarms").unwrap();
     assert!(told.message.contains("a, b, c, d, e and 1 more"), "{}", told.message);

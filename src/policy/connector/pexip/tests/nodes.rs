@@ -18,15 +18,38 @@ fn nodes_must_be_in_the_connectors_list() {
         world.told(RoutingValid)
     };
     let refused = ["Critical NodeNotInConnectorAllowList edge01"];
-    assert_eq!(with(&["edge01.example.com"], &["edge01.example.com"], false), Vec::<String>::new());
-    assert_eq!(with(&["EDGE01.example.com."], &["edge01.example.com"], false), Vec::<String>::new());
-    assert_eq!(with(&["pool.example.com"], &["edge01.example.com", "pool.example.com"], false), Vec::<String>::new());
-    assert_eq!(with(&["edge01.example.com"], &["*.example.com"], false), Vec::<String>::new());
+    assert_eq!(
+        with(&["edge01.example.com"], &["edge01.example.com"], false),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        with(&["EDGE01.example.com."], &["edge01.example.com"], false),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        with(
+            &["pool.example.com"],
+            &["edge01.example.com", "pool.example.com"],
+            false
+        ),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        with(&["edge01.example.com"], &["*.example.com"], false),
+        Vec::<String>::new()
+    );
     assert_eq!(with(&["edge01.example.com"], &[], false), Vec::<String>::new());
     assert_eq!(with(&["edge02.example.com"], &["edge01.example.com"], false), refused);
     assert_eq!(with(&["a.edge01.example.com"], &["*.example.com"], false), refused);
-    assert_eq!(with(&["edge02.example.com"], &["edge01.example.com"], true), Vec::<String>::new());
-    assert_eq!(with(&[], &["edge01.example.com"], false), Vec::<String>::new(), "not asked for");
+    assert_eq!(
+        with(&["edge02.example.com"], &["edge01.example.com"], true),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        with(&[], &["edge01.example.com"], false),
+        Vec::<String>::new(),
+        "not asked for"
+    );
 }
 
 #[test]
@@ -36,11 +59,23 @@ fn certificates_of_nodes_end() {
         (-DAY, -1, vec!["Critical Expired node edge01.example.com"]),
         (DAY, 100 * DAY, vec!["Critical NotYetValid node edge01.example.com"]),
         (-300 * DAY, 22 * DAY, vec![]),
-        (-300 * DAY, 20 * DAY, vec!["Warning ExpiringSoon node edge01.example.com"]),
-        (-300 * DAY, 6 * DAY, vec!["Critical ExpiringSoon node edge01.example.com"]),
+        (
+            -300 * DAY,
+            20 * DAY,
+            vec!["Warning ExpiringSoon node edge01.example.com"],
+        ),
+        (
+            -300 * DAY,
+            6 * DAY,
+            vec!["Critical ExpiringSoon node edge01.example.com"],
+        ),
         // One of 47 days is told at a third of its life.
         (-30 * DAY, 17 * DAY, vec![]),
-        (-33 * DAY, 14 * DAY, vec!["Warning ExpiringSoon node edge01.example.com"]),
+        (
+            -33 * DAY,
+            14 * DAY,
+            vec!["Warning ExpiringSoon node edge01.example.com"],
+        ),
     ] {
         let mut world = world();
         let one = certificate(&mut world);
@@ -54,8 +89,16 @@ fn what_certificates_of_nodes_are_for() {
     for (server, client, expected) in [
         (Some(true), Some(true), vec![]),
         (None, None, vec![]),
-        (Some(true), Some(false), vec!["Info NodeCertificateWithoutClientAuth node edge01.example.com"]),
-        (Some(false), Some(true), vec!["Warning WrongExtendedKeyUsage node edge01.example.com"]),
+        (
+            Some(true),
+            Some(false),
+            vec!["Info NodeCertificateWithoutClientAuth node edge01.example.com"],
+        ),
+        (
+            Some(false),
+            Some(true),
+            vec!["Warning WrongExtendedKeyUsage node edge01.example.com"],
+        ),
     ] {
         let mut world = world();
         let one = certificate(&mut world);

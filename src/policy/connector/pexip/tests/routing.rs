@@ -36,22 +36,72 @@ fn replace_strings_must_yield_conference_ids() {
     const BROKEN: &str = "Warning ReplaceDoesNotYieldConferenceId rule teams";
     for (pattern, replacement, alias, expected) in [
         (r"(\d{9,13})@example\.com", r"\1", "123456789@example.com", vec![]),
-        (r"(?P<id>\d{9,13})@example\.com", r"\g<id>", "123456789@example.com", vec![]),
+        (
+            r"(?P<id>\d{9,13})@example\.com",
+            r"\g<id>",
+            "123456789@example.com",
+            vec![],
+        ),
         (r"(?P<id>\d{9,13})@example\.com", r"\1", "123456789@example.com", vec![]),
-        (r"(\d{9,13})@example\.com", r"\2", "123456789@example.com", vec![BROKEN, YIELDS_NONE]),
-        (r"(\d{9,13})@example\.com", "$1", "123456789@example.com", vec![BROKEN, YIELDS_NONE]),
-        (r"(\d{9,13})@example\.com", "${1}", "123456789@example.com", vec![BROKEN, YIELDS_NONE]),
+        (
+            r"(\d{9,13})@example\.com",
+            r"\2",
+            "123456789@example.com",
+            vec![BROKEN, YIELDS_NONE],
+        ),
+        (
+            r"(\d{9,13})@example\.com",
+            "$1",
+            "123456789@example.com",
+            vec![BROKEN, YIELDS_NONE],
+        ),
+        (
+            r"(\d{9,13})@example\.com",
+            "${1}",
+            "123456789@example.com",
+            vec![BROKEN, YIELDS_NONE],
+        ),
         // Empty: the alias stays as it is.
-        (r"(\d{9,13})@example\.com", "", "123456789@example.com", vec![YIELDS_NONE]),
+        (
+            r"(\d{9,13})@example\.com",
+            "",
+            "123456789@example.com",
+            vec![YIELDS_NONE],
+        ),
         (r"\d{9,13}", "", "123456789", vec![]),
-        (r"(\d{9,13})@example\.com", r"0\1", "123456789@example.com", vec![YIELDS_NONE]),
+        (
+            r"(\d{9,13})@example\.com",
+            r"0\1",
+            "123456789@example.com",
+            vec![YIELDS_NONE],
+        ),
         // A sample that the pattern does not match in full.
         (r"(\d{9,13})", r"\1", "123456789@example.com", vec![YIELDS_NONE]),
-        (r"(\d{9,12}).*@example\.com", r"\1", "123456789@example.com", vec!["Info ReplaceDoesNotYieldConferenceId sample 1"]),
-        (r"(?<=x)(\d{9,13})@example\.com", r"\1", "123456789@example.com", vec![YIELDS_NONE]),
+        (
+            r"(\d{9,12}).*@example\.com",
+            r"\1",
+            "123456789@example.com",
+            vec!["Info ReplaceDoesNotYieldConferenceId sample 1"],
+        ),
+        (
+            r"(?<=x)(\d{9,13})@example\.com",
+            r"\1",
+            "123456789@example.com",
+            vec![YIELDS_NONE],
+        ),
         (r"(?!0)(\d{9,13})@example\.com", r"\1", "123456789@example.com", vec![]),
-        (r"(\d{9,13}@example\.com", r"\1", "123456789@example.com", vec!["Warning RegexInvalid rule teams", YIELDS_NONE]),
-        (r"a)|(b", r"\1", "a", vec!["Warning RegexInvalid rule teams", YIELDS_NONE]),
+        (
+            r"(\d{9,13}@example\.com",
+            r"\1",
+            "123456789@example.com",
+            vec!["Warning RegexInvalid rule teams", YIELDS_NONE],
+        ),
+        (
+            r"a)|(b",
+            r"\1",
+            "a",
+            vec!["Warning RegexInvalid rule teams", YIELDS_NONE],
+        ),
     ] {
         let told = with(|world| {
             world.rules[0].pattern = pattern.into();
@@ -73,7 +123,14 @@ fn conference_ids_have_so_many_digits_of_the_latin_script() {
     let bad = ["Warning ReplaceDoesNotYieldConferenceId sample 1"];
     assert_eq!(told("12345678@example.com", "12345678"), bad, "8 digits");
     assert_eq!(told("12345678901234@example.com", "12345678901234"), bad, "14 digits");
-    assert_eq!(told("\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}\u{668}\u{669}@example.com", "123456789"), bad, "Arabic digits");
+    assert_eq!(
+        told(
+            "\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}\u{668}\u{669}@example.com",
+            "123456789"
+        ),
+        bad,
+        "Arabic digits"
+    );
     assert_eq!(told("1234567890123@example.com", "1234567890123"), Vec::<String>::new());
 }
 
@@ -97,7 +154,10 @@ fn a_pattern_that_takes_too_long_is_unknown() {
     });
     assert_eq!(told, ["Unknown RegexTooCostly sample 1"]);
     let began = std::time::Instant::now();
-    let huge = Table::new(vec![rule_named("huge", r"((\w{1,1000}){1,1000}){1,1000}")], &Ok(Vec::new()));
+    let huge = Table::new(
+        vec![rule_named("huge", r"((\w{1,1000}){1,1000}){1,1000}")],
+        &Ok(Vec::new()),
+    );
     assert_eq!(huge.route("a"), Routed::Unmatched);
     assert!(began.elapsed() < std::time::Duration::from_secs(5));
 }
@@ -140,9 +200,16 @@ fn a_disabled_rule_is_named() {
         .collect();
     assert_eq!(
         told,
-        ["Warning RuleWithoutConnector", "Warning ReplaceDoesNotYieldConferenceId sample 1"]
+        [
+            "Warning RuleWithoutConnector",
+            "Warning ReplaceDoesNotYieldConferenceId sample 1"
+        ]
     );
-    assert!(found.iter().any(|one| one.message.contains("rule teams would, and is disabled")));
+    assert!(
+        found
+            .iter()
+            .any(|one| one.message.contains("rule teams would, and is disabled"))
+    );
     assert!(found.iter().any(|one| one.message.contains("enable rule teams")));
 }
 
@@ -188,7 +255,9 @@ fn rules_and_receptions_need_a_connector() {
                 location: location.map(str::to_owned),
             }]);
         });
-        let concerned = told.into_iter().filter(|one| one.contains("rule teams") || one.contains("reception"));
+        let concerned = told
+            .into_iter()
+            .filter(|one| one.contains("rule teams") || one.contains("reception"));
         assert_eq!(concerned.collect::<Vec<_>>(), expected, "{connector:?} {location:?}");
     }
 }

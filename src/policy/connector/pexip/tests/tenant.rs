@@ -12,14 +12,26 @@ fn the_connector_has_the_tenant_of_the_spec() {
     };
     for (own, tenants, expected) in [
         (Some("/t/1/"), vec![tenant("/t/1/", TENANT_ID)], "Pass"),
-        (Some("/t/1/"), vec![tenant("/t/1/", &format!(" {} ", TENANT_ID.to_uppercase()))], "Pass"),
-        (Some("/t/1/"), vec![tenant("/t/1/", WRONG)], "Critical TenantIdMismatch connector"),
+        (
+            Some("/t/1/"),
+            vec![tenant("/t/1/", &format!(" {} ", TENANT_ID.to_uppercase()))],
+            "Pass",
+        ),
+        (
+            Some("/t/1/"),
+            vec![tenant("/t/1/", WRONG)],
+            "Critical TenantIdMismatch connector",
+        ),
         (
             Some("/t/1/"),
             vec![tenant("/t/1/", WRONG), tenant("/t/2/", TENANT_ID)],
             "Critical ConnectorUsesOtherTenant connector",
         ),
-        (None, vec![tenant("/t/2/", TENANT_ID)], "Critical ConnectorUsesOtherTenant connector"),
+        (
+            None,
+            vec![tenant("/t/2/", TENANT_ID)],
+            "Critical ConnectorUsesOtherTenant connector",
+        ),
         (None, vec![], "Critical TenantIdMismatch connector"),
         (Some("/t/9/"), vec![], "Critical TenantIdMismatch connector"),
     ] {
@@ -27,7 +39,11 @@ fn the_connector_has_the_tenant_of_the_spec() {
         world.configuration.connectors.as_mut().unwrap()[0].tenant = own.map(str::to_owned);
         world.configuration.tenants = Ok(tenants.clone());
         let (spec, evidence) = world.evidence();
-        assert_eq!(brief(&judge_tenant(&spec, TENANT_ID, &evidence)), expected, "{own:?} {tenants:?}");
+        assert_eq!(
+            brief(&judge_tenant(&spec, TENANT_ID, &evidence)),
+            expected,
+            "{own:?} {tenants:?}"
+        );
     }
 }
 
@@ -40,5 +56,8 @@ fn what_is_not_told_is_not_judged() {
     let mut missing = world();
     missing.spec.connector_name = "us".into();
     let (spec, evidence) = missing.evidence();
-    assert_eq!(brief(&judge_tenant(&spec, TENANT_ID, &evidence)), "Unknown ConnectorNotFound connector");
+    assert_eq!(
+        brief(&judge_tenant(&spec, TENANT_ID, &evidence)),
+        "Unknown ConnectorNotFound connector"
+    );
 }
