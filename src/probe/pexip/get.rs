@@ -170,22 +170,7 @@ impl Getter {
             self.budget.pause(retry_after(response.headers()).unwrap_or(OVERLOADED));
         }
         judge(status, response.headers())?;
-        self.body(response).await
-    }
-
-    async fn body(&self, mut response: Response) -> Answer<Vec<u8>> {
-        let declared = response.content_length().unwrap_or(0);
-        if usize::try_from(declared).map_or(true, |declared| declared > LONGEST) {
-            return Err(ApiFault::TooLarge);
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| ended_early(&error))? {
-            if body.len() + chunk.len() > LONGEST {
-                return Err(ApiFault::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        body(response).await
     }
 
     fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Answer<Url> {
@@ -239,6 +224,21 @@ impl Getter {
             *clock = Some((Instant::now(), sample));
         }
     }
+}
+
+async fn body(mut response: Response) -> Answer<Vec<u8>> {
+    let declared = response.content_length().unwrap_or(0);
+    if !usize::try_from(declared).is_ok_and(|declared| declared <= LONGEST) {
+        return Err(ApiFault::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| ended_early(&error))? {
+        if body.len() + chunk.len() > LONGEST {
+            return Err(ApiFault::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// As [`crate::graph::http_client`], with the authorities of the spec besides. What is asked without TLS is in this cluster, where

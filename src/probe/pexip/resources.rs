@@ -156,7 +156,7 @@ fn alarm(wire: wire::Alarm) -> Option<Alarm> {
     })
 }
 
-#[allow(clippy::unnecessary_wraps)] // as all that make something of an object
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // as all that make something of an object
 fn licences(wire: wire::Licensing) -> Option<Licences> {
     Some(Licences {
         teams_used: wire.teams_count,

@@ -132,7 +132,6 @@ pub(super) struct Conference {
 }
 
 #[derive(Deserialize)]
-#[allow(clippy::struct_excessive_bools)] // they are absent or there, as the original has them
 pub(super) struct RoutingRule {
     #[serde(default, deserialize_with = "text")]
     pub(super) name: Option<String>,

@@ -53,6 +53,7 @@ impl Default for Setup {
 /// How it behaves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 pub struct Manners {
     /// How times are written.
     pub times: Times,

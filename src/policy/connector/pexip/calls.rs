@@ -54,22 +54,36 @@ impl CallEnd {
             "unavailable",
             "insufficient",
         ];
+        const INVALID_ID: [&str; 3] = [
+            "conference id invalid",
+            "invalid conference id",
+            "cannot connect to this extension",
+        ];
         let reason = reason.trim().to_ascii_lowercase();
-        let has = |part: &str| reason.contains(part);
-        if reason.starts_with("teams api request failed") {
-            return match () {
-                () if has("401") => Self::Unauthorized,
-                () if has("500") => Self::ServerError,
-                () => Self::Other,
-            };
+        let has = |part: &&str| reason.contains(*part);
+        if let Some(error) = reason.strip_prefix("teams api request failed") {
+            return Self::of_error(error);
         }
-        match () {
-            () if reason.starts_with("gateway dial out failed") => Self::DialOutFailed,
-            () if reason.starts_with("call rejected") => Self::Rejected,
-            () if has("conference id invalid") || has("invalid conference id") => Self::InvalidId,
-            () if has("cannot connect to this extension") => Self::InvalidId,
-            () if FAILURES.iter().any(|word| has(word)) => Self::Other,
-            () => Self::Completed,
+        if reason.starts_with("gateway dial out failed") {
+            Self::DialOutFailed
+        } else if reason.starts_with("call rejected") {
+            Self::Rejected
+        } else if INVALID_ID.iter().any(has) {
+            Self::InvalidId
+        } else if FAILURES.iter().any(has) {
+            Self::Other
+        } else {
+            Self::Completed
+        }
+    }
+
+    fn of_error(error: &str) -> Self {
+        if error.contains("401") {
+            Self::Unauthorized
+        } else if error.contains("500") {
+            Self::ServerError
+        } else {
+            Self::Other
         }
     }
 

@@ -185,21 +185,18 @@ fn of_node(now: Timestamp, certificate: &NodeCertificate) -> Vec<Finding> {
     found
 }
 
-/// The limits of endpoints, which a user can change there, in their default here.
+/// The limits of endpoints in their default. What lives shorter is told at a part of its life, and is critical at a third of that.
 fn expiring(now: Timestamp, certificate: &NodeCertificate) -> Option<Severity> {
     let limits = ExpiryLimits::default();
     let left = certificate.ends?.duration_since(now);
-    let days = |days: i32| DAY.saturating_mul(days);
-    if left < days(limits.critical_days) {
+    let lifetime = certificate.starts.zip(certificate.ends);
+    let lifetime = lifetime.map_or(SignedDuration::MAX, |(starts, ends)| ends.duration_since(starts));
+    let part = lifetime / 100 * limits.lifetime_percent;
+    let limit = |days: i32, part: SignedDuration| DAY.saturating_mul(days).min(part);
+    if left < limit(limits.critical_days, part / 3) {
         return Some(Severity::Critical);
     }
-    let lifetime = certificate
-        .starts
-        .zip(certificate.ends)
-        .map(|(starts, ends)| ends.duration_since(starts));
-    let part = lifetime.map(|lifetime| lifetime.saturating_mul(limits.lifetime_percent) / 100);
-    let warn = part.map_or(days(limits.warn_days), |part| part.min(days(limits.warn_days)));
-    (left < warn).then_some(Severity::Warning)
+    (left < limit(limits.warn_days, part)).then_some(Severity::Warning)
 }
 
 /// An expired intermediate breaks the chain of the nodes' certificates; an expired root may be one of many that nobody uses.

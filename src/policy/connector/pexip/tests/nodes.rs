@@ -69,6 +69,9 @@ fn certificates_of_nodes_end() {
             6 * DAY,
             vec!["Critical ExpiringSoon node edge01.example.com"],
         ),
+        // One of six days is not told all its life.
+        (-DAY, 5 * DAY, vec![]),
+        (-5 * DAY, DAY, vec!["Warning ExpiringSoon node edge01.example.com"]),
         // One of 47 days is told at a third of its life.
         (-30 * DAY, 17 * DAY, vec![]),
         (
