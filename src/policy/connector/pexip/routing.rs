@@ -14,7 +14,7 @@ pub(super) use lint::judge;
 /// Steps back that one match may take: some milliseconds.
 const MOST_STEPS: usize = 50_000;
 /// Size of a compiled pattern, in bytes.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 4 << 20;
 
 /// A Call Routing Rule (`gateway_routing_rule`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Route {
     pub rule: Rule,
     /// Where it leads.
     pub lead: Lead,
-    pattern: Result<Regex, String>,
+    pattern: Result<Regex, Unusable>,
 }
 
 /// All rules, in the order in which they are tried.
@@ -140,6 +140,28 @@ impl Table {
 /// A match took more steps than it may.
 struct TooCostly;
 
+/// Why a pattern cannot be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unusable {
+    /// It is no regular expression.
+    Invalid,
+    /// It is larger than it may be.
+    TooLarge,
+}
+
+impl From<Error> for Unusable {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::CompileError(error) => match *error {
+                CompileError::InnerError(inner) if inner.size_limit().is_some() => Self::TooLarge,
+                CompileError::PatternTooComplex => Self::TooLarge,
+                _ => Self::Invalid,
+            },
+            _ => Self::Invalid,
+        }
+    }
+}
+
 impl Route {
     fn new(rule: Rule, locations: &Answer<Vec<Location>>) -> Self {
         Self {
@@ -151,7 +173,11 @@ impl Route {
 
     /// What the rule makes of the alias, if it matches. A pattern that is none matches nothing.
     fn run(&self, alias: &str) -> Result<Option<String>, TooCostly> {
-        let Ok(pattern) = &self.pattern else { return Ok(None) };
+        let pattern = match &self.pattern {
+            Ok(pattern) => pattern,
+            Err(Unusable::Invalid) => return Ok(None),
+            Err(Unusable::TooLarge) => return Err(TooCostly),
+        };
         let alias = if self.rule.takes_full_alias {
             alias
         } else {
@@ -194,15 +220,14 @@ fn names_groups_with_dollar(template: &str) -> bool {
         .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '{'))
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
-    let unusable = |error: Error| error.to_string();
+fn compile(pattern: &str) -> Result<Regex, Unusable> {
     // On its own first: an unbalanced pattern must not be balanced by what is put around it.
-    Expr::parse_tree(pattern).map_err(unusable)?;
-    RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
+    Expr::parse_tree(pattern)?;
+    let whole = RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
         .backtrack_limit(MOST_STEPS)
         .delegate_size_limit(LARGEST)
-        .build()
-        .map_err(unusable)
+        .build()?;
+    Ok(whole)
 }
 
 fn lead(rule: &Rule, locations: &Answer<Vec<Location>>) -> Lead {

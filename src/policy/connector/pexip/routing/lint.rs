@@ -1,6 +1,6 @@
 //! Whether calls reach the connector with a conference ID that Teams can know.
 
-use super::{Lead, Route, Routed, Table, digits, lead_of};
+use super::{Lead, Route, Routed, Table, Unusable, digits, lead_of};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::{DigitRange, RoutingSample, Severity};
 use crate::policy::connector::Finding;
@@ -94,7 +94,7 @@ fn unused(view: &View<'_>, disabled: Option<&Route>) -> Finding {
 
 fn unusable(route: &Route) -> Option<Finding> {
     let name = &route.rule.name;
-    if route.pattern.is_err() {
+    if route.pattern.as_ref().err() == Some(&Unusable::Invalid) {
         let message = format!(
             "The pattern of Call Routing Rule {name} is not a regular expression that can be read: correct it."
         );

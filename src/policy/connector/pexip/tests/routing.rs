@@ -153,13 +153,11 @@ fn a_pattern_that_takes_too_long_is_unknown() {
         world.spec.routing_samples = vec![sample(&"ab".repeat(100), "123456789")];
     });
     assert_eq!(told, ["Unknown RegexTooCostly sample 1"]);
-    let began = std::time::Instant::now();
     let huge = Table::new(
         vec![rule_named("huge", r"((\w{1,1000}){1,1000}){1,1000}")],
         &Ok(Vec::new()),
     );
-    assert_eq!(huge.route("a"), Routed::Unmatched);
-    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    assert!(matches!(huge.route("a"), Routed::TooCostly(_)), "{:?}", huge.route("a"));
 }
 
 #[test]
