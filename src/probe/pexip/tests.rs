@@ -12,7 +12,7 @@ use crate::api::reference::SecretRef;
 use crate::policy::connector::pexip::calls::CallEnd;
 use crate::policy::connector::pexip::{judge, judge_tenant};
 use crate::policy::connector::{Finding, Outcome};
-use crate::simulator::{Config, DEFAULT_TENANT, Simulator};
+use crate::simulator::{Config, DEFAULT_TENANT, Simulator, TlsPem};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -501,5 +501,34 @@ async fn times_are_read_in_each_form() {
         world.manners(json!({"times": times})).await;
         world.admin("POST", "/pexip/calls", json!({"count": 2})).await;
         assert_eq!(faults(&world.look().await), [], "{times}");
+    }
+}
+
+#[tokio::test]
+async fn a_manager_that_signed_its_own_certificate_is_trusted_if_the_spec_says_so() {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    let pem = made.cert.pem();
+    let config = Config {
+        tls: Some(TlsPem {
+            certificate: pem.clone().into_bytes(),
+            key: made.signing_key.serialize_pem().into_bytes(),
+        }),
+        ..Config::default()
+    };
+    let simulator = Simulator::start(config).await.unwrap();
+    let requests = IntCounterVec::new(Opts::new("requests", "Requests."), &["api", "code"]).unwrap();
+    let managers = Managers::new(requests);
+    for (roots, trusted) in [(None, false), (Some(pem.into_bytes()), true)] {
+        let settings = Settings {
+            management_url: simulator.url().to_owned(),
+            credentials: Credentials::basic("api", "simulator-password"),
+            roots,
+        };
+        let client = managers.client(&settings).unwrap();
+        let evidence = client.look(&spec(), &mut Memory::default(), LIMIT).await;
+        assert_eq!(evidence.status.instances.is_ok(), trusted);
+        if let Err(fault) = &evidence.status.instances {
+            assert!(fault.to_string().contains("certificate"), "{fault}");
+        }
     }
 }
