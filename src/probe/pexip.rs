@@ -145,7 +145,7 @@ impl Client {
             configuration,
             status,
             samples: Vec::new(),
-            calls: ended.map(|ended| ended.map(|ended| ended.records())),
+            calls: ended.map(|ended| ended.map(Ended::records)),
             fresh_calls,
             clock: self.getter.clock().into_iter().collect(),
         };

@@ -22,16 +22,19 @@ pub enum Refusal {
 
 /// Where an object is found.
 pub fn address(kind: &Resource, object: &Value) -> String {
-    let id = object["id"]
-        .as_str()
-        .map_or_else(|| object["id"].to_string(), String::from);
+    let id = id_of(object);
     let list = format!("/api/admin/{}/v1/{}/", kind.namespace, kind.name);
     if kind.has_ids { format!("{list}{id}/") } else { list }
 }
 
+fn id_of(object: &Value) -> String {
+    let id = &object["id"];
+    id.as_str().map_or_else(|| id.to_string(), String::from)
+}
+
 /// One object.
 pub fn one(objects: &[Value], kind: &Resource, id: &str, manners: &Manners, now: Timestamp) -> Result<Value, Refusal> {
-    let is_it = |object: &&Value| object["id"].as_str() == Some(id) || object["id"].to_string() == id;
+    let is_it = |object: &&Value| id_of(object) == id;
     let found = objects.iter().find(is_it).ok_or(Refusal::Missing)?;
     Ok(shown(found, kind, manners.times, 0, now))
 }
