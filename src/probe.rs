@@ -10,5 +10,6 @@ pub mod microsoft;
 pub mod sip_options;
 pub mod webex;
 pub mod xsp;
+pub mod pexip;
 
 pub use handshake::{Problem, handshake};

@@ -13,6 +13,7 @@ pub mod sip;
 pub mod certificate;
 pub mod endpoint;
 pub mod path;
+pub mod pexip;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;

@@ -1,11 +1,12 @@
 //! `/_simulator/`: how tests and demos steer the simulator. `GET /_simulator/` lists what there is.
 
 mod connector;
-mod directory;
+pub(super) mod directory;
 mod help;
 mod objects;
 mod pbx;
 mod people;
+mod pexip;
 mod sink;
 mod world;
 mod xsi;
@@ -124,6 +125,11 @@ fn pbx_routes() -> Router<Shared> {
             get(connector::services).put(connector::set_services),
         )
         .route("/_simulator/webex", get(connector::webex).put(connector::set_webex))
+        .route("/_simulator/pexip", get(pexip::show).put(pexip::replace))
+        .route("/_simulator/pexip/manners", put(pexip::set_manners))
+            "/_simulator/pexip/objects/{namespace}/{resource}",
+            get(pexip::objects).put(pexip::put_objects).post(pexip::change_objects),
+        .route("/_simulator/pexip/calls", post(pexip::end_calls))
 }
 
 /// A refusal with a reason.

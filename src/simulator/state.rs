@@ -21,6 +21,7 @@ use super::objects::{Objects, View};
 use super::outbound::Outbound;
 use super::people::Account;
 use super::portal::registry::Registry;
+use super::pexip::site::Site as PexipSite;
 use super::presence::book::{Book, Setting};
 use super::sink::Sink;
 use super::stamps::Stamping;
@@ -69,6 +70,8 @@ pub struct State {
     pub portal: Registry,
     /// Webex, and its status page.
     pub webex: Webex,
+    /// The Pexip deployment.
+    pub pexip: PexipSite,
     /// How people sign in, by tenant and object id.
     pub accounts: HashMap<(String, String), Account>,
     /// Refresh tokens that were given out.
@@ -227,6 +230,7 @@ impl State {
             xsi: Host::default(),
             portal: Registry::new(),
             webex: Webex::default(),
+            pexip: PexipSite::default(),
             accounts: HashMap::new(),
             refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),

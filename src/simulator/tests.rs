@@ -13,6 +13,7 @@ mod innovaphone;
 mod lasting;
 mod lists;
 mod portal;
+mod pexip;
 mod presence;
 mod rich;
 mod store;

@@ -81,6 +81,12 @@ Admin (JSON)
   GET|PUT /_simulator/webex                {token?, scopes?, subscribers?: [{userId, spEnterpriseId?, status, lastStatusChange,
                                            errors?}], components?: [{name, status, isGroup?}], incidents?, spoiled?,
                                            spoiledTimes?, continuesAt?}; the API is at /webex/v1, the status page at /webex/status
+  GET|PUT /_simulator/pexip                Pexip Infinity: {username?, password?, token?, manners?}; PUT: all is well again
+  PUT  /_simulator/pexip/manners           {times?: mixed|offset|micro|whole, maxPage?, maxRequests?, loginPage?, sso?, truncate?,
+                                           hugeBytes?, nextOrigin?, wrongTotal?, shifts?, denied?: [resource], missing?: [resource]}
+  GET|PUT|POST /_simulator/pexip/objects/{namespace}/{resource}
+                                           its objects: PUT all, POST changes by id; times may be \"now-5m\"
+  POST /_simulator/pexip/calls             {count?, alias?, reason?, service?, ended?}: calls that ended
   POST /_simulator/callRecords             the same for call records
   POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event
