@@ -1,7 +1,6 @@
 //! Webex for BroadWorks.
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::duration::DurationText;

@@ -10,7 +10,7 @@ use crate::api::presence::LocalRef;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.tenantRef) || (size(self.applications) == 0 && !self.serviceHealth.enabled)").message("applications and serviceHealth.enabled need tenantRef: they are read over Microsoft Graph")
+    validation = Rule::new("has(self.tenantRef) || ((!has(self.applications) || size(self.applications) == 0) && !self.serviceHealth.enabled)").message("applications and serviceHealth.enabled need tenantRef: they are read over Microsoft Graph")
 )]
 pub struct Microsoft {
     /// Id of the tenant in which Teams lives, a GUID.
