@@ -6,6 +6,12 @@
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
 
+pub mod course;
+pub mod diagnosis;
+pub mod flap;
+pub mod health;
+pub mod maintenance;
+
 /// What one look found out about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -58,12 +64,7 @@ impl Finding {
         Self::new(condition, subject, Outcome::Fail(severity, reason), message)
     }
 
-    fn new(
-        condition: ConditionType,
-        subject: impl Into<String>,
-        outcome: Outcome,
-        message: impl Into<String>,
-    ) -> Self {
+    fn new(condition: ConditionType, subject: impl Into<String>, outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             condition,
             subject: subject.into(),
