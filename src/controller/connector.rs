@@ -45,10 +45,10 @@ async fn run(object: Arc<TeamsConnectorHealth>, context: &Context) -> Result<Act
     let entry = context.connectors.entry(&object);
     let windows = match maintenance::parse(&object.spec.maintenance) {
         Ok(windows) => windows,
-        Err(message) => return rest(context, &object, &entry, Outcome::Invalid(message)).await,
+        Err(message) => return rest(context, &object, &entry, &Outcome::Invalid(message)).await,
     };
     if object.spec.suspend {
-        return rest(context, &object, &entry, Outcome::Suspended).await;
+        return rest(context, &object, &entry, &Outcome::Suspended).await;
     }
     let request = asked(
         &*object,
@@ -96,7 +96,8 @@ async fn look(
         context.metrics.looks.took(part);
     }
     entry.show(&found, now);
-    report::report(context, object, Outcome::Looked(Box::new((found, standing))), now).await
+    let outcome = Outcome::Looked(Box::new((found, standing)));
+    report::report(context, object, &outcome, now).await
 }
 
 /// Nothing is looked at: the user, or a spec that cannot work, says so.
@@ -104,7 +105,7 @@ async fn rest(
     context: &Context,
     object: &TeamsConnectorHealth,
     entry: &Entry,
-    outcome: Outcome,
+    outcome: &Outcome,
 ) -> Result<Action, Error> {
     entry.schedule().forget();
     entry.hide();

@@ -38,11 +38,11 @@ pub fn judged_at_latest(status: &TeamsConnectorHealthStatus) -> Option<Timestamp
 pub async fn report(
     context: &Context,
     object: &TeamsConnectorHealth,
-    outcome: Outcome,
+    outcome: &Outcome,
     now: Timestamp,
 ) -> Result<(), Error> {
     let old = object.status.clone().unwrap_or_default();
-    let next = next_status(object, &outcome, now);
+    let next = next_status(object, outcome, now);
     let written = apply::status(&context.client, object, object.status.as_ref(), &next, false).await;
     match written {
         // It was deleted meanwhile.

@@ -235,6 +235,10 @@ fn the_connector_is_as_its_conditions() {
 
 #[test]
 fn what_is_not_configured_is_absent() {
+    use ConditionType::{
+        CallsSucceeding, CapacityAvailable, CertificatesValid, ClockSynchronized, ConsentGranted, EndpointReachable,
+        InputsValid, InstancesHealthy, ProvisioningHealthy, RoutingValid, TenantMatches, UpstreamOperational,
+    };
     let asked = |spec: serde_json::Value| asked_for(&serde_json::from_value(spec).unwrap());
     let endpoint = |more: serde_json::Value| {
         let mut endpoint = serde_json::json!({ "name": "a", "host": "a.example.com" });
@@ -243,7 +247,6 @@ fn what_is_not_configured_is_absent() {
         }
         serde_json::json!({ "type": "Generic", "endpoints": [endpoint] })
     };
-    use ConditionType::*;
     assert_eq!(
         asked(endpoint(serde_json::json!({}))),
         [EndpointReachable, CertificatesValid]
