@@ -1,6 +1,8 @@
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controller::metrics::connectors::pieces;
 use crate::controller::testing::{Asked, context, recording};
 
 fn object(spec: &Value) -> Value {
@@ -45,7 +47,7 @@ async fn it_is_looked_at_once_an_interval_and_not_for_its_own_writes() {
     let spec = networks(&json!({}));
     let stored = object(&spec);
     let (client, asked) = recording(move |_| (200, stored.clone()));
-    let (context, _writers) = context(&client, "");
+    let (context, mut writers) = context(&client, "");
     let mut object = object(&spec);
     let first = reconcile(parsed(&object), context.clone()).await;
     let rest = first.again_after.unwrap();
@@ -63,9 +65,14 @@ async fn it_is_looked_at_once_an_interval_and_not_for_its_own_writes() {
     reconcile(parsed(&object), context.clone()).await;
     let statuses = written(&asked.lock().unwrap());
     assert_eq!(statuses[1]["observedGeneration"], 2);
-    assert!(context.connectors.shown().get("u").unwrap().looked.is_some());
+    writers
+        .connectors
+        .apply_watcher_event(&Event::Apply((*parsed(&object)).clone()));
+    let series = || pieces(&context.stores.connectors, &context.connectors.shown()).collect::<String>();
+    let looked = "teams_connector_probe_last_run_timestamp_seconds{name=\"c\",namespace=\"n\"}";
+    assert!(series().contains(looked), "{}", series());
     context.connectors.forget("u");
-    assert!(context.connectors.shown().get("u").is_none());
+    assert!(!series().contains(looked), "what is gone is forgotten");
 }
 
 #[tokio::test]
