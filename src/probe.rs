@@ -3,13 +3,13 @@
 pub mod broadworks;
 pub mod client;
 pub mod discovery;
-mod fetch;
 pub mod endpoint;
+mod fetch;
 mod handshake;
 pub mod microsoft;
+pub mod pexip;
 pub mod sip_options;
 pub mod webex;
 pub mod xsp;
-pub mod pexip;
 
 pub use handshake::{Problem, handshake};

@@ -394,6 +394,7 @@ fn a_real_api_server_accepts_the_manifests() {
         "notificationreceiver.yaml",
         "graphsubscription.yaml",
         "presencesync.yaml",
+        "teamsconnectorhealth.yaml",
     ] {
         check(
             &read(&format!("deploy/samples/{sample}")),
@@ -404,13 +405,15 @@ fn a_real_api_server_accepts_the_manifests() {
 }
 
 /// Group, resource, and the verbs that are allowed in a watched namespace. Every other verb must be refused.
-const RIGHTS: [(&str, &str, &[&str]); 25] = [
+const RIGHTS: [(&str, &str, &[&str]); 27] = [
     ("teamsgraph.dev", "graphtenants", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "presencesyncs", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "presencesyncs/status", &["patch"]),
     ("teamsgraph.dev", "presencesyncs/finalizers", &["update"]),
+    ("teamsgraph.dev", "teamsconnectorhealths", &["list", "watch"]),
+    ("teamsgraph.dev", "teamsconnectorhealths/status", &["patch"]),
     ("teamsgraph.dev", "graphtenants/status", &["patch"]),
     ("teamsgraph.dev", "notificationreceivers/status", &["patch"]),
     ("teamsgraph.dev", "graphsubscriptions/status", &["patch"]),

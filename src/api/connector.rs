@@ -40,7 +40,11 @@ pub use status::*;
     ),
     printcolumn(name = "Calls", type_ = "integer", json_path = ".status.pexip.calls"),
     printcolumn(name = "Capacity", type_ = "integer", json_path = ".status.pexip.capacity"),
-    printcolumn(name = "Cert-Expires", type_ = "date", json_path = ".status.certificateExpirationTime"),
+    printcolumn(
+        name = "Cert-Expires",
+        type_ = "string",
+        json_path = ".status.certificateExpirationTime"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",
@@ -53,7 +57,7 @@ pub use status::*;
 #[x_kube(
     validation = Rule::new("has(self.pexip) == (self.type == 'PexipInfinity')").message("pexip is required with type: PexipInfinity and not allowed otherwise"),
     validation = Rule::new("has(self.broadworks) == (self.type == 'WebexBroadWorks')").message("broadworks is required with type: WebexBroadWorks and not allowed otherwise"),
-    validation = Rule::new("self.type in ['PexipInfinity', 'WebexBroadWorks'] || size(self.endpoints) > 0").message("endpoints must name at least one with type: DirectRouting and Generic"),
+    validation = Rule::new("self.type in ['PexipInfinity', 'WebexBroadWorks'] || (has(self.endpoints) && size(self.endpoints) > 0)").message("endpoints must name at least one with type: DirectRouting and Generic"),
     validation = Rule::new("duration(self.timeout) < duration(self.interval)").message("timeout must be shorter than interval"),
     validation = Rule::new("duration(self.interval) >= duration('15s')").message("interval must be at least 15s")
 )]

@@ -5,18 +5,24 @@
 
 pub mod address;
 pub mod broadworks;
+pub mod certificate;
 pub mod clock;
+pub mod endpoint;
 pub mod inputs;
 pub mod learned;
 pub mod microsoft;
-pub mod sip;
-pub mod certificate;
-pub mod endpoint;
 pub mod path;
 pub mod pexip;
+pub mod sip;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
+
+pub mod course;
+pub mod diagnosis;
+pub mod flap;
+pub mod health;
+pub mod maintenance;
 
 /// What one look found out about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +76,7 @@ impl Finding {
         Self::new(condition, subject, Outcome::Fail(severity, reason), message)
     }
 
-    fn new(
-        condition: ConditionType,
-        subject: impl Into<String>,
-        outcome: Outcome,
-        message: impl Into<String>,
-    ) -> Self {
+    fn new(condition: ConditionType, subject: impl Into<String>, outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             condition,
             subject: subject.into(),

@@ -127,8 +127,10 @@ fn pbx_routes() -> Router<Shared> {
         .route("/_simulator/webex", get(connector::webex).put(connector::set_webex))
         .route("/_simulator/pexip", get(pexip::show).put(pexip::replace))
         .route("/_simulator/pexip/manners", put(pexip::set_manners))
+        .route(
             "/_simulator/pexip/objects/{namespace}/{resource}",
             get(pexip::objects).put(pexip::put_objects).post(pexip::change_objects),
+        )
         .route("/_simulator/pexip/calls", post(pexip::end_calls))
 }
 

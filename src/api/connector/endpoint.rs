@@ -107,7 +107,10 @@ fn any_answer() -> Vec<i32> {
 pub struct SipExpectation {
     /// Domain to ask for; the endpoint's host when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
+    )]
     pub domain: Option<String>,
 }
 
@@ -120,7 +123,10 @@ pub struct SipExpectation {
 pub struct TlsExpectation {
     /// Name in the handshake and in the certificate; the endpoint's host when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
+    )]
     pub server_name: Option<String>,
     /// Key algorithms that the server's certificate may have. Pexip's connector takes RSA alone.
     #[serde(default = "all_algorithms")]

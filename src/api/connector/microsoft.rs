@@ -10,7 +10,7 @@ use crate::api::presence::LocalRef;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.tenantRef) || (size(self.applications) == 0 && !self.serviceHealth.enabled)").message("applications and serviceHealth.enabled need tenantRef: they are read over Microsoft Graph")
+    validation = Rule::new("has(self.tenantRef) || ((!has(self.applications) || size(self.applications) == 0) && !self.serviceHealth.enabled)").message("applications and serviceHealth.enabled need tenantRef: they are read over Microsoft Graph")
 )]
 pub struct Microsoft {
     /// Id of the tenant in which Teams lives, a GUID.
@@ -18,7 +18,10 @@ pub struct Microsoft {
     pub tenant_id: String,
     /// A domain of that tenant: that it leads to `tenantId` is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
+    )]
     pub domain: Option<String>,
     /// The `GraphTenant` of this namespace with whose app Graph is asked. It must be of the tenant in which consent is expected.
     #[serde(skip_serializing_if = "Option::is_none")]

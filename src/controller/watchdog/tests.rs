@@ -116,6 +116,7 @@ impl Fixture {
                     receivers: store().0,
                     subscriptions,
                     presence: store().0,
+                    connectors: store().0,
                     index: crate::controller::index::Index::default(),
                 },
                 checks: IntCounterVec::new(opts, &["kind", "result"]).unwrap(),
