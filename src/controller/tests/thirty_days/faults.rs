@@ -397,5 +397,23 @@ async fn clocks(sim: Arc<Sim>) {
         };
         sim.offset.store(offset, Ordering::Relaxed);
         forget_notifications(&sim);
+        let apps = sim.state().scale.apps;
+        for app in 0..apps {
+            tokio::spawn(look_at_tenant(sim.clone(), app));
+        }
     }
+}
+
+/// Tenants are looked at every five minutes or so, which is how a set clock is found out. A large simulation spares most of these
+/// looks, but not the first after such a step.
+async fn look_at_tenant(sim: Arc<Sim>, app: usize) {
+    let seconds = sim.state().rng.i64(0..330);
+    pause(seconds).await;
+    let process = sim.process.lock().unwrap();
+    let Some(process) = &*process else { return };
+    process
+        .context
+        .queues
+        .tenants
+        .push(ObjectRef::from_obj(&sim.state().apps[app].tenant));
 }
