@@ -161,6 +161,17 @@ impl Graph {
         self.people_at(&path, &query, link, deadline).await
     }
 
+    /// One person with plans. Needs `User.Read.All`.
+    pub async fn person(&self, id: &str, deadline: Timestamp) -> Result<Person, Failure> {
+        let select = format!("{PROPERTIES},assignedPlans");
+        let url = self.people_url(&["users", id], &[("$select", &select)])?;
+        let kind = (Operation::Directory, Lane::Changes);
+        let body = self.ask(kind, (Method::GET, &url), None::<&()>, deadline).await?;
+        let news = serde_json::from_slice(&body).ok().and_then(PersonNews::read);
+        let news = news.ok_or_else(|| Failure::of(Kind::Protocol, "Graph's answer about a person cannot be read."))?;
+        Ok(news.person())
+    }
+
     async fn people_at(
         &self,
         path: &[&str],
@@ -244,6 +255,23 @@ mod tests {
         );
         assert!(lines[1].contains("assignedPlans") && lines[2].ends_with("users?$skiptoken=x"));
         assert!(lines[3].starts_with("GET /v1.0/users/delta?$select=") && lines[3].ends_with("$deltatoken=latest"));
+    }
+
+    #[tokio::test]
+    async fn one_person_comes_with_plans() {
+        let server = Server::start().await;
+        let row = json!({"id": "1", "assignedPlans": [{"servicePlanId": "p", "capabilityStatus": "Enabled"}]});
+        server.then(Reply::new(200, &row)).then(Reply::new(200, &json!([])));
+        let (graph, _) = server.graph();
+        let person = graph.person("a/b", Timestamp::MAX).await.unwrap();
+        assert_eq!((person.id.as_str(), person.plans.len()), ("1", 1));
+        let line = &server.lines()[1];
+        assert!(
+            line.starts_with("GET /v1.0/users/a%2Fb?$select=id,") && line.ends_with(",assignedPlans"),
+            "{line}"
+        );
+        let failure = graph.person("1", Timestamp::MAX).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Protocol);
     }
 
     #[tokio::test]

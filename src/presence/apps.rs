@@ -17,7 +17,8 @@ const QUESTIONS: u32 = 300;
 pub struct Apps {
     /// Reads presence and people.
     pub reader: Result<Graph, Lamp>,
-    /// Writes presence; the same client where it is the same app.
+    /// Writes presence; the same client where it is the same app with the same credentials, and one that shares the reader's
+    /// limiter where the credentials differ.
     pub writer: Result<Graph, Lamp>,
 }
 
@@ -31,7 +32,11 @@ impl Apps {
         let writer = if config.reader == config.writer {
             reader.clone()
         } else {
-            app(setup, &config.writer, token_file).map(|app| Graph::new(app, http.clone(), metrics.clone()))
+            app(setup, &config.writer, token_file).map(|app| {
+                // Graph counts by app and tenant, whatever the GraphTenants and credentials are.
+                let beside = reader.as_ref().ok().and_then(|reader| reader.beside(app.clone()));
+                beside.unwrap_or_else(|| Graph::new(app, http.clone(), metrics.clone()))
+            })
         };
         Self { reader, writer }
     }
@@ -94,4 +99,63 @@ fn trimmed(secret: &SecretString) -> SecretString {
 
 fn missing(message: &str) -> Lamp {
     Lamp::red(Fault::SecretMissing, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use prometheus::Registry;
+    use serde_json::json;
+
+    use super::*;
+    use crate::graph::http_client;
+    use crate::presence::settings::Dirs;
+    use crate::presence::setup::Files;
+
+    /// The reader's app is `one` with a Secret; the writer's is told.
+    fn apps(writer: &str, secret: &str) -> (Graph, Graph) {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs {
+            config: dir.path().join("config"),
+            secrets: dir.path().join("secrets"),
+        };
+        fs::create_dir_all(&dirs.config).unwrap();
+        for name in ["read", "write"] {
+            fs::create_dir_all(dirs.secrets.join(name)).unwrap();
+            fs::write(dirs.secrets.join(name).join("key"), name).unwrap();
+        }
+        let app = |client: &str, secret: &str| {
+            json!({
+                "tenantId": "t", "clientId": client,
+                "endpoints": { "login": "http://127.0.0.1", "graph": "http://127.0.0.1" },
+                "credentials": { "clientSecret": { "secretRef": { "name": secret, "key": "key" } } },
+            })
+        };
+        let config = json!({
+            "namespace": "n", "name": "desk", "uid": "u", "generation": 1,
+            "reader": app("one", "read"), "writer": app(writer, secret),
+            "spec": { "tenantRef": { "name": "t" }, "pbx": { "sip": { "host": "h", "domain": "d" } } },
+        });
+        fs::write(dirs.config.join("presence.json"), config.to_string()).unwrap();
+        let setup = Files::read(&dirs).unwrap().parse().unwrap();
+        let metrics = graph::Metrics::new(&Registry::new()).unwrap();
+        let apps = Apps::new(&setup, Path::new("token"), &http_client().unwrap(), &metrics);
+        (apps.reader.unwrap(), apps.writer.unwrap())
+    }
+
+    #[test]
+    fn one_app_has_one_limiter_whatever_it_signs_in_with() {
+        // The writer's app and Secret; whether it is the reader's client, and whether it shares the limiter.
+        let cases = [
+            ("one", "read", true, true),
+            ("one", "write", false, true),
+            ("two", "write", false, false),
+        ];
+        for (writer, secret, is_same, shares) in cases {
+            let (reader, writing) = apps(writer, secret);
+            let seen = (reader.is_same(&writing), reader.shares_with(&writing));
+            assert_eq!(seen, (is_same, shares), "{writer} {secret}");
+        }
+    }
 }

@@ -11,13 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::agenda::Agenda;
 use self::endpoints::Endpoints;
 use self::release::Release;
 use self::silence::Silence;
 use self::user::User;
 use super::accounts::Shards;
 use super::adapters::Adapter;
+use super::agenda::Agenda;
 use super::board::Board;
 use super::directory::People;
 use super::input::{Ask, Input};
@@ -35,7 +35,6 @@ use crate::policy::backoff::Class;
 use crate::policy::presence::engine::{self, Outcome, UserState};
 use crate::policy::presence::pbx::{Capabilities, PbxEvent, PbxUser, PbxView};
 
-mod agenda;
 mod deciding;
 mod endpoints;
 mod events;
@@ -118,7 +117,7 @@ pub struct Core {
     people: Option<Arc<People>>,
     roster: Roster,
     endpoints: Endpoints,
-    agenda: Agenda,
+    agenda: Agenda<Arc<str>, Timestamp>,
     /// Users to be decided for.
     marked: BTreeSet<Arc<str>>,
     /// Users whose record on the disk is not what it should be.
@@ -221,7 +220,7 @@ impl Core {
     async fn turn(&mut self) {
         let now = local_clock::now();
         self.refresh_roster(now).await;
-        for person in self.agenda.due(now) {
+        while let Some(person) = self.agenda.due(now) {
             self.marked.insert(person);
         }
         let writes = self.decide(now);

@@ -1,6 +1,6 @@
 //! The people of the tenant: read as a whole at the start and at each licence sweep, followed by delta in between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const MOST_PEOPLE: usize = 500_000;
 const MOST_PAGES: usize = 2_000;
 /// After this many looks for changes, groups are read again: no delta query tells of members of members.
 const GROUPS_EVERY: u32 = 5;
+/// Most newcomers whose licence is asked for at one look; those of a crowd are known with the next sweep.
+const NEWCOMERS: usize = 20;
 /// A look at licences may fail for so long after it was due; then they count as not known.
 const OVERDUE: Duration = Duration::from_hours(1);
 
@@ -74,6 +76,8 @@ struct Knowledge {
     swept: Instant,
     /// Somebody came whose licence is not known.
     newcomers: bool,
+    /// Ids of those whose licence was not asked for yet.
+    unasked: VecDeque<String>,
     /// It was told of at all.
     told: bool,
 }
@@ -168,6 +172,7 @@ impl Directory {
 
     async fn follow_changes(&self, now: &mut Knowledge, looks: u32) -> Result<(), Failure> {
         self.changes(now).await?;
+        self.ask_for_newcomers(now).await;
         if looks.is_multiple_of(GROUPS_EVERY) {
             now.members = self.members().await?;
         }
@@ -213,6 +218,7 @@ impl Directory {
             link,
             swept: Instant::now(),
             newcomers: false,
+            unasked: VecDeque::new(),
             told: false,
         })
     }
@@ -234,6 +240,22 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Asks for the licences of who came. What cannot be learned so, the next sweep tells.
+    async fn ask_for_newcomers(&self, known: &mut Knowledge) {
+        for _ in 0..NEWCOMERS {
+            let Some(id) = known.unasked.pop_front() else { return };
+            match self.graph.person(&id, self.deadline()).await {
+                Ok(person) => welcome(known, &id, person),
+                Err(failure) if failure.kind == Kind::NotFound => {}
+                Err(failure) => {
+                    tracing::debug!("the licence of somebody new cannot be asked for: {failure}");
+                    known.unasked.push_front(id);
+                    return;
+                }
+            }
+        }
     }
 
     async fn members(&self) -> Result<Option<BTreeSet<String>>, Failure> {
@@ -287,9 +309,20 @@ fn take_over(known: &mut Knowledge, page: &PeoplePage) {
         } else if known.all.len() < MOST_PEOPLE {
             let person = news.person();
             known.newcomers = true;
+            known.unasked.push_back(id.clone());
             known.all.insert(id, Somebody { person, licensed: None });
         }
     }
+}
+
+/// Takes over that somebody new has a licence. Who has none may be given one in the next minutes, as is usual with new accounts: the
+/// next sweep decides.
+fn welcome(known: &mut Knowledge, id: &str, person: Person) {
+    let licensed = somebody(person).licensed.filter(|licensed| *licensed);
+    if let Some(newcomer) = known.all.get_mut(id).filter(|newcomer| newcomer.licensed.is_none()) {
+        newcomer.licensed = licensed;
+    }
+    known.newcomers = known.all.values().any(|somebody| somebody.licensed.is_none());
 }
 
 /// Who is selected: all who can sign in, less those whom each given line leaves out.

@@ -56,7 +56,10 @@ impl Core {
         if order.is_some() {
             self.mark_unstored(person);
         }
-        self.agenda.set(person, look);
+        match look {
+            Some(at) => self.agenda.set(person.clone(), at),
+            None => self.agenda.cancel(person),
+        }
         order
     }
 
@@ -66,7 +69,7 @@ impl Core {
         if let Some(user) = user.filter(|user| self.by_pbx.get(&user.pbx) == Some(person)) {
             self.by_pbx.remove(&user.pbx);
         }
-        self.agenda.set(person, None);
+        self.agenda.cancel(person);
         self.mark_unstored(person);
         // The PBX need not watch the user any more.
         self.roster_due.get_or_insert_with(Instant::now);

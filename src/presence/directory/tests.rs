@@ -57,6 +57,7 @@ fn changes_come_and_go_and_newcomers_are_looked_at_soon() {
         link: None,
         swept: Instant::now(),
         newcomers: false,
+        unasked: VecDeque::new(),
         told: false,
     };
     let page = |value: serde_json::Value| -> PeoplePage {
@@ -71,6 +72,18 @@ fn changes_come_and_go_and_newcomers_are_looked_at_soon() {
     assert_eq!((known.all.contains_key("bob"), known.newcomers), (false, false));
     take_over(&mut known, &page(json!([{"id": "dora", "displayName": "Dora"}])));
     assert_eq!((known.all["dora"].licensed, known.newcomers), (None, true));
+    assert_eq!(known.unasked, ["dora"]);
+    let with = |plans: serde_json::Value| {
+        let news = page(json!([{ "id": "dora", "assignedPlans": plans }]));
+        news.people[0].person()
+    };
+    let teams = json!([{ "servicePlanId": "57ff2da0-773e-42df-b2af-ffb7a2317929", "capabilityStatus": "Enabled" }]);
+    // An account is made first, and licensed then.
+    welcome(&mut known, "dora", with(json!([])));
+    assert_eq!((known.all["dora"].licensed, known.newcomers), (None, true));
+    welcome(&mut known, "nobody", with(teams.clone()));
+    welcome(&mut known, "dora", with(teams));
+    assert_eq!((known.all["dora"].licensed, known.newcomers), (Some(true), false));
 }
 
 #[test]
