@@ -13,32 +13,62 @@ use crate::graph::{self, App, CertificateCredential, Credential, Graph};
 /// How many questions about people are asked in a minute: pages of users come in crowds, at the start and at each sweep.
 const QUESTIONS: u32 = 300;
 
+/// Apps that are remembered: those in force and the two before.
+const MOST_CLIENTS: usize = 4;
+
 /// The apps that read and write.
 pub struct Apps {
     /// Reads presence and people.
     pub reader: Result<Graph, Lamp>,
-    /// Writes presence; the same client where it is the same app with the same credentials, and one that shares the reader's
-    /// limiter where the credentials differ.
+    /// Writes presence; the same client where it is the same app.
     pub writer: Result<Graph, Lamp>,
 }
 
 impl Apps {
-    /// Clients for both apps, as far as their secrets are there.
-    pub fn new(setup: &Setup, token_file: &Path, http: &reqwest::Client, metrics: &graph::Metrics) -> Self {
+    /// Clients for both apps, as far as their secrets are there. What Graph counts by app is kept by the clients known so far: a
+    /// pause that it asked for outlives a change of the configuration.
+    pub fn new(setup: &Setup, token_file: &Path, clients: &mut Clients) -> Self {
         let config = &setup.config;
         let reader = app(setup, &config.reader, token_file)
-            .map(|app| Graph::new(app, http.clone(), metrics.clone()))
+            .map(|app| clients.client(app))
             .inspect(|graph| graph.set_changes_budget(QUESTIONS));
         let writer = if config.reader == config.writer {
             reader.clone()
         } else {
-            app(setup, &config.writer, token_file).map(|app| {
-                // Graph counts by app and tenant, whatever the GraphTenants and credentials are.
-                let beside = reader.as_ref().ok().and_then(|reader| reader.beside(app.clone()));
-                beside.unwrap_or_else(|| Graph::new(app, http.clone(), metrics.clone()))
-            })
+            app(setup, &config.writer, token_file).map(|app| clients.client(app))
         };
         Self { reader, writer }
+    }
+}
+
+/// The clients of all apps that were worked with, the latest of each app.
+pub struct Clients {
+    http: reqwest::Client,
+    metrics: graph::Metrics,
+    known: Vec<Graph>,
+}
+
+impl Clients {
+    /// None yet.
+    pub fn new(http: reqwest::Client, metrics: graph::Metrics) -> Self {
+        Self {
+            http,
+            metrics,
+            known: Vec::new(),
+        }
+    }
+
+    /// A client for this app. It signs in anew, as a Secret may hold something else now.
+    fn client(&mut self, app: App) -> Graph {
+        let place = self.known.iter().position(|graph| graph.is_for(&app));
+        let before = place.map(|place| self.known.remove(place));
+        let beside = before.and_then(|graph| graph.beside(app.clone()));
+        let graph = beside.unwrap_or_else(|| Graph::new(app, self.http.clone(), self.metrics.clone()));
+        self.known.push(graph.clone());
+        if self.known.len() > MOST_CLIENTS {
+            self.known.remove(0);
+        }
+        graph
     }
 }
 
@@ -103,59 +133,42 @@ fn missing(message: &str) -> Lamp {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
+    use super::*;
+    use crate::graph::{Kind, http_client};
+    use crate::presence::testing::{Teams, config};
     use prometheus::Registry;
     use serde_json::json;
 
-    use super::*;
-    use crate::graph::http_client;
-    use crate::presence::settings::Dirs;
-    use crate::presence::setup::Files;
-
-    /// The reader's app is `one` with a Secret; the writer's is told.
-    fn apps(writer: &str, secret: &str) -> (Graph, Graph) {
-        let dir = tempfile::tempdir().unwrap();
-        let dirs = Dirs {
-            config: dir.path().join("config"),
-            secrets: dir.path().join("secrets"),
-        };
-        fs::create_dir_all(&dirs.config).unwrap();
-        for name in ["read", "write"] {
-            fs::create_dir_all(dirs.secrets.join(name)).unwrap();
-            fs::write(dirs.secrets.join(name).join("key"), name).unwrap();
-        }
-        let app = |client: &str, secret: &str| {
-            json!({
-                "tenantId": "t", "clientId": client,
-                "endpoints": { "login": "http://127.0.0.1", "graph": "http://127.0.0.1" },
-                "credentials": { "clientSecret": { "secretRef": { "name": secret, "key": "key" } } },
-            })
-        };
-        let config = json!({
-            "namespace": "n", "name": "desk", "uid": "u", "generation": 1,
-            "reader": app("one", "read"), "writer": app(writer, secret),
-            "spec": { "tenantRef": { "name": "t" }, "pbx": { "sip": { "host": "h", "domain": "d" } } },
-        });
-        fs::write(dirs.config.join("presence.json"), config.to_string()).unwrap();
-        let setup = Files::read(&dirs).unwrap().parse().unwrap();
-        let metrics = graph::Metrics::new(&Registry::new()).unwrap();
-        let apps = Apps::new(&setup, Path::new("token"), &http_client().unwrap(), &metrics);
-        (apps.reader.unwrap(), apps.writer.unwrap())
+    /// `reader` and `writer` are client ids.
+    fn setup(base: &str, (reader, writer): (&str, &str)) -> Setup {
+        let mut config = config(base, &json!({}));
+        config["reader"]["clientId"] = json!(reader);
+        config["writer"]["clientId"] = json!(writer);
+        Setup::for_test(&config, &[("app", "secret", "s3cret")])
     }
 
-    #[test]
-    fn one_app_has_one_limiter_whatever_it_signs_in_with() {
-        // The writer's app and Secret; whether it is the reader's client, and whether it shares the limiter.
-        let cases = [
-            ("one", "read", true, true),
-            ("one", "write", false, true),
-            ("two", "write", false, false),
-        ];
-        for (writer, secret, is_same, shares) in cases {
-            let (reader, writing) = apps(writer, secret);
-            let seen = (reader.is_same(&writing), reader.shares_with(&writing));
-            assert_eq!(seen, (is_same, shares), "{writer} {secret}");
+    #[tokio::test]
+    async fn a_pause_that_graph_asked_for_outlives_a_new_configuration() {
+        let teams = Teams::start().await;
+        let metrics = graph::Metrics::new(&Registry::new()).unwrap();
+        let mut clients = Clients::new(http_client().unwrap(), metrics);
+        let mut apps = |ids| Apps::new(&setup(&teams.base, ids), Path::new("none"), &mut clients);
+        let path = "/v1.0/communications/getPresencesByUserId";
+        let one = ["00000000-0000-4000-8000-000000000001".to_owned()];
+        teams.throttle("getPresencesByUserId", 600);
+        let first = apps(("one", "two")).reader.unwrap();
+        assert_eq!(first.presences(&one).await.unwrap_err().kind, Kind::Throttled);
+        // Another spec, and the other way round: it is the same app still.
+        for ids in [("one", "one"), ("two", "one")] {
+            let again = apps(ids).writer.unwrap();
+            assert_eq!(
+                again.presences(&one).await.unwrap_err().kind,
+                Kind::Throttled,
+                "{ids:?}"
+            );
         }
+        assert_eq!(teams.asked(path), 1);
+        let other = apps(("three", "one")).reader.unwrap();
+        assert!(other.presences(&one).await.is_ok());
     }
 }

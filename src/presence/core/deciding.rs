@@ -1,7 +1,7 @@
 //! Asks the engine for all marked users.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +13,8 @@ use crate::policy::presence::engine::{self, Decision, Why};
 use crate::policy::presence::pbx::Origin;
 use crate::presence::writing::Order;
 
+/// When somebody was forgotten, the PBX is told within this time.
+const UNWATCH: Duration = Duration::from_secs(5);
 /// When presence could not be asked for, or does not come, it is asked for again after this.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
@@ -71,8 +73,13 @@ impl Core {
         }
         self.agenda.cancel(person);
         self.mark_unstored(person);
-        // The PBX need not watch the user any more.
-        self.roster_due.get_or_insert_with(Instant::now);
+        if self.roster.pairs.contains_key(person) {
+            // Somebody else's desk waits for this: see `Core::pair`.
+            self.roster_changed();
+        } else {
+            // The PBX need not watch the user any more, which is no hurry: many are forgotten one after the other.
+            self.roster_due_within(UNWATCH);
+        }
     }
 
     /// Counts what an observation came to, once.

@@ -85,7 +85,7 @@ impl Core {
     fn rest(&mut self) {
         self.parts.helpers.cancel();
         if let Some(adapter) = self.parts.adapter.take() {
-            self.parts.writer.forget_pbx();
+            self.parts.writer.use_pbx(None);
             self.parts.unusable = Some(Lamp::dark("idle: everything was taken back"));
             tokio::spawn(worker::close(Some(adapter)));
         }
