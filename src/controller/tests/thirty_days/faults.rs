@@ -151,6 +151,7 @@ async fn rotations(sim: Arc<Sim>, app: usize) {
             app.down.push((now, i64::MAX));
             seconds
         };
+        tokio::spawn(look_at_tenant(sim.clone(), app));
         pause(seconds).await;
         mend_secret(&sim, app);
     }
@@ -408,8 +409,8 @@ async fn clocks(sim: Arc<Sim>) {
     }
 }
 
-/// Tenants are looked at every five minutes or so, which is how a set clock is found out. A large simulation spares most of these
-/// looks, but not the first after such a step.
+/// Tenants are looked at every five minutes or so, which is how a set clock and a dead secret are found out. A large simulation spares
+/// most of these looks, but not the first after either.
 async fn look_at_tenant(sim: Arc<Sim>, app: usize) {
     let seconds = sim.state().rng.i64(0..330);
     pause(seconds).await;
