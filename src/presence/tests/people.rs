@@ -20,7 +20,7 @@ async fn a_newcomer_is_asked_about_alone_and_a_guest_who_cannot_match_not_at_all
     stand.synced(2).await;
     let status = stand.status().await;
     assert_eq!(status.users.unlicensed, 1, "{:?}", status.users);
-    let unlicensed = stand.user("carl").await.teams.unwrap().licensed;
+    let unlicensed = stand.user("carl@contoso.com").await.teams.unwrap().licensed;
     assert_eq!(unlicensed, Some(false));
     let asked = |number| stand.teams.asked(&format!("/v1.0/users/{}", id(number)));
     assert_eq!((asked(2), asked(3), asked(4)), (0, 1, 1));
