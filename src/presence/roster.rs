@@ -323,20 +323,20 @@ mod tests {
     #[test]
     fn guests_match_by_what_they_bring_along_only() {
         let sip = |from: &str| json!({"sip": {"host": "h", "domain": "d", "address": {"from": from}}});
-        assert!(guests_match(&spec(&sip("Mail"))));
-        assert!(!guests_match(&spec(&sip("UserPrincipalName"))));
+        assert!(guests_match(&spec(&sip("mail"))));
+        assert!(!guests_match(&spec(&sip("userPrincipalName"))));
         let pbx = json!({"innovaphone": {"app": "a", "passwordSecretRef": {"name": "n", "key": "k"}, "endpoints": []}});
         let mut spec = spec(&pbx);
         let rules = |fields: &[&str]| {
             let rules: Vec<_> = fields
                 .iter()
-                .map(|field| json!({"pbxField": "H323", "graphField": field}))
+                .map(|field| json!({"pbxField": "h323", "graphField": field}))
                 .collect();
             serde_json::from_value(json!(rules)).unwrap()
         };
-        spec.matching = rules(&["UserPrincipalName", "OnPremisesSamAccountName"]);
+        spec.matching = rules(&["userPrincipalName", "onPremisesSamAccountName"]);
         assert!(!guests_match(&spec));
-        spec.matching = rules(&["UserPrincipalName", "DisplayName"]);
+        spec.matching = rules(&["userPrincipalName", "displayName"]);
         assert!(guests_match(&spec));
     }
 }

@@ -83,12 +83,8 @@ impl Core {
     /// The adapter has ended. Without one, and after a release, there is none to tell anything.
     pub(super) fn on_silence(&mut self) {
         self.is_deaf = true;
-        if self.parts.adapter.is_some() {
-            let pause = self.restart.ended(Instant::now(), fastrand::f64());
-            tracing::error!(
-                ?pause,
-                "the adapter of the PBX has ended, and is started again after a pause"
-            );
+        if let Some(ended) = self.parts.adapter.take() {
+            self.await_restart(ended);
             self.endpoints
                 .all_down(&PbxError::Transport("the adapter has ended".to_owned()));
             self.lose_pbx();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Core, Ways};
 use crate::local_clock;
 use crate::policy::backoff::{self, Class};
+use crate::presence::adapters::Adapter;
 use crate::presence::worker;
 
 /// An adapter that worked for so long before it ended is started again as soon as one that never ended before.
@@ -48,6 +49,11 @@ impl Restart {
         self.due
     }
 
+    /// None is wanted any more. Whether one was to be started.
+    pub fn cancel(&mut self) -> bool {
+        self.due.take().is_some()
+    }
+
     /// One begins, beside which all these users are known.
     fn begins(&mut self, now: Instant, known: BTreeSet<String>) {
         (self.begun, self.due, self.untold) = (now, None, known);
@@ -65,7 +71,18 @@ impl Restart {
 }
 
 impl Core {
-    /// Starts the adapter again when it is time. After a release there is none, and none is wanted.
+    /// The adapter has ended. What is left of it is closed meanwhile: it may hold what the next one needs.
+    pub(super) fn await_restart(&mut self, ended: Arc<Adapter>) {
+        let pause = self.restart.ended(Instant::now(), fastrand::f64());
+        tracing::error!(
+            ?pause,
+            "the adapter of the PBX has ended, and is started again after a pause"
+        );
+        self.parts.writer.use_pbx(None);
+        tokio::spawn(worker::close(Some(ended)));
+    }
+
+    /// Starts the adapter again when it is time.
     pub(super) async fn restart_adapter(&mut self, ways: &mut Ways<'_>) {
         let now = Instant::now();
         if self.restart.due().is_none_or(|due| due > now) {
@@ -74,10 +91,7 @@ impl Core {
         let enumerates = self.parts.capabilities.enumerates_users;
         let known = self.pbx.keys().filter(|_| enumerates).cloned();
         self.restart.begins(now, known.collect());
-        let Some(ended) = self.parts.adapter.take() else { return };
         tracing::info!("the adapter of the PBX is started again");
-        self.parts.writer.use_pbx(None);
-        tokio::spawn(worker::close(Some(ended)));
         let (connected, events) = (self.parts.reconnect)();
         ways.pbx = events;
         self.is_deaf = false;
@@ -110,10 +124,12 @@ mod tests {
         assert_eq!(pauses[11], 300, "never less often than this");
         now += STABLE;
         assert_eq!(restart.ended(now, 0.0).as_secs(), 2);
+        restart.begins(now, BTreeSet::new());
         assert!(
             restart.ended(now, 1.0) > Duration::from_secs(4),
             "by chance a little later"
         );
+        assert!(restart.cancel() && restart.due().is_none());
     }
 
     #[test]

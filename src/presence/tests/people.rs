@@ -11,7 +11,7 @@ async fn a_newcomer_is_asked_about_alone_and_a_guest_who_cannot_match_not_at_all
     let mut stand = Stand::new().await;
     stand.teams.person(1, "ada");
     ["ada", "bob", "carl"].iter().for_each(|name| stand.pbx.user(name));
-    let rule = json!({"pbxField": "H323", "graphField": "UserPrincipalName", "stripDomain": true});
+    let rule = json!({"pbxField": "h323", "graphField": "userPrincipalName", "stripDomain": true});
     stand.start(&json!({ "matching": [rule] })).await;
     stand.synced(1).await;
     stand.teams.newcomer(2, "guest_fabrikam.com#EXT#", true);
@@ -20,7 +20,7 @@ async fn a_newcomer_is_asked_about_alone_and_a_guest_who_cannot_match_not_at_all
     stand.synced(2).await;
     let status = stand.status().await;
     assert_eq!(status.users.unlicensed, 1, "{:?}", status.users);
-    let unlicensed = stand.user("carl").await.teams.unwrap().licensed;
+    let unlicensed = stand.user("carl@contoso.com").await.teams.unwrap().licensed;
     assert_eq!(unlicensed, Some(false));
     let asked = |number| stand.teams.asked(&format!("/v1.0/users/{}", id(number)));
     assert_eq!((asked(2), asked(3), asked(4)), (0, 1, 1));
