@@ -30,6 +30,7 @@ use crate::policy::subscription::{AppView, Lifecycle, Look, Refusal, Remote, Sit
 const PROBE_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Everything a decision rests on, owned.
+#[allow(clippy::struct_excessive_bools)] // facts that have nothing to do with each other
 pub struct View {
     /// The object, as last read or written.
     pub object: Arc<GraphSubscription>,
