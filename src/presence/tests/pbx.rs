@@ -143,11 +143,15 @@ async fn who_is_forgotten_is_let_go_on_the_pbx_together_with_others() {
     }
     stand.start(&json!({})).await;
     stand.synced(20).await;
-    names.iter().for_each(|name| stand.pbx.line(name, Line::Connected));
+    for name in &names {
+        stand.pbx.line(name, Line::Connected);
+    }
     let busy = async || (1..=20).all(|number| stand.teams.session(number).is_some());
     stand.until("busy", busy).await;
     let before = stand.pbx.watches();
-    names.iter().for_each(|name| stand.pbx.remove(name));
+    for name in &names {
+        stand.pbx.remove(name);
+    }
     let free = async || (1..=20).all(|number| stand.teams.session(number).is_none());
     stand.until("free", free).await;
     let let_go = async || stand.pbx.watched().is_empty();

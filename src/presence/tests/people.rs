@@ -10,7 +10,9 @@ use crate::presence::testing::id;
 async fn a_newcomer_is_asked_about_alone_and_a_guest_who_cannot_match_not_at_all() {
     let mut stand = Stand::new().await;
     stand.teams.person(1, "ada");
-    ["ada", "bob", "carl"].iter().for_each(|name| stand.pbx.user(name));
+    for name in ["ada", "bob", "carl"] {
+        stand.pbx.user(name);
+    }
     let rule = json!({"pbxField": "h323", "graphField": "userPrincipalName", "stripDomain": true});
     stand.start(&json!({ "matching": [rule] })).await;
     stand.synced(1).await;
