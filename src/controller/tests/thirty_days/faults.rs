@@ -144,7 +144,8 @@ async fn rotations(sim: Arc<Sim>, app: usize) {
             let now = sim.now();
             let mut state = sim.state();
             state.count("secrets that ended");
-            let seconds = state.rng.i64(10 * 60..20 * HOUR);
+            let longest = if state.subs.len() > MANY { 4 } else { 20 };
+            let seconds = state.rng.i64(10 * 60..longest * HOUR);
             let app = &mut state.apps[app];
             app.valid_secret += 1;
             app.oldest_token = app.tokens + 1;
