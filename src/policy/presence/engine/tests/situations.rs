@@ -479,6 +479,27 @@ fn policies_and_capabilities_decide_what_is_told() {
 }
 
 #[test]
+fn a_call_that_only_an_entry_tells_of_goes_on_while_entries_are_unknown() {
+    let no_line = Capabilities {
+        line: false,
+        ..capabilities(false)
+    };
+    let settings = Settings::new(&spec(&json!({})), no_line);
+    let mut state = person();
+    let on_the_phone = [(Origin::User, Activity::OnThePhone)];
+    state.see_pbx(view(&on_the_phone, Line::Unknown), second(10));
+    assert_eq!(perform(&mut state, &settings, 10), [in_a_call()]);
+    state.see_pbx(PbxView::default(), second(20));
+    let decision = decide(&state, &settings, second(20));
+    assert_eq!(
+        (decision.writes.len(), decision.explanation.session),
+        (0, Why::PbxUnknown)
+    );
+    state.see_pbx(view(&[], Line::Unknown), second(30));
+    assert_eq!(perform(&mut state, &settings, 30), [Write::ClearSession]);
+}
+
+#[test]
 fn suspension_takes_everything_back() {
     let active = settings(&json!({}));
     let mut state = person();
