@@ -220,7 +220,8 @@ impl UserState {
         let new = said.as_ref() != Some(replaced);
         if new {
             // When it was chosen is not known after a time without news: it may have been before.
-            self.owned.replaced = said.filter(|_| self.pbx.is_none());
+            let unknown = self.pbx.as_ref().is_none_or(|last| last.view.entries.is_none());
+            self.owned.replaced = said.filter(|_| unknown);
         }
         new
     }

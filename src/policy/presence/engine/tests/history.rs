@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 
 use super::teams::{Chosen, Client};
-use crate::api::presence::{
-    Direction, DoNotDisturbPolicy, OfflinePolicy, OutOfOfficePolicy, Profile, RingingPolicy,
-};
+use crate::api::presence::{Direction, DoNotDisturbPolicy, OfflinePolicy, OutOfOfficePolicy, Profile, RingingPolicy};
 use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Activity, Line};
 
@@ -186,11 +184,27 @@ fn crash() -> impl Strategy<Value = Action> {
 
 /// What is drawn more often is what most have.
 fn terms() -> impl Strategy<Value = Terms> {
-    let direction = [Direction::Both, Direction::Both, Direction::TeamsToPbx, Direction::PbxToTeams];
-    let own = [Own::Stays, Own::Stays, Own::Expires, Own::Expires, Own::Switch, Own::Nothing];
+    let direction = [
+        Direction::Both,
+        Direction::Both,
+        Direction::TeamsToPbx,
+        Direction::PbxToTeams,
+    ];
+    let own = [
+        Own::Stays,
+        Own::Stays,
+        Own::Expires,
+        Own::Expires,
+        Own::Switch,
+        Own::Nothing,
+    ];
     let profile = [Profile::Innovaphone, Profile::Sip, Profile::Conservative];
     let offline = [OfflinePolicy::Profile, OfflinePolicy::Unset, OfflinePolicy::NoChange];
-    let absent = [OutOfOfficePolicy::Ignore, OutOfOfficePolicy::Note, OutOfOfficePolicy::Away];
+    let absent = [
+        OutOfOfficePolicy::Ignore,
+        OutOfOfficePolicy::Note,
+        OutOfOfficePolicy::Away,
+    ];
     let disturbed = [
         DoNotDisturbPolicy::Preferred,
         DoNotDisturbPolicy::Preferred,
@@ -213,7 +227,11 @@ fn terms() -> impl Strategy<Value = Terms> {
             offline: offline[policies.1],
             out_of_office: absent[policies.2],
             do_not_disturb: disturbed[policies.3],
-            ringing: if policies.4 { RingingPolicy::InACall } else { RingingPolicy::Ignore },
+            ringing: if policies.4 {
+                RingingPolicy::InACall
+            } else {
+                RingingPolicy::Ignore
+            },
         }
     })
 }

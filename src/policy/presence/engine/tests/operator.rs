@@ -304,6 +304,10 @@ impl Brain {
         }
     }
 
+    pub fn was_switched_off(&self) -> bool {
+        matches!(self, Self::Engine { state, .. } if state.owned().switched_off)
+    }
+
     pub fn is_clear(&self, now: i64) -> bool {
         match self {
             Self::Engine { state, .. } => state.owned().is_clear(at(now)),

@@ -86,7 +86,9 @@ impl Pbx {
         self.remove(&origin);
         if origin == Origin::User {
             self.choices += 1;
-            self.chosen_since = (activity != Activity::Unset).then_some(now);
+            // Calls are no choice.
+            let is_choice = !matches!(activity, Activity::Unset | Activity::OnThePhone);
+            self.chosen_since = is_choice.then_some(now);
         }
         let entry = Entry {
             origin,

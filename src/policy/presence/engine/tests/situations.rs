@@ -213,6 +213,31 @@ fn who_replaces_our_choice_in_teams_is_left_alone_until_the_pbx_tells_another() 
 }
 
 #[test]
+fn what_comes_to_light_on_the_pbx_is_not_taken_for_newer_than_the_word_in_teams() {
+    let settings = settings(&json!({}));
+    let replaced_after = |between: PbxView| {
+        let mut state = person();
+        state.see_pbx(busy_by_hand(), second(1));
+        perform(&mut state, &settings, 1);
+        state.see_pbx(between, second(10));
+        state.see_teams(reading("Available", "Available", 3, 30), second(30));
+        state.see_pbx(view(&[(Origin::User, Activity::Away)], Line::Idle), second(60));
+        state.owned().replaced.clone()
+    };
+    // Chosen while the PBX told of entries, it is new; otherwise it may be the older of both.
+    assert_eq!(replaced_after(busy_by_hand()), None);
+    let silent = PbxView {
+        entries: None,
+        line: Line::Idle,
+    };
+    assert_eq!(replaced_after(silent), Some(Activity::Away));
+}
+
+fn busy_by_hand() -> PbxView {
+    view(&[(Origin::User, Activity::Busy)], Line::Idle)
+}
+
+#[test]
 fn a_choice_that_may_not_be_ours_is_not_cleared_unseen() {
     let settings = settings(&json!({}));
     let mut state = person();

@@ -78,11 +78,15 @@ impl Report {
     }
 }
 
-/// The person switched our do not disturb off. Whether the operator was told of it, and would see whose doing it was.
+/// The person switched our do not disturb off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hand {
+    /// Nobody told the operator yet.
     Untold,
+    /// It was told, and knows that this was not its own doing.
     Told,
+    /// It was told too soon after a write of its own, or before it ever saw its entry: it may not know.
+    Missed,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +145,8 @@ pub struct World {
     brain: Brain,
     /// What the PBX last told this process.
     told: Option<PbxView>,
+    /// Since when this process has been told entries.
+    entries_told_since: Option<i64>,
     hand: Option<Hand>,
     alive: bool,
     process: u64,
@@ -176,6 +182,7 @@ pub fn run(history: &History, brain: Brain, weather: Weather, ending: Ending, mi
         pbx: Pbx::new(history.terms),
         brain,
         told: None,
+        entries_told_since: None,
         hand: None,
         alive: true,
         process: 0,
@@ -246,6 +253,7 @@ impl World {
         self.process += 1;
         self.alive = true;
         self.told = None;
+        self.entries_told_since = None;
         self.reading = false;
         self.waking = None;
         if self.pbx.connected {
@@ -275,6 +283,8 @@ impl World {
             }
             Event::View { view, process } if self.serves(process) => {
                 self.note_hand(view.as_ref());
+                let tells = view.as_ref().is_some_and(|view| view.entries.is_some());
+                self.entries_told_since = tells.then(|| self.entries_told_since.unwrap_or(self.now));
                 self.told.clone_from(&view);
                 match view {
                     Some(view) => self.brain.see_pbx(view, self.now),
@@ -428,13 +438,14 @@ impl World {
         self.tell_view();
     }
 
-    /// The operator is told of a switch without ours: now it knows, or it never will.
+    /// The operator is told of a switch that is off.
     fn note_hand(&mut self, view: Option<&PbxView>) {
         let Some(entries) = view.and_then(|view| view.entries.as_ref()) else {
             return;
         };
         if self.hand == Some(Hand::Untold) && entries.is_empty() {
-            self.hand = self.brain.watches_its_entry(self.now).then_some(Hand::Told);
+            let knows = self.brain.watches_its_entry(self.now);
+            self.hand = Some(if knows { Hand::Told } else { Hand::Missed });
         }
     }
 
@@ -737,7 +748,9 @@ impl World {
             self.report.unasked.push(line);
         }
         if self.hand == Some(Hand::Told) && matches!(write, Write::PutOwn { .. }) {
-            self.report.hidden.push(format!("{} s: switched on again", self.now / 1000));
+            self.report
+                .hidden
+                .push(format!("{} s: switched on again", self.now / 1000));
         }
     }
 
@@ -795,9 +808,9 @@ impl World {
                 let ends = ttl.map(|ttl| self.now + whole(ttl));
                 let before = self.pbx.entries.first().cloned();
                 self.pbx.put_own(entry, ends, self.now);
-                // What nobody tells, nobody can heed.
+                // What nobody told when it was sent, nobody could heed.
                 let hides = self.pbx.chosen_since.is_some_and(|since| since < sent - 2_000);
-                let hides = hides && self.told.as_ref().is_some_and(|told| told.entries.is_some());
+                let hides = hides && self.entries_told_since.is_some_and(|since| since < sent);
                 if hides
                     && before.is_some_and(|first| first.origin != Origin::Ours)
                     && self.pbx.entries[0].origin == Origin::Ours
@@ -958,13 +971,18 @@ impl World {
         if !terms.direction.to_pbx() || terms.own == Own::Nothing {
             return Some(None);
         }
-        if self.chosen_on_pbx(terms).is_some_and(|activity| *activity != Activity::Unset) {
+        if self
+            .chosen_on_pbx(terms)
+            .is_some_and(|activity| *activity != Activity::Unset)
+        {
             return Some(None);
         }
         let shown = self.teams.shown();
         let ours = self.teams.session.is_some() || self.brain.explains(shown, self.now);
-        if ours || self.hand.is_some() {
-            return None; // An echo changes nothing, nor does the state over which the person switched ours off.
+        // An echo changes nothing, nor does the state over which the person switched ours off. Whether Teams showed another in
+        // between, a notification that came late need not tell.
+        if ours || self.hand.is_some() || self.brain.was_switched_off() {
+            return None;
         }
         match mapping(terms).on_pbx(shown) {
             OnPbx::NoChange | OnPbx::Unmapped => None,
