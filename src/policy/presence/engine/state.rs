@@ -195,11 +195,16 @@ impl UserState {
         let Some(entries) = &told.view.entries else {
             return false;
         };
-        if self.entry.under_way || layer.intent.is_some() {
+        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
+        if let Some(intent) = &mut layer.intent {
+            // It may show before the answer comes, and is not told again then.
+            return std::mem::replace(&mut intent.seen, shown) != shown;
+        }
+        if self.entry.under_way {
             return false;
         }
         let Some(held) = &mut layer.held else { return false };
-        if entries.iter().any(|entry| entry.origin == Origin::Ours) {
+        if shown {
             return !std::mem::replace(&mut held.seen, true);
         }
         // Only an entry that was there can have vanished: some adapters cannot show it.

@@ -292,12 +292,12 @@ impl Brain {
         }
     }
 
-    /// Whether it would see that its entry has vanished, and that this was not its own doing.
+    /// Whether it would know, of an entry that it was told of, that this has vanished not by its own doing.
     pub fn watches_its_entry(&self, now: i64) -> bool {
         match self {
             Self::Engine { state, .. } => {
                 let held = state.owned().entry.certain(at(now));
-                let settled = held.is_some_and(|held| held.seen && at(now) >= held.settled + SETTLE);
+                let settled = held.is_some_and(|held| at(now) >= held.settled + SETTLE);
                 settled && !state.under_way(Part::Entry)
             }
             Self::Naive(_) => false,

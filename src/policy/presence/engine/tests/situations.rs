@@ -336,6 +336,40 @@ fn a_switch_that_the_person_turned_off_is_not_turned_on_for_the_same_state() {
 }
 
 #[test]
+fn an_entry_that_shows_before_its_write_is_answered_is_missed_when_it_vanishes() {
+    let switch = Capabilities {
+        own_is_do_not_disturb: true,
+        ..capabilities(false)
+    };
+    let settings = Settings::new(&spec(&json!({})), switch);
+    let shown = |origin: Origin| view(&[(origin, Activity::DoNotDisturb)], Line::Idle);
+    for first_lost in [false, true] {
+        let mut state = person();
+        state.see_teams(reading("DoNotDisturb", "DoNotDisturb", 2, 10), second(10));
+        let [put] = decide(&state, &settings, second(10)).writes.try_into().unwrap();
+        state.begin(&put, second(10));
+        state.see_pbx(shown(Origin::Ours), second(11));
+        if first_lost {
+            state.settle(&put, Outcome::Lost(Class::Retry), second(20), 0.0);
+            state.begin(&put, second(30));
+        }
+        state.settle(&put, Outcome::Done, second(31), 0.0);
+
+        state.see_pbx(view(&[], Line::Idle), second(40));
+        assert!(state.owned().switched_off);
+        // Nor after the person's own hand was on it again.
+        state.see_pbx(shown(Origin::User), second(50));
+        assert_eq!(perform(&mut state, &settings, 50), []);
+        state.see_pbx(view(&[], Line::Idle), second(60));
+        let decision = decide(&state, &settings, second(60));
+        assert_eq!(
+            (decision.writes, decision.explanation.entry),
+            (Vec::new(), Why::SwitchedOff)
+        );
+    }
+}
+
+#[test]
 fn what_is_unknown_changes_nothing() {
     let settings = settings(&json!({}));
     let mut state = person();

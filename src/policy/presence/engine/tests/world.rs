@@ -85,7 +85,7 @@ enum Hand {
     Untold,
     /// It was told, and knows that this was not its own doing.
     Told,
-    /// It was told too soon after a write of its own, or before it ever saw its entry: it may not know.
+    /// It was told too soon after a write of its own, or was never told of its entry: it may not know.
     Missed,
 }
 
@@ -147,6 +147,8 @@ pub struct World {
     told: Option<PbxView>,
     /// Since when this process has been told entries.
     entries_told_since: Option<i64>,
+    /// Whether our entry was among those that this process was last told.
+    told_of_ours: bool,
     hand: Option<Hand>,
     alive: bool,
     process: u64,
@@ -183,6 +185,7 @@ pub fn run(history: &History, brain: Brain, weather: Weather, ending: Ending, mi
         brain,
         told: None,
         entries_told_since: None,
+        told_of_ours: false,
         hand: None,
         alive: true,
         process: 0,
@@ -254,6 +257,7 @@ impl World {
         self.alive = true;
         self.told = None;
         self.entries_told_since = None;
+        self.told_of_ours = false;
         self.reading = false;
         self.waking = None;
         if self.pbx.connected {
@@ -444,9 +448,10 @@ impl World {
             return;
         };
         if self.hand == Some(Hand::Untold) && entries.is_empty() {
-            let knows = self.brain.watches_its_entry(self.now);
+            let knows = self.told_of_ours && self.brain.watches_its_entry(self.now);
             self.hand = Some(if knows { Hand::Told } else { Hand::Missed });
         }
+        self.told_of_ours = entries.iter().any(|entry| entry.origin == Origin::Ours);
     }
 
     /// A person chooses in Teams.
