@@ -195,11 +195,16 @@ impl UserState {
         let Some(entries) = &told.view.entries else {
             return false;
         };
-        if self.entry.under_way || layer.intent.is_some() {
+        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
+        if let Some(intent) = &mut layer.intent {
+            // It may show before the answer comes, and is not told again then.
+            return std::mem::replace(&mut intent.seen, shown) != shown;
+        }
+        if self.entry.under_way {
             return false;
         }
         let Some(held) = &mut layer.held else { return false };
-        if entries.iter().any(|entry| entry.origin == Origin::Ours) {
+        if shown {
             return !std::mem::replace(&mut held.seen, true);
         }
         // Only an entry that was there can have vanished: some adapters cannot show it.
@@ -220,7 +225,8 @@ impl UserState {
         let new = said.as_ref() != Some(replaced);
         if new {
             // When it was chosen is not known after a time without news: it may have been before.
-            self.owned.replaced = said.filter(|_| self.pbx.is_none());
+            let unknown = self.pbx.as_ref().is_none_or(|last| last.view.entries.is_none());
+            self.owned.replaced = said.filter(|_| unknown);
         }
         new
     }
