@@ -139,7 +139,9 @@ impl UserState {
             return false;
         }
         let before = layer.clone();
-        let shows = |chosen: &Chosen| chosen.choice.explains(&reading.state);
+        // A call or a meeting Teams puts above a choice: what is shown does not change with one, nor does its number.
+        let masked = reading.state.looks_derived();
+        let shows = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
         // As long as Graph shows what it showed before the write, it has not acted on it.
         let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
         let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
@@ -154,10 +156,12 @@ impl UserState {
             // It may be acted on yet.
         } else if !reading.state.visible() && reading.state.activity != Word::OffWork {
             // Whose choice is in force cannot be seen.
+        } else if masked {
+            // Neither way.
         } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
             layer.intent = None;
-        } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) || reading.state.looks_derived() {
-            // Not acted on yet, or a call or a meeting that Teams puts above a choice.
+        } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) {
+            // Not acted on yet.
         } else {
             let replaced = layer.held.take().filter(|_| !layer.clearing);
             layer.forget();

@@ -29,6 +29,10 @@ fn histories_that_failed_once_pass() {
         do_not_disturb: DoNotDisturbPolicy::Session,
         ..plain
     };
+    let untold = Terms {
+        entries: false,
+        ..plain
+    };
     let client = Action::Client;
     let line = Action::Line;
     let kept = [
@@ -111,6 +115,36 @@ fn histories_that_failed_once_pass() {
                 (0, Choose(Some(Choice::DoNotDisturb))),
                 (19_181, Choose(Some(Choice::DoNotDisturb))),
                 (4_691, line(Line::Idle)),
+            ],
+        ),
+        history(
+            Source::Rich,
+            plain,
+            12_278_537_298_949_173_702,
+            vec![
+                (144_550, line(Line::Idle)),
+                (39_625, Choose(Some(Choice::Available))),
+                (239_490, Entry(Activity::Away)),
+                (1_601, NoEntry),
+                (40_000, client(Client::Offline)),
+                (628, client(Client::Idle)),
+                (30_049, Reset),
+                (262_983, client(Client::InACall)),
+                (152, PbxDown(0)),
+                (24_241, Entry(Activity::Busy)),
+                (3_000, Crash(0)),
+            ],
+        ),
+        history(
+            Source::Poll,
+            untold,
+            16_578_031_146_456_066_332,
+            vec![
+                (117_166, Entry(Activity::Unset)),
+                (1_835, Crash(0)),
+                (33_353, client(Client::Offline)),
+                (2_754, client(Client::Idle)),
+                (24_310, Crash(0)),
             ],
         ),
     ];
