@@ -357,17 +357,13 @@ async fn renew(view: &View, graph: &Graph, id: &str, minutes: i64, move_url: boo
     }
 }
 
-/// Whether a renewal may have gone through that the status does not know of: its answer got lost, its record failed, or it was the
-/// leader's before.
+/// Whether a renewal may have gone through that the status does not know of: the answer of one of the tries got lost, its record
+/// failed, or it was the leader's before.
 fn may_be_renewed(context: &Context, view: &View) -> bool {
-    let lost = Reason::GraphUnavailable.to_string();
-    let unanswered = view
-        .status
-        .failure
-        .as_ref()
-        .is_some_and(|failure| failure.reason == lost);
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
-    unanswered || context.attempts.broke_off(uid) || context.leads_for() < MINIMUM_SPACING.unsigned_abs()
+    view.status.failure.is_some()
+        || context.attempts.broke_off(uid)
+        || context.leads_for() < MINIMUM_SPACING.unsigned_abs()
 }
 
 /// Graph wants ten minutes between two renewals, so it is asked first. Whatever expiry it has instead of the one on record came of a
