@@ -6,6 +6,7 @@
 mod account;
 mod accounts;
 pub mod adapters;
+mod agenda;
 mod apps;
 mod board;
 mod connect;

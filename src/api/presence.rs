@@ -62,8 +62,7 @@ pub use status::*;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.source == 'Poll' || has(self.push)").message("push is required with source: Subscription and Both"),
-    validation = Rule::new("self.source != 'Poll' || !has(self.push)").message("push has no effect with source: Poll: leave it out, or choose source: Both"),
-    validation = Rule::new("self.direction == 'PbxToTeams' || !has(self.pbx.broadworks) || self.policy.doNotDisturb != 'Ignore' || self.direction != 'TeamsToPbx'").message("BroadWorks can be told of do not disturb alone: with policy.doNotDisturb: Ignore there is nothing to write there")
+    validation = Rule::new("self.source != 'Poll' || !has(self.push)").message("push has no effect with source: Poll: leave it out, or choose source: Both")
 )]
 pub struct PresenceSyncSpec {
     /// The `GraphTenant` whose app reads presence and users, in this namespace: its Secret is mounted into the worker.

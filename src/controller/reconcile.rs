@@ -76,6 +76,12 @@ impl Attempts {
         *count
     }
 
+    /// Whether the last reconcile of an object broke off, so that nobody knows how far it came.
+    pub fn broke_off(&self, uid: &str) -> bool {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.contains_key(uid)
+    }
+
     /// Ends a row of failures.
     pub fn succeeded(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
@@ -147,8 +153,9 @@ mod tests {
         let hung = run(futures::future::pending().boxed()).await;
         assert_ne!(hung, Action::await_change());
         assert_eq!(attempts.0.lock().unwrap()["uid"], 2);
+        assert!(attempts.broke_off("uid") && !attempts.broke_off("other"));
         let fine = run(async { Ok(Action::await_change()) }.boxed()).await;
         assert_eq!(fine, Action::await_change());
-        assert!(attempts.0.lock().unwrap().is_empty());
+        assert!(!attempts.broke_off("uid"));
     }
 }

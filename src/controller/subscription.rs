@@ -62,7 +62,9 @@ async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action
             Ok(found) => {
                 (view.remote, view.full) = found;
                 // Its answers may have shown that the local clock is wrong.
-                view.now = view.app.as_ref().map_or(view.now, |(graph, _)| graph.now());
+                if let Ok((graph, _)) = &view.app {
+                    (view.now, view.unsure) = (graph.now(), graph.skew().is_none());
+                }
                 view.begun = tokio::time::Instant::now();
                 plan_now = plan(&view.situation());
                 act::act(context, &mut view, &plan_now).await?

@@ -103,8 +103,6 @@ async fn find_out(
         Err(refusal) => return Ok(refused(context, reference, refusal)),
     };
     let had_client = context.apps.get(reference).is_some_and(|entry| entry.graph.is_ok());
-    let last = context.apps.last_good(reference).and_then(|entry| entry.graph.ok());
-    let skew_before = last.as_ref().and_then(Graph::skew).unwrap_or_default();
     let graph = context.apps.client(
         reference,
         app,
@@ -127,9 +125,8 @@ async fn find_out(
     }
     let permissions = sign_in.as_ref().ok().and_then(|grant| grant.roles.clone());
     let skew = graph.skew();
-    let skew_moved = (skew.unwrap_or_default() - skew_before).abs().as_secs() > 60;
     let news = sign_in.is_ok() && context.apps.set_permissions(reference, permissions);
-    if context.apps.tried(reference) || news || skew_moved || !had_client || anew {
+    if context.apps.tried(reference) || news || !had_client || anew {
         wake_users(context, reference);
     }
     let orphans = match &sign_in {
@@ -320,6 +317,8 @@ fn warn(context: &Context, object: &GraphTenant, old: &GraphTenantStatus, next: 
 
 fn again(context: &Context, findings: &Findings) -> Action {
     let period = match &findings.sign_in {
+        // Until the clocks are compared, nobody can be sure of a deadline.
+        Ok(_) if findings.skew.is_none() => context.settings.interval.min(MENDED_PERIOD),
         Ok(_) => findings
             .orphans
             .again

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use reqwest::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -65,6 +65,7 @@ pub struct PersonNews {
     /// Whether the person is gone.
     pub removed: bool,
     fields: Map<String, Value>,
+    plans: Option<Vec<Plan>>,
 }
 
 /// A page of people.
@@ -78,9 +79,19 @@ pub struct PeoplePage {
     pub link: Option<String>,
 }
 
+/// A row of an answer. As JSON, a person with all plans of a large licence takes many times what is kept of it, so each is cut down
+/// before the next is read.
+struct Row(Option<PersonNews>);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self(PersonNews::read(value)))
+    }
+}
+
 #[derive(Deserialize)]
 struct Page {
-    value: Vec<Value>,
+    value: Vec<Row>,
     #[serde(rename = "@odata.nextLink")]
     next: Option<String>,
     #[serde(rename = "@odata.deltaLink")]
@@ -109,18 +120,27 @@ impl Person {
         if let Some(value) = news.fields.get("businessPhones") {
             self.business_phones = Vec::deserialize(value).unwrap_or_default();
         }
-        if let Some(Value::Array(plans)) = news.fields.get("assignedPlans") {
-            self.plans = plans.iter().filter_map(|plan| Plan::deserialize(plan).ok()).collect();
+        if let Some(plans) = &news.plans {
+            self.plans.clone_from(plans);
         }
     }
 }
 
 impl PersonNews {
     fn read(value: Value) -> Option<Self> {
-        let Value::Object(fields) = value else { return None };
+        let Value::Object(mut fields) = value else { return None };
         let id = fields.get("id")?.as_str()?.to_owned();
         let removed = fields.get("@removed").is_some_and(|removed| !removed.is_null());
-        Some(Self { id, removed, fields })
+        let plans = match fields.remove("assignedPlans") {
+            Some(Value::Array(plans)) => Some(plans.iter().filter_map(|plan| Plan::deserialize(plan).ok()).collect()),
+            _ => None,
+        };
+        Some(Self {
+            id,
+            removed,
+            fields,
+            plans,
+        })
     }
 
     /// The person as these news alone show.
@@ -140,6 +160,20 @@ impl Graph {
         let select = format!("{PROPERTIES},assignedPlans");
         let query = [("$select", select.as_str()), ("$top", PAGE)];
         self.people_at(&["users"], &query, link, deadline).await
+    }
+
+    /// One person with their plans; `None` if there is no such person. Needs `User.Read.All`.
+    pub async fn person(&self, id: &str, deadline: Timestamp) -> Result<Option<PersonNews>, Failure> {
+        let select = format!("{PROPERTIES},assignedPlans");
+        let url = self.people_url(&["users", id], &[("$select", select.as_str())])?;
+        let kind = (Operation::Directory, Lane::Changes);
+        match self.ask(kind, (Method::GET, &url), None::<&()>, deadline).await {
+            Ok(body) => serde_json::from_slice(&body)
+                .map_err(|_| unreadable())
+                .map(PersonNews::read),
+            Err(failure) if failure.kind == Kind::NotFound => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// A page of what changed about people; without a link, only the link to later changes.
@@ -188,13 +222,16 @@ impl Graph {
 }
 
 fn read(body: &[u8]) -> Result<PeoplePage, Failure> {
-    let page: Page = serde_json::from_slice(body)
-        .map_err(|_| Failure::of(Kind::Protocol, "Graph's answer about people cannot be read."))?;
+    let page: Page = serde_json::from_slice(body).map_err(|_| unreadable())?;
     Ok(PeoplePage {
-        people: page.value.into_iter().filter_map(PersonNews::read).collect(),
+        people: page.value.into_iter().filter_map(|row| row.0).collect(),
         next: page.next,
         link: page.link,
     })
+}
+
+fn unreadable() -> Failure {
+    Failure::of(Kind::Protocol, "Graph's answer about people cannot be read.")
 }
 
 #[cfg(test)]
@@ -244,6 +281,26 @@ mod tests {
         );
         assert!(lines[1].contains("assignedPlans") && lines[2].ends_with("users?$skiptoken=x"));
         assert!(lines[3].starts_with("GET /v1.0/users/delta?$select=") && lines[3].ends_with("$deltatoken=latest"));
+    }
+
+    #[tokio::test]
+    async fn one_person_is_read_with_the_plans_or_is_not_there() {
+        let server = Server::start().await;
+        let ada = json!({"id": "1", "accountEnabled": true, "assignedPlans": [{"servicePlanId": "p"}, "odd"]});
+        server.then(Reply::new(200, &ada)).then(Reply::error(
+            404,
+            "Request_ResourceNotFound",
+            "Resource '2' does not exist.",
+        ));
+        let (graph, _) = server.graph();
+        let ada = graph.person("1", Timestamp::MAX).await.unwrap().unwrap().person();
+        assert_eq!((ada.plans.len(), ada.plans[0].service_plan_id.as_str()), (1, "p"));
+        assert_eq!(graph.person("2", Timestamp::MAX).await.unwrap(), None);
+        let line = &server.lines()[1];
+        assert!(
+            line.starts_with("GET /v1.0/users/1?$select=id,") && line.ends_with(",assignedPlans"),
+            "{line}"
+        );
     }
 
     #[tokio::test]

@@ -191,7 +191,7 @@ impl Account {
     fn explained(&self, failure: &Failure, oid: Option<&str>) -> Lamp {
         let refused = matches!(failure.kind, Kind::ConsentMissing | Kind::Rejected | Kind::NotFound);
         let people = self.people.borrow();
-        let somebody = oid.and_then(|oid| people.all.get(&oid.to_ascii_lowercase()));
+        let somebody = oid.and_then(|oid| people.all.get(oid.to_ascii_lowercase().as_str()));
         let unlicensed = somebody.is_some_and(|somebody| somebody.licensed == Some(false));
         if refused && unlicensed {
             return Lamp::red(

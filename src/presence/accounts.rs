@@ -53,7 +53,8 @@ pub struct Needs<'a> {
 pub struct Shards {
     seats: Vec<Seat>,
     destination: Option<Destination>,
-    plan: shards::Shards,
+    /// Who is watched by which account: the object id of a person, and the account's name.
+    places: BTreeMap<String, Arc<str>>,
     /// Sorted.
     over: Vec<String>,
     stop: CancellationToken,
@@ -110,10 +111,7 @@ impl Shards {
         Self {
             seats,
             destination: destination.ok(),
-            plan: shards::Shards {
-                accounts: by_account(places),
-                over_limit: BTreeSet::new(),
-            },
+            places: by_person(by_account(places)),
             over: Vec::new(),
             stop,
             released: None,
@@ -129,9 +127,15 @@ impl Shards {
         let names: Vec<String> = self.seats.iter().map(|seat| seat.name.clone()).collect();
         let mut people: BTreeSet<String> = ids.iter().cloned().collect();
         if !all {
-            people.extend(self.plan.accounts.values().flatten().cloned());
+            people.extend(self.places.keys().cloned());
         }
-        let plan = shards::assign(&names, &people, &self.plan);
+        let places = self.places.iter();
+        let before = shards::Shards {
+            accounts: by_account(places.map(|(person, account)| (person.clone(), account.to_string()))),
+            over_limit: BTreeSet::new(),
+        };
+        let plan = shards::assign(&names, &people, &before);
+        drop((people, before));
         for seat in &self.seats {
             let share = plan.accounts.get(&seat.name);
             let wanted: Ids = share.into_iter().flatten().cloned().collect();
@@ -141,22 +145,17 @@ impl Shards {
                 changed
             });
         }
-        self.over = plan.over_limit.iter().cloned().collect();
-        let moved = plan.accounts != self.plan.accounts;
-        self.plan = plan;
-        if moved {
+        self.over = plan.over_limit.into_iter().collect();
+        let places = by_person(plan.accounts);
+        if places != self.places {
+            self.places = places;
+            let places = self.places.iter();
+            let places = places.map(|(person, account)| (person.clone(), account.to_string()));
             // Without it, some would move after a restart.
-            if let Err(error) = store.put_places(self.places()).await {
+            if let Err(error) = store.put_places(places.collect()).await {
                 tracing::warn!("who is watched by which account could not be stored: {error}");
             }
         }
-    }
-
-    fn places(&self) -> BTreeMap<String, String> {
-        let accounts = self.plan.accounts.iter();
-        let places =
-            accounts.flat_map(|(name, people)| people.iter().map(move |person| (person.clone(), name.clone())));
-        places.collect()
     }
 
     /// People without a place.
@@ -176,9 +175,7 @@ impl Shards {
 
     /// The account that watches a person; `None` for who has no place.
     pub fn account_of(&self, person: &str) -> Option<&str> {
-        let mut accounts = self.plan.accounts.iter();
-        let found = accounts.find(|(_, people)| people.contains(person));
-        found.map(|(name, _)| name.as_str())
+        self.places.get(person).map(AsRef::as_ref)
     }
 
     /// Deletes the subscriptions, once.
@@ -252,12 +249,22 @@ impl Shards {
     }
 }
 
-fn by_account(places: BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+fn by_account(places: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, BTreeSet<String>> {
     let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (person, account) in places {
         accounts.entry(account).or_default().insert(person);
     }
     accounts
+}
+
+/// The other way round; the name of an account is held once.
+fn by_person(accounts: BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, Arc<str>> {
+    let mut places = BTreeMap::new();
+    for (name, people) in accounts {
+        let name: Arc<str> = name.into();
+        places.extend(people.into_iter().map(|person| (person, name.clone())));
+    }
+    places
 }
 
 async fn delete(graph: &Graph, destination: &Destination) -> bool {
@@ -284,4 +291,21 @@ fn destination(setup: &Setup, config: &PushConfig) -> Result<Destination, Lamp> 
         lifecycle_url: read(LIFECYCLE_URL_FILE)?,
         client_state: read(CLIENT_STATE_FILE)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_person_has_a_place_at_one_account() {
+        let places = [("ada", "one"), ("bob", "two"), ("carl", "one")];
+        let places: BTreeMap<String, String> = places.map(|(who, at)| (who.to_owned(), at.to_owned())).into();
+        let accounts = by_account(places.clone());
+        assert_eq!(accounts["one"], BTreeSet::from(["ada".to_owned(), "carl".to_owned()]));
+        let found = by_person(accounts);
+        assert!(Arc::ptr_eq(&found["ada"], &found["carl"]));
+        let back: BTreeMap<_, _> = found.iter().map(|(who, at)| (who.clone(), at.to_string())).collect();
+        assert_eq!(back, places);
+    }
 }

@@ -13,6 +13,9 @@ use crate::graph::{self, App, CertificateCredential, Credential, Graph};
 /// How many questions about people are asked in a minute: pages of users come in crowds, at the start and at each sweep.
 const QUESTIONS: u32 = 300;
 
+/// Apps that are remembered: those in force and the two before.
+const MOST_CLIENTS: usize = 4;
+
 /// The apps that read and write.
 pub struct Apps {
     /// Reads presence and people.
@@ -22,18 +25,50 @@ pub struct Apps {
 }
 
 impl Apps {
-    /// Clients for both apps, as far as their secrets are there.
-    pub fn new(setup: &Setup, token_file: &Path, http: &reqwest::Client, metrics: &graph::Metrics) -> Self {
+    /// Clients for both apps, as far as their secrets are there. What Graph counts by app is kept by the clients known so far: a
+    /// pause that it asked for outlives a change of the configuration.
+    pub fn new(setup: &Setup, token_file: &Path, clients: &mut Clients) -> Self {
         let config = &setup.config;
         let reader = app(setup, &config.reader, token_file)
-            .map(|app| Graph::new(app, http.clone(), metrics.clone()))
+            .map(|app| clients.client(app))
             .inspect(|graph| graph.set_changes_budget(QUESTIONS));
         let writer = if config.reader == config.writer {
             reader.clone()
         } else {
-            app(setup, &config.writer, token_file).map(|app| Graph::new(app, http.clone(), metrics.clone()))
+            app(setup, &config.writer, token_file).map(|app| clients.client(app))
         };
         Self { reader, writer }
+    }
+}
+
+/// The clients of all apps that were worked with, the latest of each app.
+pub struct Clients {
+    http: reqwest::Client,
+    metrics: graph::Metrics,
+    known: Vec<Graph>,
+}
+
+impl Clients {
+    /// None yet.
+    pub fn new(http: reqwest::Client, metrics: graph::Metrics) -> Self {
+        Self {
+            http,
+            metrics,
+            known: Vec::new(),
+        }
+    }
+
+    /// A client for this app. It signs in anew, as a Secret may hold something else now.
+    fn client(&mut self, app: App) -> Graph {
+        let place = self.known.iter().position(|graph| graph.is_for(&app));
+        let before = place.map(|place| self.known.remove(place));
+        let beside = before.and_then(|graph| graph.beside(app.clone()));
+        let graph = beside.unwrap_or_else(|| Graph::new(app, self.http.clone(), self.metrics.clone()));
+        self.known.push(graph.clone());
+        if self.known.len() > MOST_CLIENTS {
+            self.known.remove(0);
+        }
+        graph
     }
 }
 
@@ -94,4 +129,46 @@ fn trimmed(secret: &SecretString) -> SecretString {
 
 fn missing(message: &str) -> Lamp {
     Lamp::red(Fault::SecretMissing, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Kind, http_client};
+    use crate::presence::testing::{Teams, config};
+    use prometheus::Registry;
+    use serde_json::json;
+
+    /// `reader` and `writer` are client ids.
+    fn setup(base: &str, (reader, writer): (&str, &str)) -> Setup {
+        let mut config = config(base, &json!({}));
+        config["reader"]["clientId"] = json!(reader);
+        config["writer"]["clientId"] = json!(writer);
+        Setup::for_test(&config, &[("app", "secret", "s3cret")])
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_graph_asked_for_outlives_a_new_configuration() {
+        let teams = Teams::start().await;
+        let metrics = graph::Metrics::new(&Registry::new()).unwrap();
+        let mut clients = Clients::new(http_client().unwrap(), metrics);
+        let mut apps = |ids| Apps::new(&setup(&teams.base, ids), Path::new("none"), &mut clients);
+        let path = "/v1.0/communications/getPresencesByUserId";
+        let one = ["00000000-0000-4000-8000-000000000001".to_owned()];
+        teams.throttle("getPresencesByUserId", 600);
+        let first = apps(("one", "two")).reader.unwrap();
+        assert_eq!(first.presences(&one).await.unwrap_err().kind, Kind::Throttled);
+        // Another spec, and the other way round: it is the same app still.
+        for ids in [("one", "one"), ("two", "one")] {
+            let again = apps(ids).writer.unwrap();
+            assert_eq!(
+                again.presences(&one).await.unwrap_err().kind,
+                Kind::Throttled,
+                "{ids:?}"
+            );
+        }
+        assert_eq!(teams.asked(path), 1);
+        let other = apps(("three", "one")).reader.unwrap();
+        assert!(other.presences(&one).await.is_ok());
+    }
 }

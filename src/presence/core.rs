@@ -11,14 +11,16 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::agenda::Agenda;
 use self::endpoints::Endpoints;
 use self::release::Release;
+use self::restart::Restart;
 use self::silence::Silence;
 use self::user::User;
 use super::accounts::Shards;
 use super::adapters::Adapter;
+use super::agenda::Agenda;
 use super::board::Board;
+use super::connect::Connected;
 use super::directory::People;
 use super::input::{Ask, Input};
 use super::metrics::Metrics;
@@ -35,12 +37,12 @@ use crate::policy::backoff::Class;
 use crate::policy::presence::engine::{self, Outcome, UserState};
 use crate::policy::presence::pbx::{Capabilities, PbxEvent, PbxUser, PbxView};
 
-mod agenda;
 mod deciding;
 mod endpoints;
 mod events;
 mod release;
 mod report;
+mod restart;
 mod silence;
 mod user;
 
@@ -63,6 +65,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The PBX; `None` when it cannot be used at all.
     pub adapter: Option<Arc<Adapter>>,
+    /// Starts it again when it has ended.
+    pub reconnect: Reconnect,
     /// What it can do.
     pub capabilities: Capabilities,
     /// Why it cannot be used at all.
@@ -91,6 +95,9 @@ pub struct Parts {
     pub helpers: CancellationToken,
 }
 
+/// Starts an adapter. What it tells comes over the channel.
+pub type Reconnect = Box<dyn Fn() -> (Connected, mpsc::Receiver<PbxEvent>) + Send + Sync>;
+
 /// What reaches the core.
 pub struct Ways<'a> {
     /// From the PBX.
@@ -108,9 +115,10 @@ pub struct Core {
     parts: Parts,
     engine: engine::Settings,
     /// By object id of the person, in lower case.
-    users: BTreeMap<Arc<str>, User>,
+    /// In boxes: the places of a tree are half empty.
+    users: BTreeMap<Arc<str>, Box<User>>,
     /// From what the adapter calls a user to the person.
-    by_pbx: BTreeMap<String, Arc<str>>,
+    by_pbx: BTreeMap<Arc<str>, Arc<str>>,
     /// Everybody on the PBX, with what was last told.
     pbx: BTreeMap<String, PbxSide>,
     /// Who is asked for and not there, by what the adapter calls them.
@@ -118,7 +126,7 @@ pub struct Core {
     people: Option<Arc<People>>,
     roster: Roster,
     endpoints: Endpoints,
-    agenda: Agenda,
+    agenda: Agenda<Arc<str>, Timestamp>,
     /// Users to be decided for.
     marked: BTreeSet<Arc<str>>,
     /// Users whose record on the disk is not what it should be.
@@ -131,7 +139,8 @@ pub struct Core {
     /// The adapter has ended, and tells nothing more.
     is_deaf: bool,
     /// Whom the adapter watches.
-    watched: BTreeSet<String>,
+    watched: BTreeSet<Arc<str>>,
+    restart: Restart,
     release: Release,
     ticked: Option<tokio::time::Instant>,
     /// What presence of Teams is not learned by.
@@ -154,13 +163,16 @@ impl Core {
         let mut by_pbx = BTreeMap::new();
         for (person, record) in records {
             let person: Arc<str> = person.into();
-            by_pbx.insert(record.pbx.clone(), person.clone());
-            users.insert(person, User::new(record.pbx, UserState::restored(record.owned, now)));
+            let pbx: Arc<str> = record.pbx.into();
+            by_pbx.insert(pbx.clone(), person.clone());
+            let user = User::new(pbx, UserState::restored(record.owned, now));
+            users.insert(person, Box::new(user));
         }
         Self {
             engine: engine::Settings::new(&config.spec, parts.capabilities),
             endpoints: Endpoints::new(&config.spec.pbx),
             release: Release::new(config.spec.suspend),
+            restart: Restart::new(Instant::now()),
             marked: users.keys().cloned().collect(),
             users,
             by_pbx,
@@ -198,6 +210,7 @@ impl Core {
                 () = ways.stop.cancelled() => break,
             }
             self.drain(&mut ways);
+            self.restart_adapter(&mut ways).await;
             self.turn().await;
         }
         self.finish(&mut ways).await;
@@ -221,7 +234,7 @@ impl Core {
     async fn turn(&mut self) {
         let now = local_clock::now();
         self.refresh_roster(now).await;
-        for person in self.agenda.due(now) {
+        while let Some(person) = self.agenda.due(now) {
             self.marked.insert(person);
         }
         let writes = self.decide(now);
@@ -263,7 +276,7 @@ impl Core {
     fn record(&self, person: &Arc<str>) -> Option<Record> {
         let user = self.users.get(person)?;
         Some(Record {
-            pbx: user.pbx.clone(),
+            pbx: user.pbx.to_string(),
             owned: user.state.owned().clone(),
         })
     }
@@ -298,7 +311,9 @@ impl Core {
         let Some(adapter) = &self.parts.adapter else { return };
         let now = local_clock::now();
         let ours = self.users.values().filter(|user| user.state.owned().entry.is_live(now));
-        adapter.recall_own(ours.map(|user| user.pbx.clone()).collect()).await;
+        adapter
+            .recall_own(ours.map(|user| user.pbx.to_string()).collect())
+            .await;
     }
 
     /// How long nothing has to be done unless something comes.
@@ -313,6 +328,9 @@ impl Core {
             sleep = sleep.min(until(next));
         }
         if let Some(due) = self.roster_due {
+            sleep = sleep.min(due.saturating_duration_since(Instant::now()));
+        }
+        if let Some(due) = self.restart.due() {
             sleep = sleep.min(due.saturating_duration_since(Instant::now()));
         }
         if let Some(since) = self.unstored_since {

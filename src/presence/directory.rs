@@ -1,6 +1,6 @@
 //! The people of the tenant: read as a whole at the start and at each licence sweep, followed by delta in between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +9,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::newcomers::Newcomers;
+use self::people::{read, shared};
+use self::selection::{Selection, is_guest, selected};
 use super::board::Board;
 use super::fault;
 use super::input::Input;
 use super::settings::Settings;
-use crate::api::presence::UserSelection;
+use crate::api::presence::{Licence, UserSelection};
 use crate::api::presence_report::Lamp;
-use crate::graph::{Failure, Graph, Kind, PeoplePage, Person};
+use crate::graph::{Failure, Graph, Kind, PeoplePage};
 use crate::local_clock;
 use crate::policy::backoff;
-use crate::policy::presence::licence::teams_licence;
+
+mod newcomers;
+mod people;
+mod selection;
+
+pub use people::{Everybody, People, Somebody};
 
 /// Most people that are kept: more than any worker could serve.
 const MOST_PEOPLE: usize = 500_000;
@@ -29,30 +37,14 @@ const GROUPS_EVERY: u32 = 5;
 /// A look at licences may fail for so long after it was due; then they count as not known.
 const OVERDUE: Duration = Duration::from_hours(1);
 
-/// Somebody of the tenant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Somebody {
-    /// As Entra describes the person; without the plans.
-    pub person: Person,
-    /// Whether a Teams plan is in force; `None`: the person is new, and it is not known yet.
-    pub licensed: Option<bool>,
-}
-
-/// All people, by object id in lower case, and who of them is selected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct People {
-    /// All of them.
-    pub all: BTreeMap<String, Somebody>,
-    /// Ids of those whom the spec selects, licences aside.
-    pub selected: BTreeSet<String>,
-}
-
 /// What keeps them up to date.
 pub struct Directory {
     /// The app that reads.
     pub graph: Graph,
     /// Whom the spec selects.
     pub selection: UserSelection,
+    /// Whether a guest can be a user of the PBX by the spec's rules.
+    pub guests_match: bool,
     /// The core.
     pub core: mpsc::Sender<Input>,
     /// Everybody else who wants to know.
@@ -67,13 +59,13 @@ pub struct Directory {
 
 /// What is known between two looks.
 struct Knowledge {
-    all: BTreeMap<String, Somebody>,
+    all: Arc<Everybody>,
     /// Members of the selected groups; `None` without groups.
     members: Option<BTreeSet<String>>,
     link: Option<String>,
     swept: Instant,
-    /// Somebody came whose licence is not known.
-    newcomers: bool,
+    /// Those who came since, and whose licence may not be known.
+    newcomers: Newcomers,
     /// It was told of at all.
     told: bool,
 }
@@ -84,6 +76,7 @@ impl Knowledge {
         let selected = selected(&directory.selection, self.members.as_ref(), &self.all);
         let known = directory.known.borrow().clone();
         if self.told && known.selected == selected && known.all == self.all {
+            self.all = known.all.clone();
             return;
         }
         self.told = true;
@@ -149,7 +142,7 @@ impl Directory {
                 }
                 now
             }
-            before => match self.sweep().await {
+            before => match self.sweep(before.as_ref()).await {
                 Ok(now) => now,
                 Err(failure) => {
                     let age = before.as_ref().map(|known| known.swept.elapsed());
@@ -171,13 +164,47 @@ impl Directory {
         if looks.is_multiple_of(GROUPS_EVERY) {
             now.members = self.members().await?;
         }
+        self.meet(now).await
+    }
+
+    /// Asks about newcomers, one by one. Where they are many, everybody is read before long.
+    async fn meet(&self, known: &mut Knowledge) -> Result<(), Failure> {
+        let due = known
+            .newcomers
+            .due(Instant::now(), self.settings.sweep, |id| self.is_wanted(known, id));
+        for id in due {
+            let news = match self.graph.person(&id, self.deadline()).await {
+                // What is wrong with one must not hide what changed with others.
+                Err(failure) if failure.kind == Kind::Rejected => None,
+                news => news?,
+            };
+            let licensed = news.as_ref().and_then(|news| read(&id, news).licensed);
+            known.newcomers.asked(&id, licensed == Some(true));
+            // Who is not there any more is told of by the changes.
+            if let Some(somebody) = Arc::make_mut(&mut known.all)
+                .get_mut(&id)
+                .filter(|_| licensed.is_some())
+            {
+                Arc::make_mut(somebody).licensed = licensed;
+            }
+        }
         Ok(())
+    }
+
+    /// Whether the licence of a newcomer decides about anything.
+    fn is_wanted(&self, known: &Knowledge, id: &str) -> bool {
+        let Some(somebody) = known.all.get(id).filter(|_| self.selection.licence == Licence::Teams) else {
+            return false;
+        };
+        let is_selected = Selection::of(&self.selection, known.members.as_ref());
+        is_selected.holds(id, somebody) && (self.guests_match || !is_guest(&somebody.person))
     }
 
     /// Whether licences have to be looked at again.
     fn is_due(&self, known: &Knowledge) -> bool {
         let age = known.swept.elapsed();
-        age >= self.licence_interval() || known.newcomers && age >= self.settings.sweep
+        let many = || known.newcomers.are_many(|id| self.is_wanted(known, id));
+        age >= self.licence_interval() || age >= self.settings.sweep && many()
     }
 
     fn licence_interval(&self) -> Duration {
@@ -186,16 +213,17 @@ impl Directory {
     }
 
     /// Reads everything. The link to later changes first: what changes meanwhile is told again, and not lost.
-    async fn sweep(&self) -> Result<Knowledge, Failure> {
+    /// Whoever is as before is held only once.
+    async fn sweep(&self, before: Option<&Knowledge>) -> Result<Knowledge, Failure> {
         let link = self.graph.people_changes(None, self.deadline()).await?.link;
-        let mut all = BTreeMap::new();
+        let mut all = Everybody::new();
         let mut next: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let page = self.graph.people(next.as_deref(), self.deadline()).await?;
             for news in page.people.iter().filter(|news| !news.removed) {
                 if all.len() < MOST_PEOPLE {
-                    let somebody = somebody(news.person());
-                    all.insert(news.id.to_ascii_lowercase(), somebody);
+                    let (id, somebody) = shared(before.map(|known| &*known.all), news);
+                    all.insert(id, somebody);
                 }
             }
             next = page.next;
@@ -208,11 +236,11 @@ impl Directory {
         self.board
             .lamps(|lamps| lamps.licences = Lamp::green("licences are known"));
         Ok(Knowledge {
-            all,
+            all: Arc::new(all),
             members,
             link,
             swept: Instant::now(),
-            newcomers: false,
+            newcomers: Newcomers::default(),
             told: false,
         })
     }
@@ -262,53 +290,30 @@ impl Directory {
     }
 }
 
-/// Licences are noted also where nobody needs one to be kept in step: a communication account does.
-fn somebody(mut person: Person) -> Somebody {
-    let plans = std::mem::take(&mut person.plans);
-    let plans = plans
-        .iter()
-        .map(|plan| (plan.service_plan_id.as_str(), plan.capability_status.as_str()));
-    let licensed = Some(teams_licence(plans).usable());
-    Somebody { person, licensed }
-}
-
 /// Whether licences that were read so long ago, or never, count as not known.
 fn is_overdue(age: Option<Duration>, interval: Duration) -> bool {
     age.is_none_or(|age| age >= interval.saturating_add(OVERDUE))
 }
 
 fn take_over(known: &mut Knowledge, page: &PeoplePage) {
+    if page.people.is_empty() {
+        return;
+    }
+    let all = Arc::make_mut(&mut known.all);
     for news in &page.people {
         let id = news.id.to_ascii_lowercase();
         if news.removed {
-            known.all.remove(&id);
-        } else if let Some(somebody) = known.all.get_mut(&id) {
-            somebody.person.apply(news);
-        } else if known.all.len() < MOST_PEOPLE {
-            let person = news.person();
-            known.newcomers = true;
-            known.all.insert(id, Somebody { person, licensed: None });
+            all.remove(id.as_str());
+            known.newcomers.forget(&id);
+        } else if let Some(somebody) = all.get_mut(id.as_str()) {
+            Arc::make_mut(somebody).apply(news);
+        } else if all.len() < MOST_PEOPLE {
+            let somebody = Arc::new(Somebody::new(&id, news.person()));
+            let id: Arc<str> = id.into();
+            known.newcomers.came(id.clone(), Instant::now());
+            all.insert(id, somebody);
         }
     }
-}
-
-/// Who is selected: all who can sign in, less those whom each given line leaves out.
-fn selected(
-    selection: &UserSelection,
-    members: Option<&BTreeSet<String>>,
-    all: &BTreeMap<String, Somebody>,
-) -> BTreeSet<String> {
-    let list: BTreeSet<String> = selection.list.iter().map(|name| name.trim().to_lowercase()).collect();
-    let is_listed = |id: &String, person: &Person| {
-        let name = person.user_principal_name.as_ref().map(|name| name.to_lowercase());
-        list.is_empty() || list.contains(id) || name.is_some_and(|name| list.contains(&name))
-    };
-    all.iter()
-        .filter(|(_, somebody)| somebody.person.account_enabled)
-        .filter(|(id, _)| members.is_none_or(|members| members.contains(*id)))
-        .filter(|(id, somebody)| is_listed(id, &somebody.person))
-        .map(|(id, _)| id.clone())
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Who on the PBX is who in the tenant, and who is not kept in step, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::directory::People;
-use crate::api::presence::{AddressRule, Licence, PresenceSyncSpec, Unmatched, UserCounts};
-use crate::graph;
+use crate::api::presence::{AddressRule, GraphField, Licence, PresenceSyncSpec, Unmatched, UserCounts};
 use crate::policy::presence::matching::{Person, address, match_users};
 use crate::policy::presence::pbx::PbxUser;
 
@@ -21,7 +21,7 @@ const LONGEST: usize = 256;
 #[derive(Debug, Default)]
 pub struct Roster {
     /// Object id of a person, in lower case, to what the adapter calls the user. All of them are kept in step.
-    pub pairs: BTreeMap<String, String>,
+    pub pairs: BTreeMap<Arc<str>, Arc<str>>,
     /// How many are in which state; who has no place at an account is counted elsewhere.
     pub counts: UserCounts,
     /// Users of the PBX who are not kept in step, by what the adapter calls them; where the PBX does not tell of its users, people
@@ -40,8 +40,9 @@ struct LeftOut {
 }
 
 /// Whether a person is to be kept in step.
-enum Standing {
-    Wanted,
+enum Standing<'a> {
+    /// The object id, as it is held already.
+    Wanted(&'a Arc<str>),
     NotSelected,
     Unlicensed,
     /// New, and nobody knows yet whether there is a licence.
@@ -49,13 +50,13 @@ enum Standing {
 }
 
 impl People {
-    fn standing(&self, person: &str, needs_licence: bool) -> Standing {
-        if !self.selected.contains(person) {
+    fn standing(&self, person: &str, needs_licence: bool) -> Standing<'_> {
+        let Some(id) = self.selected.get(person) else {
             return Standing::NotSelected;
-        }
+        };
         match self.all.get(person).and_then(|somebody| somebody.licensed) {
-            _ if !needs_licence => Standing::Wanted,
-            Some(true) => Standing::Wanted,
+            _ if !needs_licence => Standing::Wanted(id),
+            Some(true) => Standing::Wanted(id),
             Some(false) => Standing::Unlicensed,
             None => Standing::New,
         }
@@ -71,7 +72,7 @@ impl Roster {
         people: &People,
     ) -> Self {
         if enumerates {
-            let known: Vec<PbxUser> = known.cloned().collect();
+            let known: Vec<&PbxUser> = known.collect();
             Self::matched(spec, &known, people)
         } else {
             Self::addressed(spec, people)
@@ -87,19 +88,15 @@ impl Roster {
     }
 
     /// Users of the PBX, each recognised in the tenant. Candidates are counted among all people, selected or not.
-    fn matched(spec: &PresenceSyncSpec, known: &[PbxUser], people: &People) -> Self {
+    fn matched(spec: &PresenceSyncSpec, known: &[&PbxUser], people: &People) -> Self {
         let mut roster = Self::by(spec);
-        let everybody: Vec<_> = people
-            .all
-            .iter()
-            .map(|(id, somebody)| person(id, &somebody.person))
-            .collect();
+        let everybody: Vec<&Person> = people.all.values().map(|somebody| &somebody.person).collect();
         let names: BTreeMap<&str, &str> = known.iter().map(|user| (user.id.as_str(), name_of(user))).collect();
         let name = |pbx: &str| names.get(pbx).copied().unwrap_or(pbx).to_owned();
         let matching = match_users(&spec.matching, known, &everybody);
         for pair in matching.pairs {
             let name = name(&pair.pbx);
-            roster.place(pair.pbx, pair.person, name, people);
+            roster.place(pair.pbx, &pair.person, name, people);
         }
         for (pbx, why) in matching.unmatched {
             if why.is_ambiguous() {
@@ -121,17 +118,17 @@ impl Roster {
         let mut roster = Self::by(spec);
         let Some(rule) = address_rule(spec) else { return roster };
         let mut by_address: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for (id, somebody) in &people.all {
-            let person = person(id, &somebody.person);
-            match address(rule, &person) {
+        for (id, somebody) in people.all.iter() {
+            let person = &somebody.person;
+            match address(rule, person) {
                 Some(address) => by_address.entry(address).or_default().push(id),
-                None if people.selected.contains(id) => roster.without_address(&person),
+                None if people.selected.contains(id) => roster.without_address(person),
                 None => {}
             }
         }
         for (address, persons) in by_address {
             match persons.as_slice() {
-                [id] => roster.place(address.clone(), (*id).to_owned(), address, people),
+                [id] => roster.place(address.clone(), id, address, people),
                 persons if persons.iter().any(|id| people.selected.contains(*id)) => {
                     roster.counts.ambiguous += 1;
                     let left = LeftOut {
@@ -154,11 +151,11 @@ impl Roster {
         self.left_out.insert(name.clone(), LeftOut { name, why });
     }
 
-    fn place(&mut self, pbx: String, person: String, name: String, people: &People) {
-        match people.standing(&person, self.needs_licence) {
-            Standing::Wanted => {
+    fn place(&mut self, pbx: String, person: &str, name: String, people: &People) {
+        match people.standing(person, self.needs_licence) {
+            Standing::Wanted(person) => {
                 self.counts.synced += 1;
-                self.pairs.insert(person, pbx);
+                self.pairs.insert(person.clone(), pbx.into());
             }
             Standing::NotSelected => drop(self.not_selected.insert(pbx)),
             Standing::Unlicensed => {
@@ -167,7 +164,7 @@ impl Roster {
                 self.left_out.insert(pbx, LeftOut { name, why });
             }
             Standing::New => {
-                let why = "is new: whether a Teams plan is in force is looked up within ten minutes".to_owned();
+                let why = "is new: whether a Teams plan is in force is being looked up".to_owned();
                 self.left_out.insert(pbx, LeftOut { name, why });
             }
         }
@@ -187,8 +184,8 @@ impl Roster {
         let unmatched = self.left_out.values().map(|left| (left.name.clone(), left.why.clone()));
         let not_there = absent.iter().map(|pbx| (pbx.clone(), NOT_THERE.to_owned()));
         let over = over.iter().map(|person| {
-            let name = self.pairs.get(person).unwrap_or(person);
-            (name.clone(), NO_PLACE.to_owned())
+            let name = self.pairs.get(person.as_str()).map_or(person.as_str(), |pbx| pbx);
+            (name.to_owned(), NO_PLACE.to_owned())
         });
         let cut = |text: String| text.chars().take(LONGEST).collect();
         unmatched
@@ -214,19 +211,13 @@ fn name_of(user: &PbxUser) -> &str {
     name.unwrap_or(&user.id)
 }
 
-/// A person with what people are matched by.
-fn person(id: &str, person: &graph::Person) -> Person {
-    let person = person.clone();
-    Person {
-        id: id.to_owned(),
-        display_name: person.display_name,
-        mail: person.mail,
-        mail_nickname: person.mail_nickname,
-        on_premises_distinguished_name: person.on_premises_distinguished_name,
-        on_premises_sam_account_name: person.on_premises_sam_account_name,
-        on_premises_user_principal_name: person.on_premises_user_principal_name,
-        user_principal_name: person.user_principal_name,
-        phones: person.business_phones,
+/// Whether a guest of the tenant can be a user of the PBX by the spec's rules. A guest has nothing of a directory at home, and a user
+/// principal name and a nickname that Entra made up.
+pub fn guests_match(spec: &PresenceSyncSpec) -> bool {
+    let tells = |field| matches!(field, GraphField::DisplayName | GraphField::Mail | GraphField::Phone);
+    match address_rule(spec) {
+        Some(rule) => tells(rule.from),
+        None => spec.matching.iter().any(|rule| tells(rule.graph_field)),
     }
 }
 
@@ -247,17 +238,26 @@ mod tests {
         for (number, name) in names.iter().enumerate() {
             let id = format!("{number}-{name}");
             if name.chars().all(char::is_lowercase) {
-                people.selected.insert(id.clone());
+                people.selected.insert(id.as_str().into());
             }
-            let person = graph::Person {
+            let person = Person {
                 id: id.clone(),
                 user_principal_name: Some(format!("{name}@contoso.com")),
-                ..graph::Person::default()
+                ..Person::default()
             };
-            let licensed = Some(true);
-            people.all.insert(id, Somebody { person, licensed });
+            let somebody = Somebody {
+                person,
+                enabled: true,
+                licensed: Some(true),
+            };
+            Arc::make_mut(&mut people.all).insert(id.into(), Arc::new(somebody));
         }
         people
+    }
+
+    fn somebody<'a>(people: &'a mut People, id: &str) -> &'a mut Somebody {
+        let all = Arc::make_mut(&mut people.all);
+        Arc::make_mut(all.get_mut(id).unwrap())
     }
 
     fn user(name: &str) -> PbxUser {
@@ -272,7 +272,7 @@ mod tests {
         roster
             .pairs
             .iter()
-            .map(|(person, pbx)| (person.as_str(), pbx.as_str()))
+            .map(|(person, pbx)| (person.as_ref(), pbx.as_ref()))
             .collect()
     }
 
@@ -294,8 +294,8 @@ mod tests {
     fn who_is_new_waits_until_the_licence_is_known_if_one_is_needed() {
         let pbx = json!({"sip": {"host": "h", "domain": "d", "address": {"stripDomain": true}}});
         let mut people = people(&["ada", "bob", "carl"]);
-        people.all.get_mut("1-bob").unwrap().licensed = None;
-        people.all.get_mut("2-carl").unwrap().licensed = Some(false);
+        somebody(&mut people, "1-bob").licensed = None;
+        somebody(&mut people, "2-carl").licensed = Some(false);
         let mut spec = spec(&pbx);
         let roster = Roster::new(&spec, false, [].iter(), &people);
         assert_eq!(pairs(&roster), [("0-ada", "ada")]);
@@ -309,14 +309,34 @@ mod tests {
     fn two_people_with_one_address_are_both_left_out() {
         let pbx = json!({"sip": {"host": "h", "domain": "d", "address": {"stripDomain": true}}});
         let mut people = people(&["ada", "bob", "carl"]);
-        let twin = people.all.get_mut("1-bob").unwrap();
+        let twin = somebody(&mut people, "1-bob");
         twin.person.user_principal_name = Some("ada@fabrikam.com".to_owned());
-        people.all.get_mut("2-carl").unwrap().person.user_principal_name = None;
+        somebody(&mut people, "2-carl").person.user_principal_name = None;
         let roster = Roster::new(&spec(&pbx), false, [].iter(), &people);
         assert_eq!(
             (pairs(&roster).len(), roster.counts.ambiguous, roster.counts.unmatched),
             (0, 1, 1)
         );
         assert!(roster.why_not("ada").unwrap().starts_with("2 users"));
+    }
+
+    #[test]
+    fn guests_match_by_what_they_bring_along_only() {
+        let sip = |from: &str| json!({"sip": {"host": "h", "domain": "d", "address": {"from": from}}});
+        assert!(guests_match(&spec(&sip("mail"))));
+        assert!(!guests_match(&spec(&sip("userPrincipalName"))));
+        let pbx = json!({"innovaphone": {"app": "a", "passwordSecretRef": {"name": "n", "key": "k"}, "endpoints": []}});
+        let mut spec = spec(&pbx);
+        let rules = |fields: &[&str]| {
+            let rules: Vec<_> = fields
+                .iter()
+                .map(|field| json!({"pbxField": "h323", "graphField": field}))
+                .collect();
+            serde_json::from_value(json!(rules)).unwrap()
+        };
+        spec.matching = rules(&["userPrincipalName", "onPremisesSamAccountName"]);
+        assert!(!guests_match(&spec));
+        spec.matching = rules(&["userPrincipalName", "displayName"]);
+        assert!(guests_match(&spec));
     }
 }

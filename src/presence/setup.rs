@@ -132,6 +132,21 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+#[cfg(test)]
+impl Setup {
+    /// A configuration, and Secrets: name, key and text of each.
+    pub(super) fn for_test(config: &serde_json::Value, secrets: &[(&str, &str, &str)]) -> Self {
+        let of = |(name, key, text): &(&str, &str, &str)| {
+            let keys = BTreeMap::from([((*key).to_owned(), SecretString::from(*text))]);
+            ((*name).to_owned(), keys)
+        };
+        Self {
+            config: serde_json::from_value(config.clone()).unwrap(),
+            secrets: secrets.iter().map(of).collect(),
+        }
+    }
+}
+
 impl Setup {
     /// The text under a key of a Secret. An empty one is none.
     pub fn secret(&self, name: &str, key: &str) -> Option<SecretString> {

@@ -39,6 +39,8 @@ pub struct Teams {
 #[derive(Default)]
 struct State {
     people: Vec<Value>,
+    /// What the next delta query tells.
+    news: Vec<Value>,
     /// What clients, calls and the calendar make of a person.
     derived: BTreeMap<String, Pair>,
     sessions: BTreeMap<String, Pair>,
@@ -48,6 +50,8 @@ struct State {
     subscriptions: Vec<Value>,
     made: u64,
     failures: VecDeque<(&'static str, u16, Value)>,
+    /// Part of a path, and for how many seconds the next question for it is put off.
+    throttled: Option<(&'static str, u64)>,
     sign_in: Option<u64>,
     left_out: Option<String>,
     /// Names that cannot sign in.
@@ -90,6 +94,16 @@ impl Teams {
         self.with(|state| {
             state.derived.insert(id(number), pair("Available", "Available"));
             state.people.push(person);
+        });
+    }
+
+    /// Somebody comes while the worker works: delta queries tell of everything but the licence.
+    pub fn newcomer(&self, number: usize, name: &str, licensed: bool) {
+        self.someone(number, name, licensed);
+        self.with(|state| {
+            let mut news = state.people.last().cloned().unwrap();
+            news.as_object_mut().unwrap().remove("assignedPlans");
+            state.news.push(news);
         });
     }
 
@@ -139,6 +153,11 @@ impl Teams {
     pub fn fail(&self, path: &'static str, status: u16, code: &str, message: &str) {
         let body = json!({"error": {"code": code, "message": message}});
         self.with(|state| state.failures.push_back((path, status, body)));
+    }
+
+    /// The next request whose path contains this is told to wait for so long.
+    pub fn throttle(&self, path: &'static str, seconds: u64) {
+        self.with(|state| state.throttled = Some((path, seconds)));
     }
 
     /// Graph says nothing of this person; `None`: it tells of everybody.
@@ -242,6 +261,13 @@ async fn answer(Shared(teams): Shared<Teams>, request: Request) -> Response {
         // A question to the receiver waits for a while when there is nothing.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let wait = teams.with(|state| state.throttled.take_if(|(part, _)| path.contains(*part)));
+    if let Some((_, seconds)) = wait {
+        teams.with(|state| *state.asked.entry(path).or_default() += 1);
+        let (_, body) = error(429, "TooManyRequests", "Wait.");
+        let header = [("retry-after", seconds.to_string())];
+        return (StatusCode::TOO_MANY_REQUESTS, header, axum::Json(body)).into_response();
+    }
     let (status, body) = teams.with(|state| {
         *state.asked.entry(path.clone()).or_default() += 1;
         let failing = state.failures.iter().position(|(part, _, _)| path.contains(part));
@@ -277,13 +303,22 @@ fn route(state: &mut State, base: &str, method: &Method, path: &str, query: &str
         ("POST", ["users", user, "presence", action]) => state.write(user, action, &json_body),
         ("GET", ["users", "delta"]) => {
             assert!(query.contains("deltatoken"));
+            let news = if query.contains("latest") {
+                Vec::new()
+            } else {
+                std::mem::take(&mut state.news)
+            };
             (
                 200,
-                json!({"value": [], "@odata.deltaLink": format!("{base}/v1.0/users/delta?$deltatoken=x")}),
+                json!({"value": news, "@odata.deltaLink": format!("{base}/v1.0/users/delta?$deltatoken=x")}),
             )
         }
         ("GET", ["v1", "consumers", ..]) if state.receiver_down => error(503, "Down", "Down."),
         ("GET", ["v1", "consumers", ..]) => (200, json!({"logId": "log", "events": [], "next": 0})),
+        ("GET", ["users", id]) => match state.people.iter().find(|person| person["id"] == *id) {
+            Some(person) => (200, person.clone()),
+            None => error(404, "Request_ResourceNotFound", "It does not exist."),
+        },
         ("GET", ["users"]) => (200, json!({ "value": state.people })),
         ("GET", ["subscriptions"]) => (200, json!({ "value": state.subscriptions })),
         ("POST", ["subscriptions"]) if !state.subscriptions.is_empty() => {

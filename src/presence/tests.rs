@@ -9,6 +9,7 @@ use crate::policy::presence::pbx::{Activity, Line, PbxError};
 
 mod absent;
 mod pbx;
+mod people;
 mod silence;
 
 fn pair(one: &str, other: &str) -> (String, String) {

@@ -14,14 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounts::{Needs, Shards};
 use super::adapters::Adapter;
-use super::apps::Apps;
+use super::apps::{Apps, Clients};
 use super::board::Board;
 use super::connect::{self, Connected};
-use super::core::{Core, Parts, Ways};
+use super::core::{Core, Parts, Reconnect, Ways};
 use super::directory::{Directory, People};
 use super::input::{Ask, Input};
 use super::metrics::Metrics;
 use super::pull::Pulling;
+use super::roster;
 use super::server::{self, Listening};
 use super::settings::Settings;
 use super::setup::{self, Files, InForce, Setup};
@@ -66,12 +67,10 @@ pub type Connector = Box<dyn Fn(&Setup, mpsc::Sender<PbxEvent>) -> Connected + S
 
 /// What outlives a configuration.
 struct Base {
-    connect: Connector,
+    connect: Arc<Connector>,
     settings: Settings,
     store: Store,
     metrics: Arc<Metrics>,
-    graph_metrics: graph::Metrics,
-    outside: reqwest::Client,
     inside: reqwest::Client,
     started: Timestamp,
 }
@@ -93,11 +92,9 @@ impl Worker {
         let files = Files::read(&settings.dirs)?;
         let setup = Arc::new(files.parse()?);
         let base = Base {
-            connect,
+            connect: Arc::new(connect),
             store: Store::open(&settings.data)?,
             metrics: metrics.clone(),
-            graph_metrics: graph::Metrics::new(&registry)?,
-            outside: http_client()?,
             inside: http_client_inside()?,
             started: local_clock::now(),
             settings: settings.clone(),
@@ -107,10 +104,11 @@ impl Worker {
                 "nothing is remembered on the volume: what may have been written before is found out by looking"
             );
         }
+        let clients = Clients::new(http_client()?, graph::Metrics::new(&registry)?);
         let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (sender, in_force) = watch::channel(InForce { setup, error: None });
         let (asks, asked) = mpsc::channel(ASKS);
-        let work = tokio::spawn(work(base, in_force.clone(), asked, stop.clone()));
+        let work = tokio::spawn(work((base, clients), in_force.clone(), asked, stop.clone()));
         let health = health(&work, &draining);
         let listening = server::listen(
             settings.internal_listen,
@@ -170,7 +168,7 @@ fn health(work: &JoinHandle<()>, draining: &Arc<AtomicBool>) -> Health {
 
 /// Works by the configuration in force, until stopped.
 async fn work(
-    base: Base,
+    (base, mut clients): (Base, Clients),
     mut in_force: watch::Receiver<InForce>,
     mut asks: mpsc::Receiver<Ask>,
     stop: CancellationToken,
@@ -179,7 +177,7 @@ async fn work(
         let setup = in_force.borrow_and_update().setup.clone();
         let errors = in_force.clone();
         let once = stop.child_token();
-        let life = live(&base, setup, errors, &mut asks, once.clone());
+        let life = live((&base, &mut clients), setup, errors, &mut asks, once.clone());
         tokio::pin!(life);
         let result = tokio::select! {
             result = &mut life => result,
@@ -205,7 +203,7 @@ async fn work(
 
 /// One configuration's life.
 async fn live(
-    base: &Base,
+    (base, clients): (&Base, &mut Clients),
     setup: Arc<Setup>,
     in_force: watch::Receiver<InForce>,
     asks: &mut mpsc::Receiver<Ask>,
@@ -213,16 +211,17 @@ async fn live(
 ) -> Result<(), Failure> {
     let records = base.store.records()?;
     let board = Board::new(base.metrics.clone());
-    let apps = Apps::new(&setup, &base.settings.token_file, &base.outside, &base.graph_metrics);
-    let (events, pbx) = mpsc::channel(EVENTS);
+    let apps = Apps::new(&setup, &base.settings.token_file, clients);
     let (core, inputs) = mpsc::channel(INPUTS);
     let (wanted, to_read) = mpsc::channel(WANTED);
     let (ids, ids_seen) = watch::channel(Ids::default());
+    let reconnect = connector(base, &setup);
+    let (connected, pbx) = reconnect();
     let Connected {
         adapter,
         capabilities,
         unusable,
-    } = (base.connect)(&setup, events);
+    } = connected;
     let helpers = stop.child_token();
     let (wake, lifecycle) = (Arc::new(Notify::new()), broadcast::Sender::new(LIFECYCLE));
     let (known, people) = watch::channel(Arc::new(People::default()));
@@ -250,6 +249,7 @@ async fn live(
         setup,
         settings: base.settings.clone(),
         adapter,
+        reconnect,
         capabilities,
         unusable,
         store: base.store.clone(),
@@ -273,6 +273,15 @@ async fn live(
     helpers.cancel();
     close(adapter).await;
     Ok(())
+}
+
+/// Starts the adapter of this configuration, as often as it is needed.
+fn connector(base: &Base, setup: &Arc<Setup>) -> Reconnect {
+    let (connect, setup) = (base.connect.clone(), setup.clone());
+    Box::new(move || {
+        let (events, pbx) = mpsc::channel(EVENTS);
+        (connect(&setup, events), pbx)
+    })
 }
 
 /// Ends the connections. Own entries stay.
@@ -359,6 +368,7 @@ impl Readers<'_> {
         let directory = Directory {
             graph: self.graph.clone(),
             selection: spec.users.clone(),
+            guests_match: roster::guests_match(spec),
             core: self.core.clone(),
             known,
             board: self.board.clone(),

@@ -30,7 +30,7 @@ pub struct Order {
     /// Object id of the person.
     pub person: Arc<str>,
     /// What the adapter calls the user.
-    pub pbx: String,
+    pub pbx: Arc<str>,
     /// What to write.
     pub write: Write,
 }
@@ -76,9 +76,9 @@ impl Writer {
         }
     }
 
-    /// The PBX is not to be used any more.
-    pub fn forget_pbx(&mut self) {
-        self.adapter = None;
+    /// From now on, the PBX is written to over this adapter; `None`: not any more.
+    pub fn use_pbx(&mut self, adapter: Option<Arc<Adapter>>) {
+        self.adapter = adapter;
     }
 
     /// Makes a write, in its turn. How many there are is bounded by the users, of whom each has one at most.
@@ -268,7 +268,7 @@ mod tests {
         let under_way = writer.pbx_turns.acquire_many(u32::try_from(TOGETHER).unwrap()).await;
         let order = |write| Order {
             person: "ada".into(),
-            pbx: "guid-ada".to_owned(),
+            pbx: "guid-ada".into(),
             write,
         };
         writer.start(order(Write::ClearOwn));

@@ -72,6 +72,13 @@ fn accepted() -> Vec<Value> {
             "address": { "from": "phone", "stripDomain": true, "extensionDigits": 4 },
         })),
         broadworks(&["https://xsp1.example", "https://xsp2.example"]),
+        // The policy says what the PBX's do not disturb is in Teams, and nothing of the way back.
+        {
+            let mut to_pbx = broadworks(&["https://xsp.example"]);
+            to_pbx["direction"] = "TeamsToPbx".into();
+            to_pbx["policy"] = json!({ "doNotDisturb": "Ignore" });
+            to_pbx
+        },
         json!({ "matching": [
             { "pbxField": "cn", "graphField": "displayName" },
             { "pbxField": "extension", "graphField": "phone", "countryCode": "49", "extensionDigits": 4 },

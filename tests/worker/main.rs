@@ -7,6 +7,7 @@
 mod broadworks;
 mod clock;
 mod innovaphone;
+mod people;
 #[path = "../support/ports.rs"]
 mod ports;
 mod push;

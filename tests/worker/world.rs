@@ -153,13 +153,17 @@ impl World {
         }
     }
 
-    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
+    pub async fn until(&self, what: &str, holds: impl AsyncFnMut() -> bool) -> Duration {
+        self.within(PATIENCE, what, holds).await
+    }
+
+    pub async fn within(&self, time: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
         let begin = Instant::now();
         while !holds().await {
-            let in_time = begin.elapsed() < PATIENCE;
+            let in_time = begin.elapsed() < time;
             assert!(
                 in_time,
-                "not within {PATIENCE:?}: {what}; status: {:#}",
+                "not within {time:?}: {what}; status: {:#}",
                 self.status().await
             );
             tokio::time::sleep(Duration::from_millis(50)).await;

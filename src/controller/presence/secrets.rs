@@ -1,8 +1,8 @@
 //! Secrets of a worker: the user's, which are mounted and must be there, and two that the controller makes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
+use data_encoding::HEXLOWER;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
@@ -157,7 +157,7 @@ pub async fn token(client: &Client, sync: &PresenceSync, make: bool) -> Result<R
                 let message = "no random numbers are to be had";
                 return Ok(Err(Refusal::waiting(Reason::Progressing, message)));
             }
-            let text = hex(&bytes);
+            let text = HEXLOWER.encode(&bytes);
             create(client, sync, &name, [(TOKEN_KEY, text)]).await?
         }
     };
@@ -167,14 +167,6 @@ pub async fn token(client: &Client, sync: &PresenceSync, make: bool) -> Result<R
         let message = format!("Secret {name} has no text under the key {TOKEN_KEY}; delete it, and it is made anew");
         Refusal::waiting(Reason::SecretKeyMissing, message)
     }))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The addresses that Graph is given, and what it repeats in each notification.
@@ -196,7 +188,7 @@ impl PushSecret {
         let url = |channel| format!("{base}{}", path(id, key, channel, &uid));
         let notification_url = url(Channel::Notification);
         // A fingerprint has letters of both cases, and a name must not.
-        let mark = hex(&fingerprint(&notification_url).as_bytes()[..10]);
+        let mark = HEXLOWER.encode(&fingerprint(&notification_url).as_bytes()[..10]);
         Some(Self {
             name: format!("{}-push-{mark}", workload_name(&sync.name_any())),
             lifecycle_url: url(Channel::Lifecycle),

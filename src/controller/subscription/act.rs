@@ -357,22 +357,21 @@ async fn renew(view: &View, graph: &Graph, id: &str, minutes: i64, move_url: boo
     }
 }
 
-/// Whether a renewal may have gone through that the status does not know of: its answer got lost, or with the leader before.
+/// Whether a renewal may have gone through that the status does not know of: the answer of one of the tries got lost, its record
+/// failed, or it was the leader's before.
 fn may_be_renewed(context: &Context, view: &View) -> bool {
-    let lost = Reason::GraphUnavailable.to_string();
-    let unanswered = view
-        .status
-        .failure
-        .as_ref()
-        .is_some_and(|failure| failure.reason == lost);
-    unanswered || context.leads_for() < MINIMUM_SPACING.unsigned_abs()
+    let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
+    view.status.failure.is_some()
+        || context.attempts.broke_off(uid)
+        || context.leads_for() < MINIMUM_SPACING.unsigned_abs()
 }
 
-/// Graph wants ten minutes between two renewals, so it is asked first.
+/// Graph wants ten minutes between two renewals, so it is asked first. Whatever expiry it has instead of the one on record came of a
+/// renewal: an earlier one, too, where that on record was asked for by a clock that was ahead.
 async fn renewed_before(view: &View, graph: &Graph, id: &str) -> Option<Outcome> {
     let known = view.status.expiration_time.as_ref()?.0;
     match graph.get(id, known).await {
-        Ok(found) if found.expiration > known => Some(obtained(found, Reason::Renewed)),
+        Ok(found) if found.expiration.as_second() != known.as_second() => Some(obtained(found, Reason::Renewed)),
         Ok(_) => None,
         Err(failure) if failure.kind == Kind::NotFound => Some(Outcome::Gone),
         Err(failure) => Some(Outcome::Failed(failure.into())),

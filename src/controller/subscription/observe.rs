@@ -30,6 +30,7 @@ use crate::policy::subscription::{AppView, Lifecycle, Look, Refusal, Remote, Sit
 const PROBE_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Everything a decision rests on, owned.
+#[allow(clippy::struct_excessive_bools)] // facts that have nothing to do with each other
 pub struct View {
     /// The object, as last read or written.
     pub object: Arc<GraphSubscription>,
@@ -65,6 +66,8 @@ pub struct View {
     pub endpoint_recovered: bool,
     /// Graph's clock minus this cluster's.
     pub skew: SignedDuration,
+    /// Whether `now` may be by a clock that was set since it was last compared with Graph's.
+    pub unsure: bool,
     /// When the look at it began.
     pub begun: tokio::time::Instant,
     /// Whether the receiver takes notifications.
@@ -133,6 +136,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     let (origins, mut lifecycle): (_, Vec<Lifecycle>) = context.inbox.peek(&uid).into_iter().unzip();
     let local = crate::local_clock::now();
     let now = app.as_ref().map_or(local, |(graph, _)| graph.now());
+    let unsure = app.as_ref().is_ok_and(|(graph, _)| graph.skew().is_none());
     presume_pending(&mut status, &object, now);
     // Statuses are kept in Graph's time; what this cluster's clocks say is brought to it before the two are compared.
     let skew = now.duration_since(local);
@@ -164,6 +168,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         lifecycle,
         origins,
         skew,
+        unsure,
         delivery,
         backfill,
         begun: tokio::time::Instant::now(),

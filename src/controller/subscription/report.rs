@@ -30,6 +30,9 @@ mod tests;
 const EVENT_TIME_GRAIN: SignedDuration = SignedDuration::from_mins(10);
 /// What waits for another object is woken by it; this is only the net below.
 const SAFETY_NET: SignedDuration = SignedDuration::from_mins(5);
+/// What was planned by a clock that may be wrong is looked at again this soon: the tenant's look compares the clocks, and the
+/// shortest third of a lifetime is longer than both.
+const UNSURE_REST: Duration = Duration::from_mins(5);
 
 /// Writes status and events, and says when to look again.
 pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcome) -> Result<Action, Error> {
@@ -75,11 +78,12 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     }
     let question = context.backfills.advance(context, view, &next, &outcome);
     let look = next_look(view, plan, &outcome, &next);
-    Ok(again(
-        look.into_iter().chain(question).min(),
-        view.now,
-        context.settings.longest_rest,
-    ))
+    let longest = if view.unsure {
+        UNSURE_REST
+    } else {
+        context.settings.longest_rest
+    };
+    Ok(again(look.into_iter().chain(question).min(), view.now, longest))
 }
 
 fn clock_is_known(view: &View) -> bool {

@@ -292,6 +292,23 @@ async fn what_was_just_written_counts_though_the_watch_lags() {
     assert_eq!(lines(&log), [""; 0], "neither looked for nor adopted again");
 }
 
+/// The clock of a machine may have been set by hours: what is due now would seem to be due tomorrow.
+#[tokio::test]
+async fn what_is_planned_by_a_clock_that_was_not_compared_is_looked_at_again_soon() {
+    let log = Log::default();
+    let remote = Remote::start(Vec::new(), &log).await;
+    let object = Arc::new(object(&json!({}), &json!({})));
+    let client = api_server(&log, keeps((*object).clone()));
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(object.clone(), &context).await.unwrap();
+    let made = context.written.newest(object);
+    let sure = run(made.clone(), &context).await.unwrap();
+    assert_eq!(sure.again_after, Some(context.settings.longest_rest));
+    let (new_leader, _writers) = prepare(&client, &remote, &made);
+    let unsure = run(made, &new_leader).await.unwrap();
+    assert_eq!(unsure.again_after, Some(std::time::Duration::from_mins(5)));
+}
+
 #[tokio::test]
 async fn a_webhook_may_take_several_subscriptions() {
     let log = Log::default();

@@ -179,6 +179,7 @@ fn ask_all(sim: &Sim) {
 /// `VERBOSE=1`: how it goes, every six hours.
 async fn watch(sim: Arc<Sim>) {
     let started = std::time::Instant::now();
+    let mut told = 0;
     loop {
         let now = sim.now();
         println!(
@@ -187,6 +188,10 @@ async fn watch(sim: Arc<Sim>) {
             started.elapsed().as_secs(),
             looks(&sim.state())
         );
+        for violation in sim.state().violations.iter().skip(told) {
+            println!("  VIOLATION: {violation}");
+            told += 1;
+        }
         sleep(Duration::from_secs(6 * HOUR.unsigned_abs())).await;
     }
 }

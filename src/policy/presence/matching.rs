@@ -1,5 +1,6 @@
 //! Who of the PBX is who in Entra. One to one, or not at all: what is ambiguous stays unmatched, with a reason.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -117,14 +118,17 @@ impl fmt::Display for Why {
 /// Matches by the rules in their order; the first with exactly one candidate on both sides decides. Candidates are counted among
 /// everybody, also those who are matched already: that one John Smith is known makes nobody of the other. So `people` has to be all
 /// whom the tenant has; the selection comes afterwards.
-pub fn match_users(rules: &[MatchRule], users: &[PbxUser], people: &[Person]) -> Matching {
+pub fn match_users(rules: &[MatchRule], users: &[impl Borrow<PbxUser>], people: &[impl Borrow<Person>]) -> Matching {
+    // Tens of thousands on both sides: they are looked at where they are.
+    let users: Vec<&PbxUser> = users.iter().map(Borrow::borrow).collect();
+    let people: Vec<&Person> = people.iter().map(Borrow::borrow).collect();
     let mut state = State {
         person_of: vec![None; users.len()],
         taken: vec![false; people.len()],
         why: vec![Why::NoValue; users.len()],
     };
     for (number, rule) in rules.iter().enumerate() {
-        apply(rule, number, users, people, &mut state);
+        apply(rule, number, &users, &people, &mut state);
     }
     let mut matching = Matching::default();
     for ((user, decided), why) in users.iter().zip(state.person_of).zip(state.why) {
@@ -154,7 +158,7 @@ struct Candidates {
     count: usize,
 }
 
-fn apply(rule: &MatchRule, number: usize, users: &[PbxUser], people: &[Person], state: &mut State) {
+fn apply(rule: &MatchRule, number: usize, users: &[&PbxUser], people: &[&Person], state: &mut State) {
     let by_key = index(rule, people);
     let candidates: Vec<Option<Candidates>> = users
         .iter()
@@ -200,7 +204,7 @@ fn apply(rule: &MatchRule, number: usize, users: &[PbxUser], people: &[Person], 
     }
 }
 
-fn index(rule: &MatchRule, people: &[Person]) -> HashMap<String, Candidates> {
+fn index(rule: &MatchRule, people: &[&Person]) -> HashMap<String, Candidates> {
     let mut by_key: HashMap<String, Candidates> = HashMap::with_capacity(people.len());
     for (at, person) in people.iter().enumerate() {
         let mut keys: Vec<String> = graph_values(person, rule.graph_field)

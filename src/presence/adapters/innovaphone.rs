@@ -2,6 +2,7 @@
 //! <https://sdk.innovaphone.com/14r1/doc/appwebsocket/AppWebsocket.htm>
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
@@ -42,7 +43,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// An innovaphone installation.
 pub struct Innovaphone {
     writes: mpsc::Sender<Write>,
-    wanted: watch::Sender<BTreeSet<String>>,
+    /// Held once, by all connections together.
+    wanted: watch::Sender<Arc<BTreeSet<String>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -57,7 +59,7 @@ pub fn start(
 ) -> Result<Innovaphone, PbxError> {
     let trust = tls::client_config(extra_roots)?;
     let (told, news) = mpsc::channel(NEWS);
-    let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
+    let (wanted, wanted_seen) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let mut master = None;
     let mut connections = Vec::new();
@@ -113,7 +115,7 @@ pub fn start(
 async fn keep(
     mut book: Book,
     mut news: mpsc::Receiver<(usize, Told)>,
-    mut wanted: watch::Receiver<BTreeSet<String>>,
+    mut wanted: watch::Receiver<Arc<BTreeSet<String>>>,
     events: mpsc::Sender<PbxEvent>,
     stop: CancellationToken,
 ) {
@@ -154,7 +156,7 @@ impl Innovaphone {
 
     /// Whom to watch from now on, by guid.
     pub fn watch(&self, users: Vec<String>) {
-        self.wanted.send_replace(users.into_iter().collect());
+        self.wanted.send_replace(Arc::new(users.into_iter().collect()));
     }
 
     /// Makes the own entry of a user say this. It does not expire.

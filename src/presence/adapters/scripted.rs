@@ -26,7 +26,9 @@ struct State {
     failure: Option<PbxError>,
     clock_ahead: SignedDuration,
     is_slow: bool,
+    is_broken: bool,
     puts: usize,
+    watches: usize,
 }
 
 impl Default for Scripted {
@@ -50,7 +52,9 @@ impl Default for Scripted {
             failure: None,
             clock_ahead: SignedDuration::ZERO,
             is_slow: false,
+            is_broken: false,
             puts: 0,
+            watches: 0,
         })))
     }
 }
@@ -71,8 +75,11 @@ impl Scripted {
         self.with(|state| state.users.push(user));
     }
 
-    /// Connects, and tells everything.
+    /// Connects, and tells everything; ends at once while it is broken.
     pub fn connect(&self, events: mpsc::Sender<PbxEvent>) {
+        if self.with(|state| state.is_broken) {
+            return;
+        }
         self.with(|state| state.events = Some(events));
         self.up();
     }
@@ -129,9 +136,25 @@ impl Scripted {
         }
     }
 
-    /// It ends without being asked to.
+    /// It ends without being asked to, and again whenever it is started.
     pub fn end(&self) {
-        self.with(|state| state.events = None);
+        self.with(|state| (state.events, state.is_broken) = (None, true));
+    }
+
+    /// It works when it is started next.
+    pub fn mend(&self) {
+        self.with(|state| state.is_broken = false);
+    }
+
+    /// A user goes while nobody listens.
+    pub fn vanish(&self, name: &str) {
+        let id = format!("guid-{name}");
+        self.with(|state| state.users.retain(|user| user.id != id));
+    }
+
+    /// How often it was told whom to watch.
+    pub fn watches(&self) -> usize {
+        self.with(|state| state.watches)
     }
 
     pub fn remove(&self, name: &str) {
@@ -243,7 +266,10 @@ impl Scripted {
     }
 
     pub fn watch(&self, users: Vec<String>) {
-        self.with(|state| state.watched = users);
+        self.with(|state| {
+            state.watches += 1;
+            state.watched = users;
+        });
     }
 
     pub fn recall_own(&self, users: Vec<String>) {

@@ -122,7 +122,7 @@ impl Sip {
         self.ask(|reply| Command::Clear(user.to_owned(), reply)).await
     }
 
-    /// Ends the connection. Own entries stay until they lapse.
+    /// Ends the subscriptions, as far as there is time, and the connection. Own entries stay until they lapse.
     pub async fn close(self) {
         let Self { commands, task } = self;
         drop(commands);

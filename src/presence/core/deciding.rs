@@ -1,7 +1,7 @@
 //! Asks the engine for all marked users.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +13,8 @@ use crate::policy::presence::engine::{self, Decision, Why};
 use crate::policy::presence::pbx::Origin;
 use crate::presence::writing::Order;
 
+/// When somebody was forgotten, the PBX is told within this time.
+const UNWATCH: Duration = Duration::from_secs(5);
 /// When presence could not be asked for, or does not come, it is asked for again after this.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
@@ -56,7 +58,10 @@ impl Core {
         if order.is_some() {
             self.mark_unstored(person);
         }
-        self.agenda.set(person, look);
+        match look {
+            Some(at) => self.agenda.set(person.clone(), at),
+            None => self.agenda.cancel(person),
+        }
         order
     }
 
@@ -66,10 +71,15 @@ impl Core {
         if let Some(user) = user.filter(|user| self.by_pbx.get(&user.pbx) == Some(person)) {
             self.by_pbx.remove(&user.pbx);
         }
-        self.agenda.set(person, None);
+        self.agenda.cancel(person);
         self.mark_unstored(person);
-        // The PBX need not watch the user any more.
-        self.roster_due.get_or_insert_with(Instant::now);
+        if self.roster.pairs.contains_key(person) {
+            // Somebody else's desk waits for this: see `Core::pair`.
+            self.roster_changed();
+        } else {
+            // The PBX need not watch the user any more, which is no hurry: many are forgotten one after the other.
+            self.roster_due_within(UNWATCH);
+        }
     }
 
     /// Counts what an observation came to, once.

@@ -36,6 +36,7 @@ impl Core {
                 }
             }
             PbxEvent::User(user) => {
+                self.restart.told(&user.id);
                 let side = self.pbx.entry(user.id.clone()).or_default();
                 side.user = user;
                 self.roster_changed();
@@ -64,6 +65,11 @@ impl Core {
     /// An endpoint told everything.
     fn on_complete(&mut self, endpoint: &str, users: bool) {
         self.works(endpoint);
+        if users {
+            for id in self.restart.untold() {
+                self.on_removed(&id);
+            }
+        }
         self.complete |= users;
         self.roster_changed();
     }
@@ -77,8 +83,8 @@ impl Core {
     /// The adapter has ended. Without one, and after a release, there is none to tell anything.
     pub(super) fn on_silence(&mut self) {
         self.is_deaf = true;
-        if self.parts.adapter.is_some() {
-            tracing::error!("the adapter of the PBX has ended: nothing more is learned from it");
+        if let Some(ended) = self.parts.adapter.take() {
+            self.await_restart(ended);
             self.endpoints
                 .all_down(&PbxError::Transport("the adapter has ended".to_owned()));
             self.lose_pbx();
@@ -97,6 +103,7 @@ impl Core {
     }
 
     fn on_removed(&mut self, id: &str) {
+        self.restart.told(id);
         self.pbx.remove(id);
         self.roster_changed();
         let Some(person) = self.by_pbx.get(id).cloned() else {
@@ -247,14 +254,19 @@ impl Core {
     }
 
     /// Who there is has changed; more of it may be on its way.
-    fn roster_changed(&mut self) {
-        self.roster_due.get_or_insert_with(|| Instant::now() + QUIET);
+    pub(super) fn roster_changed(&mut self) {
+        self.roster_due_within(QUIET);
+    }
+
+    /// Finds out within this time who is to be kept in step; sooner if that is due already.
+    pub(super) fn roster_due_within(&mut self, time: Duration) {
+        let due = Instant::now() + time;
+        self.roster_due = Some(self.roster_due.map_or(due, |known| known.min(due)));
     }
 
     fn adopt(&mut self, roster: Roster, now: Timestamp) {
-        let wanted: BTreeSet<&str> = roster.pairs.keys().map(String::as_str).collect();
         for (person, user) in &mut self.users {
-            let in_scope = wanted.contains(person.as_ref());
+            let in_scope = roster.pairs.contains_key(person);
             // Before all is known, nobody is let go.
             if in_scope != user.state.in_scope() && (in_scope || self.complete) {
                 user.state.set_scope(in_scope);
@@ -262,19 +274,19 @@ impl Core {
             }
         }
         for (person, pbx) in &roster.pairs {
-            self.pair(&Arc::from(person.as_str()), pbx, now);
+            self.pair(person, pbx, now);
         }
         self.roster = roster;
     }
 
     /// Makes sure that a person is kept in step with this user of the PBX.
-    fn pair(&mut self, person: &Arc<str>, pbx: &str, now: Timestamp) {
+    fn pair(&mut self, person: &Arc<str>, pbx: &Arc<str>, now: Timestamp) {
         match self.users.get_mut(person) {
-            Some(user) if user.pbx == pbx => {}
+            Some(user) if user.pbx == *pbx => {}
             // An entry of ours is there still: it is taken back first, and then the new user is served.
             Some(user) if user.state.owned().entry.is_live(now) || user.writing => {
                 user.state.set_scope(false);
-                self.roster_due.get_or_insert_with(|| Instant::now() + QUIET * 4);
+                self.roster_due_within(QUIET * 4);
                 self.marked.insert(person.clone());
                 return;
             }
@@ -283,19 +295,19 @@ impl Core {
                 if self.by_pbx.get(&user.pbx) == Some(person) {
                     self.by_pbx.remove(&user.pbx);
                 }
-                pbx.clone_into(&mut user.pbx);
+                user.pbx = pbx.clone();
                 user.state.lose_pbx();
             }
             None => {
-                let user = User::new(pbx.to_owned(), UserState::default());
-                self.users.insert(person.clone(), user);
+                let user = User::new(pbx.clone(), UserState::default());
+                self.users.insert(person.clone(), Box::new(user));
             }
         }
-        if self.by_pbx.insert(pbx.to_owned(), person.clone()).as_ref() != Some(person) {
+        if self.by_pbx.insert(pbx.clone(), person.clone()).as_ref() != Some(person) {
             self.marked.insert(person.clone());
         }
         let unseen = self.users.get(person).is_some_and(|user| user.state.pbx().is_none());
-        let view = self.pbx.get(pbx).and_then(|side: &PbxSide| side.view.clone());
+        let view = self.pbx.get(pbx.as_ref()).and_then(|side: &PbxSide| side.view.clone());
         if let Some(view) = view.filter(|_| unseen) {
             self.see_view(person, view);
         }
@@ -318,27 +330,29 @@ impl Core {
 
     /// The other parts are told whom to watch.
     async fn tell_others(&mut self) {
-        let ids: Vec<String> = self.roster.pairs.keys().cloned().collect();
-        if let Some(shards) = &mut self.parts.shards {
-            shards.assign(&ids, self.complete, &self.parts.store).await;
-        }
+        let pairs = &self.roster.pairs;
         self.parts.ids.send_if_modified(|known| {
-            let changed = known[..] != ids[..];
+            let people = || pairs.keys().map(|id| &**id);
+            let changed = !known.iter().map(String::as_str).eq(people());
             if changed {
-                *known = ids.into();
+                *known = people().map(str::to_owned).collect();
             }
             changed
         });
+        if let Some(shards) = &mut self.parts.shards {
+            let ids = self.parts.ids.borrow().clone();
+            shards.assign(&ids, self.complete, &self.parts.store).await;
+        }
         if let Some(adapter) = &self.parts.adapter {
             // Also of those whose entry is still to be taken back.
-            let watched: BTreeSet<String> = self.users.values().map(|user| user.pbx.clone()).collect();
-            self.absent.retain(|id| watched.contains(id));
+            let watched: BTreeSet<Arc<str>> = self.users.values().map(|user| user.pbx.clone()).collect();
+            self.absent.retain(|id| watched.contains(id.as_str()));
             if watched != self.watched {
                 // It may be busy telling us something itself: then it is told later.
-                let told = adapter.watch(watched.iter().cloned().collect());
+                let told = adapter.watch(watched.iter().map(ToString::to_string).collect());
                 match tokio::time::timeout(TELLING, told).await {
                     Ok(()) => self.watched = watched,
-                    Err(_) => drop(self.roster_due.get_or_insert_with(Instant::now)),
+                    Err(_) => self.roster_due_within(Duration::ZERO),
                 }
             }
         }

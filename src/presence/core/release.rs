@@ -84,10 +84,11 @@ impl Core {
     /// Idle means idle.
     fn rest(&mut self) {
         self.parts.helpers.cancel();
-        if let Some(adapter) = self.parts.adapter.take() {
-            self.parts.writer.forget_pbx();
+        let adapter = self.parts.adapter.take();
+        if self.restart.cancel() || adapter.is_some() {
+            self.parts.writer.use_pbx(None);
             self.parts.unusable = Some(Lamp::dark("idle: everything was taken back"));
-            tokio::spawn(worker::close(Some(adapter)));
+            tokio::spawn(worker::close(adapter));
         }
     }
 

@@ -93,7 +93,11 @@ impl Core {
             let hindered = self.roster.pairs.iter();
             let hindered = hindered.filter(|(person, pbx)| self.hindrance(person, pbx).is_some());
             users.synced -= count(hindered.count());
-            let absent = self.roster.pairs.values().filter(|pbx| self.absent.contains(*pbx));
+            let absent = self
+                .roster
+                .pairs
+                .values()
+                .filter(|pbx| self.absent.contains::<str>(pbx));
             users.unmatched += count(absent.count());
         }
         users
@@ -120,14 +124,17 @@ impl Core {
         let name = name.trim().to_lowercase();
         let person = self.person_named(&name);
         let pbx = match &person {
-            Some(person) => self.users.get(person).map(|user| user.pbx.clone()),
+            Some(person) => self.users.get(person).map(|user| user.pbx.to_string()),
             None => self.pbx_named(&name),
         };
-        let person = person.or_else(|| self.by_pbx.get(pbx.as_ref()?).cloned());
+        let person = person.or_else(|| self.by_pbx.get(pbx.as_deref()?).cloned());
         if person.is_none() && pbx.is_none() {
             return None;
         }
-        let user = person.as_ref().and_then(|person| self.users.get(person));
+        let user = person
+            .as_ref()
+            .and_then(|person| self.users.get(person))
+            .map(Box::as_ref);
         let (synced, why) = self.standing(person.as_deref(), pbx.as_deref(), user);
         Some(UserReport {
             pbx: pbx.as_ref().map(|id| self.pbx_side(id)),
@@ -155,7 +162,7 @@ impl Core {
                 let person = &somebody.person;
                 is_called(&person.user_principal_name) || is_called(&person.mail)
             })
-            .map(|(id, _)| Arc::from(id.as_str()))
+            .map(|(id, _)| id.clone())
     }
 
     fn pbx_named(&self, name: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! A person who is, or was, kept in step.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ const WRITES: usize = 10;
 #[allow(clippy::struct_excessive_bools)] // independent facts, not states
 pub struct User {
     /// What the adapter calls the user.
-    pub pbx: String,
+    pub pbx: Arc<str>,
     /// What the engine knows.
     pub state: UserState,
     /// A write is under way.
@@ -51,7 +52,7 @@ pub struct Done {
 
 impl User {
     /// A person of whom the engine knows this.
-    pub fn new(pbx: String, state: UserState) -> Self {
+    pub fn new(pbx: Arc<str>, state: UserState) -> Self {
         Self {
             pbx,
             state,

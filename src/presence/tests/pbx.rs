@@ -100,20 +100,63 @@ async fn whom_graph_says_nothing_of_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_adapter_that_ended_is_noticed_and_nothing_is_changed() {
-    let mut stand = one_user().await;
+async fn an_adapter_that_ended_is_started_again_and_meanwhile_nothing_is_changed() {
+    let mut stand = two_users().await;
     stand.pbx.line("ada", Line::Connected);
-    stand.until("busy", async || stand.teams.session(1).is_some()).await;
+    stand.pbx.line("bob", Line::Connected);
+    let busy = async || stand.teams.session(1).is_some() && stand.teams.session(2).is_some();
+    stand.until("busy", &busy).await;
     stand.pbx.end();
-    stand
-        .until("told", async || {
-            stand.status().await.pbx.fault == Some(Fault::Unavailable)
-        })
-        .await;
+    let told = async || stand.status().await.pbx.fault == Some(Fault::Unavailable);
+    stand.until("told", told).await;
+    // It ends again when it is started the first time.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(
         stand.user("ada").await.layers[0].why,
         "nothing is known from the PBX, so nothing is changed"
     );
-    assert!(stand.teams.session(1).is_some());
+    assert!(busy().await);
+    assert_eq!(stand.status().await.users.synced, 2, "they are known all the same");
+    // Meanwhile one hangs up, and the other leaves.
+    stand.pbx.line("ada", Line::Idle);
+    stand.pbx.vanish("bob");
+    stand.pbx.mend();
+    stand.synced(1).await;
+    let free = async || stand.teams.session(1).is_none() && stand.teams.session(2).is_none();
+    stand.until("free", free).await;
+    let told = async || stand.pbx.watched() == ["guid-ada"];
+    stand.until("it was told anew whom to watch", told).await;
+    stand.teams.derive(1, "Busy", "InAMeeting");
+    let shown = async || stand.pbx.own("ada") == Some(Activity::Meeting);
+    stand.until("the new one is written to", shown).await;
+    stand.stop().await;
+}
+
+/// They are forgotten one after the other, as Teams answers.
+#[tokio::test]
+async fn who_is_forgotten_is_let_go_on_the_pbx_together_with_others() {
+    let mut stand = Stand::new().await;
+    let names: Vec<String> = (1..=20).map(|number| format!("user{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        stand.teams.person(number + 1, name);
+        stand.pbx.user(name);
+    }
+    stand.start(&json!({})).await;
+    stand.synced(20).await;
+    for name in &names {
+        stand.pbx.line(name, Line::Connected);
+    }
+    let busy = async || (1..=20).all(|number| stand.teams.session(number).is_some());
+    stand.until("busy", busy).await;
+    let before = stand.pbx.watches();
+    for name in &names {
+        stand.pbx.remove(name);
+    }
+    let free = async || (1..=20).all(|number| stand.teams.session(number).is_none());
+    stand.until("free", free).await;
+    let let_go = async || stand.pbx.watched().is_empty();
+    stand.until("let go", let_go).await;
+    let told = stand.pbx.watches() - before;
+    assert!(told <= 3, "told {told} times");
     stand.stop().await;
 }

@@ -91,6 +91,7 @@ fn view(status: GraphSubscriptionStatus) -> View {
         namespace_terminating: false,
         endpoint_recovered: false,
         skew: SignedDuration::ZERO,
+        unsure: false,
         begun: tokio::time::Instant::now(),
         delivery: Delivery::Fine,
         backfill: None,

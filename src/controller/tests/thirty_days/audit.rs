@@ -41,12 +41,16 @@ impl State {
         #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
         let due = remote.renewed + (life as f64 * DUE) as i64;
         let usable = self.apps[sub.app].usable_for(due, remote.expires);
+        let status = sub.object.status.as_ref();
+        let planned = status.and_then(|status| status.renewal_time.as_ref());
         let text = format!(
-            "{} ({}) lapsed at {} s; it was due at {due} s, and Graph was there for {usable} s of the {} s between",
+            "{} ({}) lapsed at {} s; it was due at {due} s, and Graph was there for {usable} s of the {} s between; renewal planned at {:?} s, {:?}",
             sub.object.spec.resource,
             remote.id,
             remote.expires,
-            remote.expires - due
+            remote.expires - due,
+            planned.map(|at| since_start(at.0)),
+            status.and_then(|status| status.failure.as_ref()),
         );
         self.count("lapses");
         if usable >= (15 * 60).min((remote.expires - due) / 4) {

@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use tokio::time::sleep;
 
+use super::MANY;
 use super::process::{deliver, reference};
 use super::world::{DAY, HOUR, Sim, State, Trouble, uid};
 use crate::controller::index::Group;
@@ -104,9 +105,11 @@ async fn outages(sim: Arc<Sim>, app: usize) {
     while wait(&sim, 4 * DAY).await {
         let (kind, seconds) = {
             let mut state = sim.state();
-            let seconds = match state.rng.u32(0..10) {
-                0..6 => state.rng.i64(60..40 * 60),
-                6..9 => state.rng.i64(HOUR..6 * HOUR),
+            // What lapsed is tried every five minutes: that costs a large simulation more than all the rest.
+            let long = if state.subs.len() > MANY { 2 } else { 10 };
+            let seconds = match state.rng.u32(0..100) {
+                0..60 => state.rng.i64(60..40 * 60),
+                kind if kind < 100 - long => state.rng.i64(HOUR..6 * HOUR),
                 _ => state.rng.i64(DAY..3 * DAY),
             };
             (trouble(&mut state), seconds)
@@ -121,7 +124,8 @@ async fn outage_of_all(sim: Arc<Sim>) {
     while wait(&sim, 9 * DAY).await {
         let (apps, seconds) = {
             let mut state = sim.state();
-            (state.scale.apps, state.rng.i64(2 * HOUR..30 * HOUR))
+            let longest = if state.subs.len() > MANY { 8 } else { 30 };
+            (state.scale.apps, state.rng.i64(2 * HOUR..longest * HOUR))
         };
         for app in 0..apps {
             let kind = trouble(&mut sim.state());
@@ -140,13 +144,15 @@ async fn rotations(sim: Arc<Sim>, app: usize) {
             let now = sim.now();
             let mut state = sim.state();
             state.count("secrets that ended");
-            let seconds = state.rng.i64(10 * 60..20 * HOUR);
+            let longest = if state.subs.len() > MANY { 4 } else { 20 };
+            let seconds = state.rng.i64(10 * 60..longest * HOUR);
             let app = &mut state.apps[app];
             app.valid_secret += 1;
             app.oldest_token = app.tokens + 1;
             app.down.push((now, i64::MAX));
             seconds
         };
+        tokio::spawn(look_until_mended(sim.clone(), app));
         pause(seconds).await;
         mend_secret(&sim, app);
     }
@@ -329,7 +335,7 @@ async fn lifecycle_events(sim: Arc<Sim>) {
 
 /// Notifications arrive for some, which the pod's state shows.
 async fn notifications(sim: Arc<Sim>, app: usize) {
-    let mean = if sim.state().subs.len() > 5000 {
+    let mean = if sim.state().subs.len() > MANY {
         5 * DAY
     } else {
         6 * HOUR
@@ -397,5 +403,37 @@ async fn clocks(sim: Arc<Sim>) {
         };
         sim.offset.store(offset, Ordering::Relaxed);
         forget_notifications(&sim);
+        let apps = sim.state().scale.apps;
+        for app in 0..apps {
+            tokio::spawn(look_at_tenant(sim.clone(), app));
+        }
     }
+}
+
+/// Tenants are looked at every five minutes or so, which is how a set clock and a dead secret are found out. A large simulation spares
+/// most of these looks, but not those that count.
+async fn look_until_mended(sim: Arc<Sim>, app: usize) {
+    loop {
+        let is_mended = {
+            let state = sim.state();
+            state.apps[app].stored_secret == state.apps[app].valid_secret
+        };
+        look_at_tenant(sim.clone(), app).await;
+        if is_mended {
+            return;
+        }
+    }
+}
+
+/// One such look.
+async fn look_at_tenant(sim: Arc<Sim>, app: usize) {
+    let seconds = sim.state().rng.i64(0..330);
+    pause(seconds).await;
+    let process = sim.process.lock().unwrap();
+    let Some(process) = &*process else { return };
+    process
+        .context
+        .queues
+        .tenants
+        .push(ObjectRef::from_obj(&sim.state().apps[app].tenant));
 }

@@ -301,7 +301,12 @@ fn renew(sim: &Sim, state: &mut State, id: &str, body: &Value) -> Answer {
     }
     let renewed = state.subs[number].remote[place].renewed;
     if now < renewed + SPACING {
-        state.violation(format!("{id} was renewed at {renewed} s and at {now} s"));
+        let (sub, expires) = (&state.subs[number], state.subs[number].remote[place].expires);
+        let text = format!(
+            "{id} was renewed at {renewed} s and at {now} s; it expires at {expires} s, {asked} s is asked for, {:?}",
+            sub.object.status
+        );
+        state.violation(text);
     }
     let remote = &mut state.subs[number].remote[place];
     remote.expires = asked.max(now + 45 * 60);

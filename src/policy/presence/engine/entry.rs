@@ -8,7 +8,7 @@ use super::super::teams::{Base, Reading};
 use super::choice::{self, Said};
 use super::owned::Layer;
 use super::verdict::Verdict;
-use super::{Part, SETTLE, Settings, UserState, Why, Write};
+use super::{LATE, Part, SETTLE, Settings, UserState, Why, Write};
 
 /// What our entry is to say.
 enum Wish {
@@ -135,11 +135,14 @@ fn reread(verdict: Verdict, state: &UserState, settings: &Settings, now: Timesta
 
 fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
     let owned = &state.owned().entry;
+    let entries = state.pbx().and_then(|told| told.view.entries.as_ref());
     // One that no record tells of is ours all the same: the volume was lost, or a write came late.
-    let shown = state.pbx().is_some_and(|told| {
-        let mut entries = told.view.entries.iter().flatten();
-        entries.any(|entry| entry.origin == Origin::Ours)
-    });
+    let shown = entries.is_some_and(|entries| entries.iter().any(|entry| entry.origin == Origin::Ours));
+    // One without an answer may come after it was taken back, which only the PBX could tell.
+    let late = owned.intent.as_ref().map(|intent| intent.sent + LATE);
+    if let Some(at) = late.filter(|at| *at > now && entries.is_none()) {
+        return Verdict::wait(Why::Waiting, Some(at));
+    }
     if !owned.is_live(now) {
         let settled = owned.ended.map(|ended| ended + SETTLE).filter(|at| *at > now);
         match settled {

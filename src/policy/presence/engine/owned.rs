@@ -171,6 +171,7 @@ impl<T> Layer<T> {
         // Of an earlier one without an answer nothing is known either; the longer life counts.
         self.doubtful = self.intent.is_some();
         self.clearing = false;
+        let seen = self.intent.as_ref().is_some_and(|held| held.seen);
         let earlier = self.intent.as_ref().and_then(|held| held.expires);
         let expires = ttl.map(|ttl| now + ttl + LATE);
         self.intent = Some(Held {
@@ -178,7 +179,7 @@ impl<T> Layer<T> {
             sent: now,
             settled: now,
             expires: expires.map(|at| earlier.map_or(at, |earlier| at.max(earlier))),
-            seen: false,
+            seen,
         });
     }
 
@@ -191,7 +192,7 @@ impl<T> Layer<T> {
         written.expires = ttl.map(|ttl| now + ttl);
         self.doubtful = false;
         let seen = |before: &Held<T>| before.seen && before.is_live(now) && same(&before.value, &written.value);
-        written.seen = self.held.as_ref().is_some_and(seen);
+        written.seen |= self.held.as_ref().is_some_and(seen);
         self.held = Some(written);
     }
 

@@ -68,12 +68,14 @@ fn wish(state: &UserState, settings: &Settings) -> Wish {
 fn by_entries(state: &UserState, settings: &Settings) -> Wish {
     let on_the_phone = state
         .entries_of_others()
-        .is_some_and(|mut entries| entries.any(|entry| entry.activity == Activity::OnThePhone));
+        .map(|mut entries| entries.any(|entry| entry.activity == Activity::OnThePhone));
     match settings.mapping.in_teams(&Activity::OnThePhone) {
-        InTeams::Session(session) if on_the_phone => Wish::Say(session),
+        InTeams::Session(session) if on_the_phone == Some(true) => Wish::Say(session),
         _ if settings.capabilities.line => Wish::Hold,
-        _ if settings.capabilities.reads_presence => Wish::Nothing(Why::Nothing),
-        _ => Wish::Nothing(Why::Off),
+        _ if !settings.capabilities.reads_presence => Wish::Nothing(Why::Off),
+        // Who was on the phone may be still.
+        _ if on_the_phone.is_none() => Wish::Hold,
+        _ => Wish::Nothing(Why::Nothing),
     }
 }
 

@@ -139,7 +139,9 @@ impl UserState {
             return false;
         }
         let before = layer.clone();
-        let shows = |chosen: &Chosen| chosen.choice.explains(&reading.state);
+        // A call or a meeting Teams puts above a choice: what is shown does not change with one, nor does its number.
+        let masked = reading.state.looks_derived();
+        let shows = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
         // As long as Graph shows what it showed before the write, it has not acted on it.
         let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
         let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
@@ -154,10 +156,12 @@ impl UserState {
             // It may be acted on yet.
         } else if !reading.state.visible() && reading.state.activity != Word::OffWork {
             // Whose choice is in force cannot be seen.
+        } else if masked {
+            // Neither way.
         } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
             layer.intent = None;
-        } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) || reading.state.looks_derived() {
-            // Not acted on yet, or a call or a meeting that Teams puts above a choice.
+        } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) {
+            // Not acted on yet.
         } else {
             let replaced = layer.held.take().filter(|_| !layer.clearing);
             layer.forget();
@@ -195,11 +199,16 @@ impl UserState {
         let Some(entries) = &told.view.entries else {
             return false;
         };
-        if self.entry.under_way || layer.intent.is_some() {
+        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
+        if let Some(intent) = &mut layer.intent {
+            // It may show before the answer comes, and is not told again then.
+            return std::mem::replace(&mut intent.seen, shown) != shown;
+        }
+        if self.entry.under_way {
             return false;
         }
         let Some(held) = &mut layer.held else { return false };
-        if entries.iter().any(|entry| entry.origin == Origin::Ours) {
+        if shown {
             return !std::mem::replace(&mut held.seen, true);
         }
         // Only an entry that was there can have vanished: some adapters cannot show it.
@@ -220,7 +229,8 @@ impl UserState {
         let new = said.as_ref() != Some(replaced);
         if new {
             // When it was chosen is not known after a time without news: it may have been before.
-            self.owned.replaced = said.filter(|_| self.pbx.is_none());
+            let unknown = self.pbx.as_ref().is_none_or(|last| last.view.entries.is_none());
+            self.owned.replaced = said.filter(|_| unknown);
         }
         new
     }

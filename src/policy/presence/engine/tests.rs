@@ -4,6 +4,7 @@ use super::*;
 
 mod history;
 mod invariants;
+mod kept;
 mod naive;
 mod operator;
 mod pbx;

@@ -6,6 +6,9 @@ use crate::policy::presence::pbx::Line;
 /// More calls than a user has.
 const MOST_CALLS: usize = 256;
 
+/// What the conference that a user leads is called among the calls, which all have longer names.
+pub(super) const CONFERENCE: &str = "";
+
 /// One document of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -106,7 +109,7 @@ fn news(element: &Element) -> News {
                 Some("Released") => News::Released(id.to_owned()),
                 state => News::Call(id.to_owned(), state.and_then(line).or_else(|| by_kind(kind))),
             },
-            None => News::Other,
+            None => data.child("conference").and_then(conference).unwrap_or(News::Other),
         },
     }
 }
@@ -125,7 +128,21 @@ pub(super) fn calls(element: &Element) -> Vec<(String, Option<Line>)> {
                 None => Some((id, None)),
             }
         });
-    calls.take(MOST_CALLS).collect()
+    let conference = element.child("conference").and_then(conference);
+    let conference = conference.and_then(|news| match news {
+        News::Call(id, line) => Some((id, line)),
+        _ => None,
+    });
+    conference.into_iter().chain(calls.take(MOST_CALLS)).collect()
+}
+
+/// A conference that the user leads. Its other members have a call.
+fn conference(element: &Element) -> Option<News> {
+    match element.text_of("state")? {
+        "Active" | "Held" => Some(News::Call(CONFERENCE.to_owned(), Some(Line::Conference))),
+        "Released" => Some(News::Released(CONFERENCE.to_owned())),
+        _ => None,
+    }
 }
 
 /// What the state of a call says about the line; `None`: the call is over, or the state is not known here.
@@ -176,6 +193,8 @@ mod tests {
     #[test]
     fn events_are_told_apart() {
         let c1 = || "c1".to_owned();
+        let conference = |state: &str| format!("<xsi:conference><xsi:state>{state}</xsi:state></xsi:conference>");
+        let focus = || (CONFERENCE.to_owned(), Some(Line::Conference));
         let cases = [
             (
                 "CallOriginatedEvent",
@@ -229,6 +248,23 @@ mod tests {
                 format!("<calls>{}</calls>", call("Remote Held")),
                 News::Calls(vec![(c1(), Some(Line::Connected))]),
             ),
+            (
+                "CallSubscriptionEvent",
+                format!("<calls>{}</calls>{}", call("Active"), conference("Held")),
+                News::Calls(vec![focus(), (c1(), Some(Line::Connected))]),
+            ),
+            ("CallSubscriptionEvent", conference("Released"), News::Calls(vec![])),
+            (
+                "ConferenceUpdatedEvent",
+                conference("Active"),
+                News::Call(focus().0, focus().1),
+            ),
+            (
+                "ConferenceReleasedEvent",
+                conference("Released"),
+                News::Released(focus().0),
+            ),
+            ("ConferenceUpdatedEvent", conference("Strange"), News::Other),
         ];
         for (kind, data, expected) in cases {
             assert_eq!(news(kind, &data), expected, "{kind} {data}");

@@ -20,8 +20,6 @@ pub(super) use switch::Ticket;
 
 /// Requests under way at a time.
 const WINDOW: usize = 8;
-/// Shortest time between two looks at all that is due.
-const TICK: Duration = Duration::from_secs(1);
 /// When a user whom the server does not know is asked for again.
 const AGAIN: Duration = Duration::from_mins(5);
 
@@ -90,12 +88,6 @@ pub(super) enum Out {
     Ignored(&'static str),
 }
 
-#[derive(Debug, Default)]
-struct Subscription {
-    id: Option<String>,
-    renew_at: Option<Instant>,
-}
-
 /// The set. Users are known by their id in lower case, as the server does not look at the case.
 #[derive(Debug)]
 pub(super) struct Set {
@@ -105,7 +97,8 @@ pub(super) struct Set {
     /// Rises when everything is subscribed anew; what belongs to an earlier life is void.
     life: u64,
     is_live: bool,
-    subscriptions: HashMap<Key, Subscription>,
+    /// What is subscribed, and what the server calls it.
+    subscriptions: HashMap<Key, String>,
     by_id: HashMap<String, Key>,
     retired: HashSet<String>,
     users: BTreeMap<String, User>,
@@ -116,9 +109,9 @@ pub(super) struct Set {
     jobs: VecDeque<Task>,
     /// What is done when nothing else is to be.
     leftovers: VecDeque<Task>,
-    later: Vec<(Instant, Task)>,
-    /// When something of `later` is due, or a subscription to be renewed.
-    wake: Option<Instant>,
+    /// In the order of time; the number tells those of one moment apart.
+    later: BTreeMap<(Instant, u64), Task>,
+    postponed: u64,
     under_way: usize,
     out: VecDeque<Out>,
 }
@@ -140,8 +133,8 @@ impl Set {
             absent: HashSet::new(),
             jobs: VecDeque::new(),
             leftovers: VecDeque::new(),
-            later: Vec::new(),
-            wake: None,
+            later: BTreeMap::new(),
+            postponed: 0,
             under_way: 0,
             out: VecDeque::new(),
         }
@@ -173,7 +166,7 @@ impl Set {
 
     /// When something is to be done that nothing else prompts.
     pub(super) fn look_again(&self) -> Option<Instant> {
-        self.wake
+        self.later.keys().next().map(|(at, _)| *at)
     }
 
     /// A channel stands.
@@ -278,37 +271,14 @@ impl Set {
 
     /// Time passes.
     pub(super) fn tick(&mut self, now: Instant) {
-        if self.wake.is_none_or(|at| at > now) {
-            return;
+        while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
+            self.jobs.push_back(first.remove());
         }
-        let due: Vec<Task> = self
-            .later
-            .extract_if(.., |(at, _)| *at <= now)
-            .map(|(_, task)| task)
-            .collect();
-        self.jobs.extend(due);
-        let renew = self.subscriptions.iter_mut().filter_map(|(key, known)| {
-            known.renew_at.take_if(|at| *at <= now)?;
-            Some(Job::Renew(key.clone(), known.id.clone()?))
-        });
-        let renew: Vec<Job> = renew.collect();
-        for job in renew {
-            self.enqueue(job);
-        }
-        let later = self.later.iter().map(|(at, _)| *at);
-        let next = later
-            .chain(self.subscriptions.values().filter_map(|known| known.renew_at))
-            .min();
-        self.wake = next.map(|at| at.max(now + TICK));
-    }
-
-    fn wake_at(&mut self, at: Instant) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
     }
 
     fn do_at(&mut self, at: Instant, task: Task) {
-        self.later.push((at, task));
-        self.wake_at(at);
+        self.postponed += 1;
+        self.later.insert((at, self.postponed), task);
     }
 
     /// A request ended.
@@ -336,19 +306,17 @@ impl Set {
                 }
                 self.subscribed(&key, id, expires, now);
             }
-            (Job::Renew(key, _), Ok(done)) => {
+            (job @ Job::Renew(..), Ok(done)) => {
                 let expires = if let Done::Subscribed { expires, .. } = done {
                     expires
                 } else {
                     None
                 };
-                let at = now + life::half(expires);
-                if let Some(known) = self.subscriptions.get_mut(&key) {
-                    known.renew_at = Some(at);
-                    self.wake_at(at);
-                }
+                let task = self.task(job);
+                self.do_at(now + life::half(expires), task);
             }
             (Job::Renew(key, id), Err(PbxError::NotFound(_))) => {
+                self.subscriptions.remove(&key);
                 self.by_id.remove(&id);
                 self.retired.insert(id);
                 self.enqueue(Job::Subscribe(key));
@@ -457,9 +425,8 @@ impl Set {
         let is_gone = |user: &String| !self.users.contains_key(user);
         match &task.job {
             Job::Switch { .. } | Job::Unsubscribe(_) => false,
-            Job::Subscribe(Key { user, .. }) | Job::Renew(Key { user, .. }, _) => {
-                task.life != self.life || user.as_ref().is_some_and(is_gone)
-            }
+            Job::Subscribe(Key { user, .. }) => task.life != self.life || user.as_ref().is_some_and(is_gone),
+            Job::Renew(key, id) => task.life != self.life || self.subscriptions.get(key) != Some(id),
             Job::ReadCalls(key, _) | Job::ReadSwitch(key, _) => {
                 let is_told = |user: &User| match task.job {
                     Job::ReadCalls(..) => user.is_listed,

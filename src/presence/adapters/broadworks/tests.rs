@@ -29,6 +29,10 @@ struct Xspd {
     refuse: Mutex<Option<u16>>,
     /// Requests whose line contains this fail with status 500.
     broken: Mutex<Option<&'static str>>,
+    /// Requests whose line contains this are not answered.
+    mute: Mutex<Option<&'static str>>,
+    /// Channels are accepted, and nothing is said over them.
+    is_speechless: bool,
     is_on: Mutex<bool>,
 }
 
@@ -63,6 +67,10 @@ async fn answer(State(xsp): State<Arc<Xspd>>, request: Request) -> Response {
     if !is_administrator(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    let is_mute = xsp.mute.lock().unwrap().is_some_and(|part| line.contains(part));
+    if is_mute {
+        return std::future::pending().await;
+    }
     if line.starts_with("POST /com.broadsoft.async/") {
         return open(&xsp);
     }
@@ -93,6 +101,9 @@ async fn answer(State(xsp): State<Arc<Xspd>>, request: Request) -> Response {
         }
         return format!("<DoNotDisturb xmlns='x'><active>{}</active></DoNotDisturb>", *is_on).into_response();
     }
+    if line.ends_with("/calls") {
+        return "<Calls xmlns='x'/>".into_response();
+    }
     StatusCode::OK.into_response()
 }
 
@@ -114,6 +125,9 @@ fn open(xsp: &Xspd) -> Response {
         receiver.poll_recv(context).map(|chunk| chunk.map(Ok::<_, Infallible>))
     });
     let headers = [(header::SET_COOKIE, "JSESSIONID=x1; Path=/; HttpOnly")];
+    if xsp.is_speechless {
+        return (headers, Body::from_stream(chunks)).into_response();
+    }
     xsp.say("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Channel xmlns='x'><channelId>ch1</channelId><expires>3600</expires></Channel>");
     (headers, Body::from_stream(chunks)).into_response()
 }
@@ -460,4 +474,66 @@ async fn a_stream_on_which_nothing_comes_is_given_up() {
     jump(91).await;
     let why = stage.ends().await;
     assert_eq!(why, PbxError::Transport("the events channel is silent".to_owned()));
+}
+
+#[tokio::test]
+async fn a_channel_that_is_accepted_and_not_named_is_given_up() {
+    let speechless = Xspd {
+        is_speechless: true,
+        ..Xspd::default()
+    };
+    let mut stage = stage(speechless, PASSWORD).await;
+    stage.until("POST /com.broadsoft.async", 1).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    jump(11).await;
+    let why = stage.ends().await;
+    assert_eq!(
+        why,
+        PbxError::Protocol("the events channel is not named in time".to_owned())
+    );
+    stage.until("POST /com.broadsoft.async", 2).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_down() {
+    let mute = Xspd {
+        mute: Mutex::new(Some("com.broadsoft.async")),
+        ..Xspd::default()
+    };
+    let mut stage = stage(mute, PASSWORD).await;
+    stage.until("POST /com.broadsoft.async", 1).await;
+    jump(11).await;
+    let why = stage.ends().await;
+    assert!(matches!(why, PbxError::Transport(_)), "{why:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_subscriptions_and_tells_nothing_is_asked() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.pbx.watch(vec!["ann@x".to_owned()]).await;
+    stage.until("POST /com.broadsoft.xsi-events/v2.0/user/ann@x", 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(stage.xsp.asked("/calls").is_empty(), "it is given a moment");
+    jump(6).await;
+    let known = |view: &PbxView| view.line == Line::Idle && view.entries == Some(vec![]);
+    stage.view(known).await;
+    assert_eq!(stage.xsp.asked("POST /com.broadsoft.async").len(), 1, "one channel");
+}
+
+#[tokio::test]
+async fn heartbeats_that_are_not_answered_end_the_channel() {
+    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    stage.idle().await;
+    *stage.xsp.mute.lock().unwrap() = Some("heartbeat");
+    for _ in 0..3 {
+        let asked = stage.xsp.asked("heartbeat").len();
+        jump(15).await;
+        stage.until("heartbeat", asked + 1).await;
+        // As long as an answer may take.
+        jump(11).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let why = stage.ends().await;
+    assert!(matches!(why, PbxError::Transport(_)), "{why:?}");
+    assert_eq!(stage.view(|_| true).await, PbxView::default(), "nothing is known");
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::item::News;
+use super::item::{CONFERENCE, News};
+use super::set::Package;
 use crate::policy::presence::pbx::{Activity, Entry, Line, Origin, PbxView};
 
 /// Calls that are remembered after their end, so that a late event does not bring them back.
@@ -69,6 +70,14 @@ impl User {
             version: self.version + 1,
             ..Self::new(&self.id)
         };
+    }
+
+    /// What was told by a subscription that is over may be out of date.
+    pub(super) fn doubt(&mut self, package: Package) {
+        match package {
+            Package::Calls => self.is_listed = false,
+            Package::DoNotDisturb => self.is_switch_told = false,
+        }
     }
 
     /// Takes an event. Tells whether it was news.
@@ -157,7 +166,16 @@ impl User {
         }
         let line = line(known.and_then(|(_, line)| line));
         self.calls.insert(id.to_owned(), (number, line));
+        if line.is_none() && !self.has_calls() {
+            // Should its end not be told.
+            self.calls.remove(CONFERENCE);
+        }
         true
+    }
+
+    fn has_calls(&self) -> bool {
+        let mut calls = self.calls.iter();
+        calls.any(|(id, (_, line))| id != CONFERENCE && line.is_some())
     }
 
     fn drop_oldest(&mut self) {
@@ -188,7 +206,9 @@ impl User {
 
     fn line(&self) -> Line {
         let has = |wanted| self.calls.values().any(|(_, line)| *line == Some(wanted));
-        if has(Line::Connected) {
+        if has(Line::Connected) && has(Line::Conference) {
+            Line::Conference
+        } else if has(Line::Connected) {
             Line::Connected
         } else if has(Line::Ringing) {
             Line::Ringing
@@ -248,6 +268,31 @@ mod tests {
             user.take("t", Some(1), &call("c", Line::Ringing)),
             "another subscription numbers anew"
         );
+    }
+
+    #[test]
+    fn a_conference_lasts_as_long_as_there_are_calls() {
+        let conference = || call(CONFERENCE, Line::Conference);
+        let mut user = User::new("ann");
+        user.take("s", Some(1), &News::Calls(vec![]));
+        user.take("s", Some(2), &conference());
+        assert_eq!(line(&user), Line::Idle, "without a call it is none");
+        user.take("s", Some(3), &call("c", Line::Connected));
+        user.take("s", Some(4), &call("d", Line::Connected));
+        assert_eq!(line(&user), Line::Conference);
+        user.take("s", Some(5), &released("c"));
+        assert_eq!(line(&user), Line::Conference);
+        assert!(user.take("s", Some(6), &released(CONFERENCE)));
+        assert!(!user.take("s", Some(5), &conference()), "late");
+        assert_eq!(line(&user), Line::Connected);
+        user.take("s", Some(7), &conference());
+        user.take("s", Some(8), &released("d"));
+        assert_eq!(line(&user), Line::Idle);
+        user.take("s", Some(9), &call("e", Line::Connected));
+        assert_eq!(line(&user), Line::Connected, "its end was not told");
+        user.take("s", Some(10), &conference());
+        user.take("s", Some(11), &News::OnHook);
+        assert_eq!(line(&user), Line::Idle);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What all PBXs of an installation tell, put together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::message::Row;
 use super::session::Told;
@@ -10,11 +11,12 @@ use crate::policy::presence::pbx::{Entry, Line, PbxEvent, PbxUser, PbxView};
 #[derive(Debug)]
 pub(super) struct Book {
     endpoints: Vec<Endpoint>,
-    users: BTreeMap<String, Row>,
-    /// Users told of since the master's last login.
+    /// The users, and where each is registered if the PBX told. What else it told of them is passed on and not kept.
+    users: BTreeMap<String, Option<Box<str>>>,
+    /// Users told of since the master's last login, until all were told of.
     fresh: HashSet<String>,
     entries: HashMap<String, Vec<Entry>>,
-    wanted: BTreeSet<String>,
+    wanted: Arc<BTreeSet<String>>,
     shown: HashMap<String, PbxView>,
 }
 
@@ -55,13 +57,13 @@ impl Book {
             users: BTreeMap::new(),
             fresh: HashSet::new(),
             entries: HashMap::new(),
-            wanted: BTreeSet::new(),
+            wanted: Arc::default(),
             shown: HashMap::new(),
         }
     }
 
     /// Whom to tell of from now on.
-    pub(super) fn watch(&mut self, wanted: BTreeSet<String>) -> Vec<PbxEvent> {
+    pub(super) fn watch(&mut self, wanted: Arc<BTreeSet<String>>) -> Vec<PbxEvent> {
         self.shown.retain(|guid, _| wanted.contains(guid));
         let added: Vec<String> = wanted.difference(&self.wanted).cloned().collect();
         self.wanted = wanted;
@@ -89,9 +91,11 @@ impl Book {
             Told::User(row) => self.user(row),
             Told::UserGone(guid) => self.user_gone(&guid),
             Told::UsersComplete => {
-                endpoint.users_complete = true;
+                let was_complete = std::mem::replace(&mut endpoint.users_complete, true);
+                let is_first = endpoint.is_master && !was_complete;
                 let complete = endpoint.complete();
-                self.users_gone().into_iter().chain(complete).collect()
+                let gone = if is_first { self.users_gone() } else { Vec::new() };
+                gone.into_iter().chain(complete).collect()
             }
             Told::Entries(guid, entries) => {
                 match entries {
@@ -168,14 +172,18 @@ impl Book {
 
     fn user(&mut self, row: Row) -> Vec<PbxEvent> {
         let guid = row.guid.clone();
-        self.fresh.insert(guid.clone());
+        let is_complete = |endpoint: &Endpoint| endpoint.is_master && endpoint.users_complete;
+        if !self.endpoints.iter().any(is_complete) {
+            self.fresh.insert(guid.clone());
+        }
         let user = PbxUser {
-            id: guid.clone(),
-            cn: row.cn.clone(),
-            h323: row.h323.clone(),
-            extension: row.e164.clone(),
+            id: row.guid,
+            cn: row.cn,
+            h323: row.h323,
+            extension: row.e164,
         };
-        self.users.insert(guid.clone(), row);
+        let home = row.loc.filter(|name| !name.is_empty());
+        self.users.insert(guid.clone(), home.map(String::into_boxed_str));
         std::iter::once(PbxEvent::User(user)).chain(self.show(&guid)).collect()
     }
 
@@ -184,8 +192,8 @@ impl Book {
         self.shown.remove(guid);
         let gone = self
             .users
-            .remove(guid)
-            .map(|row| PbxEvent::UserRemoved { id: row.guid });
+            .remove_entry(guid)
+            .map(|(id, _)| PbxEvent::UserRemoved { id });
         gone.into_iter().collect()
     }
 
@@ -197,6 +205,7 @@ impl Book {
             .filter(|guid| !self.fresh.contains(*guid))
             .cloned()
             .collect();
+        self.fresh = HashSet::new();
         gone.iter().flat_map(|guid| self.user_gone(guid)).collect()
     }
 
@@ -250,7 +259,7 @@ impl Book {
     }
 
     fn is_home(&self, endpoint: &Endpoint, guid: &str) -> bool {
-        let by_table = || self.users.get(guid)?.loc.as_deref().filter(|name| !name.is_empty());
+        let by_table = || self.users.get(guid)?.as_deref();
         let by_calls = || {
             let mut tells = self.endpoints.iter().filter_map(|endpoint| endpoint.visible.get(guid));
             tells.find_map(|at| at.as_deref())

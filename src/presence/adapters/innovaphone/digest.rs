@@ -1,9 +1,8 @@
 //! The proof of the password in `AppLogin`.
 //! <https://sdk.innovaphone.com/14r1/doc/appwebsocket/AppWebsocket.htm#AppLogin>
 
-use std::fmt::Write;
-
 use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Who logs in. For an App object of the PBX the name alone is used; the rest is empty.
@@ -35,16 +34,8 @@ impl Login<'_> {
             hash.update(b":");
         }
         hash.update(password.expose_secret().as_bytes());
-        hex(hash.finish().as_ref())
+        HEXLOWER.encode(hash.finish().as_ref())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
@@ -101,7 +92,7 @@ mod tests {
         fn any_password_is_hashed_as_it_is(password in "\\PC*") {
             let login = Login { app: "presence", ..Login::default() };
             let plain = format!("presence:::::42:{password}");
-            let expected = hex(aws_lc_rs::digest::digest(&SHA256, plain.as_bytes()).as_ref());
+            let expected = HEXLOWER.encode(aws_lc_rs::digest::digest(&SHA256, plain.as_bytes()).as_ref());
             prop_assert_eq!(login.digest("42", &SecretString::from(password)), expected);
         }
     }

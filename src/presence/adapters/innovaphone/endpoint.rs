@@ -53,7 +53,7 @@ pub(super) struct Endpoint {
 pub(super) struct Ways {
     pub(super) told: mpsc::Sender<(usize, Told)>,
     pub(super) writes: mpsc::Receiver<Write>,
-    pub(super) wanted: watch::Receiver<BTreeSet<String>>,
+    pub(super) wanted: watch::Receiver<Arc<BTreeSet<String>>>,
     pub(super) stop: CancellationToken,
 }
 

@@ -1,6 +1,7 @@
 //! One connection to a PBX, as a state machine: messages and time in, messages and news out.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio::time::{Duration, Instant};
@@ -142,7 +143,7 @@ impl Session {
     }
 
     /// Whom to watch from now on.
-    pub(super) fn watch(&mut self, wanted: BTreeSet<String>, now: Instant) {
+    pub(super) fn watch(&mut self, wanted: Arc<BTreeSet<String>>, now: Instant) {
         if self.part.is_master {
             let messages = self.watching.want(wanted, now);
             self.send(messages);

@@ -1,6 +1,7 @@
 //! Presence subscriptions of the watched users: few requests under way at a time, each user once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ const AGAIN: Duration = Duration::from_mins(5);
 /// The subscriptions of one connection. Users are known by guid.
 #[derive(Debug, Default)]
 pub(super) struct Watching {
-    wanted: BTreeSet<String>,
+    wanted: Arc<BTreeSet<String>>,
     users: HashMap<String, User>,
     /// Users to be subscribed; may name some that are no longer to be.
     queue: VecDeque<String>,
@@ -44,7 +45,7 @@ enum State {
 
 impl Watching {
     /// Whom to watch from now on. Tells the messages to send.
-    pub(super) fn want(&mut self, wanted: BTreeSet<String>, now: Instant) -> Vec<String> {
+    pub(super) fn want(&mut self, wanted: Arc<BTreeSet<String>>, now: Instant) -> Vec<String> {
         let before = std::mem::replace(&mut self.wanted, wanted);
         let changed: Vec<String> = before.symmetric_difference(&self.wanted).cloned().collect();
         let mut out = Vec::new();
@@ -183,14 +184,14 @@ impl User {
 mod tests {
     use super::*;
 
-    fn users(count: usize) -> BTreeSet<String> {
-        (0..count).map(|number| format!("guid{number:03}")).collect()
+    fn users(count: usize) -> Arc<BTreeSet<String>> {
+        Arc::new((0..count).map(|number| format!("guid{number:03}")).collect())
     }
 
     fn with_users(count: usize, now: Instant) -> Watching {
         let mut watching = Watching::default();
-        for guid in users(count) {
-            assert!(watching.add(&guid, &format!("sip-{guid}"), now).is_empty());
+        for guid in users(count).iter() {
+            assert!(watching.add(guid, &format!("sip-{guid}"), now).is_empty());
         }
         watching
     }

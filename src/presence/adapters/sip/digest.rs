@@ -1,5 +1,6 @@
 //! Digest authentication (RFC 8760, RFC 7616, RFC 3261 section 22): MD5 and SHA-256, with `qop=auth` or none.
 
+use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::message::Message;
@@ -160,16 +161,10 @@ impl Algorithm {
 
     fn hash(self, bytes: &[u8]) -> String {
         match self {
-            Self::Md5 => hex(<md5::Md5 as md5::Digest>::digest(bytes).as_slice()),
-            Self::Sha256 => hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref()),
+            Self::Md5 => HEXLOWER.encode(<md5::Md5 as md5::Digest>::digest(bytes).as_slice()),
+            Self::Sha256 => HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
-    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    digits.collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::agent::{Agent, Output, Put, Ticket};
 use super::framing::Frame;
@@ -15,6 +15,10 @@ use super::transport::{Server, Wire};
 use crate::policy::presence::pbx::{PbxError, PbxEvent};
 use crate::presence::adapters::metrics::Tally;
 use crate::presence::adapters::pace;
+
+/// How long subscriptions may take to end with the adapter: less than the worker gives it to end. At an answer in 10 ms this is enough
+/// for 10,000 users.
+const LEAVING: Duration = Duration::from_secs(4);
 
 /// Where the outcome of a change goes.
 pub(super) type Reply = oneshot::Sender<Result<(), PbxError>>;
@@ -101,11 +105,39 @@ impl Runner {
         }
     }
 
-    /// Serves a connection until it breaks.
+    /// Serves a connection until it breaks, or nobody is interested any more.
     async fn serve(&mut self, mut wire: Wire) -> Result<PbxError, Closed> {
+        let ended = self.follow(&mut wire).await;
+        if ended.is_err() {
+            // What is left in the end lapses.
+            let _ = timeout(LEAVING, self.leave(&mut wire)).await;
+        }
+        ended
+    }
+
+    /// Ends what is subscribed.
+    async fn leave(&mut self, wire: &mut Wire) -> Result<(), PbxError> {
+        self.agent.leave_all(Instant::now());
+        loop {
+            self.act(wire).await?;
+            if !self.agent.is_leaving() {
+                return Ok(());
+            }
+            let moment = self.agent.deadline().unwrap_or_else(Instant::now).into();
+            tokio::select! {
+                frame = wire.receive(&self.tally) => if let Frame::Message(message) = frame? {
+                    self.agent.received(&message, Instant::now());
+                },
+                () = sleep_until(moment) => self.agent.tick(Instant::now()),
+            }
+        }
+    }
+
+    /// Follows a connection until it breaks.
+    async fn follow(&mut self, wire: &mut Wire) -> Result<PbxError, Closed> {
         let events = self.events.clone();
         loop {
-            if let Err(why) = self.act(&mut wire).await {
+            if let Err(why) = self.act(wire).await {
                 return Ok(why);
             }
             let deadline = self.agent.deadline();

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use serde_json::json;
 
-use super::history::{Action, History, crashing, leisurely, troubled, undisturbed};
+use super::history::{Action, History, Own, Terms, crashing, leisurely, troubled, undisturbed};
 use super::naive::{Naive, Strategy as Plan};
 use super::operator::{Brain, Order, capabilities, spec};
 use super::world::{Ending, Report, Weather, run};
 use super::{Part, Write};
-use crate::api::presence::PresenceSyncSpec;
+use crate::api::presence::{Direction, DoNotDisturbPolicy, OfflinePolicy, OutOfOfficePolicy, PresenceSyncSpec};
 use crate::policy::presence::engine::settings::{LONGEST_SESSION, MARGIN, SHORTEST_SESSION};
 use crate::policy::presence::engine::{Outcome, Owned, Settings, UserState};
 use crate::policy::presence::mapping::Choice;
@@ -35,8 +35,11 @@ const LONG: i64 = 40;
 /// By then, all that was wrong has been put right: the longest pause after failures is six minutes.
 const SETTLED: i64 = 15 * 60_000;
 
+/// In each history nothing is written that the spec does not ask for, that the PBX cannot do, or that nobody knows enough for.
 fn engine(history: &History, weather: Weather, ending: Ending, minutes: i64) -> Report {
-    run(history, Brain::engine(history), weather, ending, minutes)
+    let report = run(history, Brain::engine(history), weather, ending, minutes);
+    assert!(report.unasked.is_empty(), "unasked: {:?}", report.unasked);
+    report
 }
 
 /// After the last change, writes end, but for refreshes of what holds.
@@ -78,6 +81,23 @@ fn p2_nothing_left(report: &Report) -> Result<(), String> {
     }
 }
 
+/// The same of who is no longer kept in step.
+fn p2_nothing_kept(report: &Report) -> Result<(), String> {
+    let ours = (report.session, report.preferred, &report.entry);
+    match (ours, report.clear) {
+        ((None, None, None), true) => Ok(()),
+        _ => Err(format!("kept: {ours:?}, and the record is clear: {}", report.clear)),
+    }
+}
+
+/// What is of ours in the end is what is to be told, and all of it.
+fn p2_in_step(report: &Report) -> Result<(), String> {
+    if report.astray.is_empty() {
+        return Ok(());
+    }
+    Err(report.astray.join("; "))
+}
+
 fn p3_no_choice_touched(report: &Report) -> Result<(), String> {
     if report.overwritten.is_empty() {
         return Ok(());
@@ -87,6 +107,26 @@ fn p3_no_choice_touched(report: &Report) -> Result<(), String> {
 
 fn hold(result: Result<(), String>) -> Result<(), TestCaseError> {
     result.map_err(TestCaseError::fail)
+}
+
+/// All that holds for every history, of this one.
+pub fn hold_all(history: &History) {
+    let run = |ending: Ending| engine(history, STORM, ending, LONG);
+    let staying = run(Ending::Stay);
+    let idle = run(Ending::Idle);
+    let released = run(Ending::Release);
+    let results = [
+        p1_quiet(&staying),
+        p2_in_step(&staying),
+        p3_no_choice_touched(&staying),
+        p2_nothing_left(&idle),
+        p3_no_choice_touched(&released),
+        p2_nothing_kept(&released),
+    ];
+    for result in results {
+        assert_eq!(result, Ok(()), "{history:?}");
+    }
+    assert!(staying.hidden.is_empty(), "{history:?}");
 }
 
 proptest! {
@@ -104,10 +144,12 @@ proptest! {
 
     #[test]
     fn p2_who_is_no_longer_kept_in_step_keeps_nothing_of_ours(history in crashing()) {
-        let report = engine(&history, STORM, Ending::Release, LONG);
-        let ours = (report.session, report.preferred, &report.entry);
-        prop_assert_eq!(ours, (None, None, &None));
-        prop_assert!(report.clear);
+        hold(p2_nothing_kept(&engine(&history, STORM, Ending::Release, LONG)))?;
+    }
+
+    #[test]
+    fn p2_in_the_end_is_told_what_is_so(history in crashing()) {
+        hold(p2_in_step(&engine(&history, STORM, Ending::Stay, LONG)))?;
     }
 
     #[test]
@@ -129,7 +171,7 @@ proptest! {
         let minutes = if history.short_lives { 65 } else { 7 * 24 * 60 + 5 };
         let report = engine(&history, STORM, Ending::Death, minutes);
         prop_assert_eq!((report.session, report.preferred), (None, None));
-        prop_assert!(!history.expires || report.entry.is_none());
+        prop_assert!(history.terms.own != Own::Expires || report.entry.is_none());
     }
 
     #[test]
@@ -186,7 +228,12 @@ proptest! {
     #[test]
     fn p14_when_the_line_is_free_the_session_ends(mut history in crashing(), dies in any::<bool>()) {
         history.actions.push((1_000, Action::Line(crate::policy::presence::pbx::Line::Idle)));
-        history.dnd_session = false;
+        if !history.terms.line {
+            history.actions.extend([(1_000, Action::NoEntry), (0, Action::Calendar(Activity::Unset))]);
+        }
+        if history.terms.do_not_disturb == DoNotDisturbPolicy::Session {
+            history.terms.do_not_disturb = DoNotDisturbPolicy::Preferred;
+        }
         let ending = if dies { Ending::Death } else { Ending::Stay };
         let report = engine(&history, STORM, ending, 17);
         prop_assert_eq!(report.session, None);
@@ -212,22 +259,30 @@ proptest! {
     }
 }
 
-/// Which of the invariants a plan breaks, over some histories.
-fn broken(make: impl Fn(&History) -> Brain, strategy: impl Strategy<Value = History>, weather: Weather) -> [u32; 3] {
-    let mut broken = [0; 3];
+/// How many of some histories break an invariant, with a plan.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Broken {
+    restless: u32,
+    left: u32,
+    overwritten: u32,
+    astray: u32,
+    unasked: u32,
+    hidden: u32,
+}
+
+fn broken(make: impl Fn(&History) -> Brain, strategy: impl Strategy<Value = History>, weather: Weather) -> Broken {
+    let mut broken = Broken::default();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for _ in 0..1_000 {
         let history = strategy.new_tree(&mut runner).unwrap().current();
         let staying = run(&history, make(&history), weather, Ending::Stay, LONG);
         let idle = run(&history, make(&history), weather, Ending::Idle, LONG);
-        let results = [
-            p1_quiet(&staying),
-            p2_nothing_left(&idle),
-            p3_no_choice_touched(&staying),
-        ];
-        for (count, result) in broken.iter_mut().zip(results) {
-            *count += u32::from(result.is_err());
-        }
+        broken.restless += u32::from(p1_quiet(&staying).is_err());
+        broken.left += u32::from(p2_nothing_left(&idle).is_err());
+        broken.overwritten += u32::from(p3_no_choice_touched(&staying).is_err());
+        broken.astray += u32::from(p2_in_step(&staying).is_err());
+        broken.unasked += u32::from(!staying.unasked.is_empty());
+        broken.hidden += u32::from(!staying.hidden.is_empty());
     }
     broken
 }
@@ -235,19 +290,45 @@ fn broken(make: impl Fn(&History) -> Brain, strategy: impl Strategy<Value = Hist
 #[test]
 fn plans_that_know_no_better_fail_the_same_tests() {
     let naive = |plan: Plan| broken(|_| Brain::Naive(Naive::new(plan)), undisturbed(), LOSSY);
-    let [_, left, overwritten] = naive(Plan::Mirror);
-    assert!(left > 0 && overwritten > 0, "mirror: {left} {overwritten}");
-    let [_, left, overwritten] = naive(Plan::EchoFilter);
-    assert!(left > 0 && overwritten > 0, "echo filter: {left} {overwritten}");
-    let [_, _, overwritten] = naive(Plan::OwnContact);
-    assert!(overwritten > 0, "own contact: {overwritten}");
-    assert_eq!(broken(Brain::engine, undisturbed(), LOSSY), [0; 3]);
+    let mirror = naive(Plan::Mirror);
+    assert!(mirror.left > 0 && mirror.overwritten > 0, "mirror: {mirror:?}");
+    let filter = naive(Plan::EchoFilter);
+    assert!(filter.left > 0 && filter.overwritten > 0, "echo filter: {filter:?}");
+    let own = naive(Plan::OwnContact);
+    assert!(own.overwritten > 0, "own contact: {own:?}");
+    assert_eq!(broken(Brain::engine, undisturbed(), LOSSY), Broken::default());
 }
 
 #[test]
 fn without_its_record_the_engine_fails_the_same_tests() {
-    let [_, left, overwritten] = broken(Brain::forgetful, crashing(), STORM);
-    assert!(left > 0, "{left} {overwritten}");
+    let found = broken(Brain::forgetful, crashing(), STORM);
+    assert!(found.left > 0, "{found:?}");
+}
+
+#[test]
+fn on_other_terms_than_the_historys_the_engine_fails_the_same_tests() {
+    let told = |change: fn(&mut Terms)| {
+        let make = move |history: &History| {
+            let mut terms = history.terms;
+            change(&mut terms);
+            Brain::on_terms(history, &terms)
+        };
+        broken(make, undisturbed(), LOSSY)
+    };
+    let both = told(|terms| terms.direction = Direction::Both);
+    assert!(both.unasked > 0 && both.astray > 0, "{both:?}");
+    let contact = told(|terms| terms.own = Own::Stays);
+    assert!(contact.unasked > 0, "{contact:?}");
+    let silent = told(|terms| terms.own = Own::Nothing);
+    assert!(silent.unasked == 0 && silent.astray > 0, "{silent:?}");
+    let noted = told(|terms| terms.out_of_office = OutOfOfficePolicy::Note);
+    assert!(noted.unasked > 0 && noted.astray > 0, "{noted:?}");
+    let offline = told(|terms| terms.offline = OfflinePolicy::NoChange);
+    assert!(offline.unasked == 0 && offline.astray > 0, "{offline:?}");
+    let ignored = told(|terms| terms.do_not_disturb = DoNotDisturbPolicy::Ignore);
+    assert!(ignored.astray > 0, "{ignored:?}");
+    let away = told(|terms| terms.out_of_office = OutOfOfficePolicy::Away);
+    assert!(away.unasked == 0 && away.astray > 0, "{away:?}");
 }
 
 #[test]

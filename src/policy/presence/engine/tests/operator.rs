@@ -1,15 +1,17 @@
 //! The operator in the model: the engine as a worker uses it.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::history::History;
+use super::history::{History, Own, Terms};
 use super::naive::{Naive, NaiveWrite};
 use crate::api::presence::PresenceSyncSpec;
 use crate::policy::presence::engine::{Outcome, Owned, Part, SETTLE, Settings, UserState, Write, decide};
 use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Capabilities, PbxView};
-use crate::policy::presence::teams::Reading;
+use crate::policy::presence::teams::{Reading, TeamsState};
 
 /// Some morning.
 const START: i64 = 1_772_352_000_000;
@@ -45,18 +47,32 @@ pub fn spec(says: &serde_json::Value) -> PresenceSyncSpec {
     serde_json::from_value(whole).unwrap()
 }
 
-pub fn settings(history: &History) -> Settings {
-    let dnd = if history.dnd_session { "Session" } else { "Preferred" };
-    let (chosen, away) = if history.short_lives {
-        ("10m", "12m")
-    } else {
-        ("24h", "168h")
-    };
-    let says = json!({
-        "policy": { "doNotDisturb": dnd },
-        "lifetimes": { "chosen": chosen, "away": away },
-    });
-    Settings::new(&spec(&says), capabilities(history.expires))
+/// What the PBX of a history can do.
+fn able(terms: &Terms) -> Capabilities {
+    Capabilities {
+        reads_presence: terms.entries,
+        own_entry: terms.own != Own::Nothing,
+        own_is_do_not_disturb: terms.own == Own::Switch,
+        line: terms.line,
+        ..capabilities(terms.own == Own::Expires)
+    }
+}
+
+pub fn settings(terms: &Terms, short_lives: bool) -> Settings {
+    // Read once: a history has to be cheap.
+    static PLAIN: LazyLock<PresenceSyncSpec> = LazyLock::new(|| spec(&json!({})));
+    let mut spec = PLAIN.clone();
+    spec.direction = terms.direction;
+    spec.mapping.profile = terms.profile;
+    spec.policy.offline = terms.offline;
+    spec.policy.out_of_office = terms.out_of_office;
+    spec.policy.do_not_disturb = terms.do_not_disturb;
+    spec.policy.ringing = terms.ringing;
+    if short_lives {
+        spec.lifetimes.chosen = "10m".into();
+        spec.lifetimes.away = "12m".into();
+    }
+    Settings::new(&spec, able(terms))
 }
 
 /// What is written: by the engine, or by a strategy that knows no better.
@@ -87,9 +103,14 @@ pub struct Wanted {
 
 impl Brain {
     pub fn engine(history: &History) -> Self {
+        Self::on_terms(history, &history.terms)
+    }
+
+    /// An engine that is told these terms, whatever those of the history are.
+    pub fn on_terms(history: &History, terms: &Terms) -> Self {
         Self::Engine {
             state: UserState::default(),
-            settings: settings(history),
+            settings: settings(terms, history.short_lives),
             disk: Owned::default(),
             keeps_record: true,
         }
@@ -228,6 +249,17 @@ impl Brain {
         }
     }
 
+    /// Whether a choice that the record counts as its own may be what Teams shows.
+    pub fn explains(&self, shown: &TeamsState, now: i64) -> bool {
+        match self {
+            Self::Engine { state, .. } => {
+                let mut choices = state.owned().choice.live(at(now));
+                choices.any(|held| held.value.choice.explains(shown))
+            }
+            Self::Naive(_) => false,
+        }
+    }
+
     /// Whether the record on the disk holds this choice as written, and begins a later write of which it knows no answer.
     pub fn doubts_its_record(&self, choice: Choice, now: i64) -> bool {
         match self {
@@ -258,6 +290,22 @@ impl Brain {
             Self::Engine { disk, .. } => disk.choice.held.is_some(),
             Self::Naive(_) => true,
         }
+    }
+
+    /// Whether it would know, of an entry that it was told of, that this has vanished not by its own doing.
+    pub fn watches_its_entry(&self, now: i64) -> bool {
+        match self {
+            Self::Engine { state, .. } => {
+                let held = state.owned().entry.certain(at(now));
+                let settled = held.is_some_and(|held| at(now) >= held.settled + SETTLE);
+                settled && !state.under_way(Part::Entry)
+            }
+            Self::Naive(_) => false,
+        }
+    }
+
+    pub fn was_switched_off(&self) -> bool {
+        matches!(self, Self::Engine { state, .. } if state.owned().switched_off)
     }
 
     pub fn is_clear(&self, now: i64) -> bool {

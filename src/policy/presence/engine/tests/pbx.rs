@@ -1,5 +1,6 @@
 //! A PBX with an entry for each contact, the newest first, and a phone line.
 
+use super::history::{Own, Terms};
 use crate::policy::presence::pbx::{Activity, Entry, Line, Origin, OwnEntry, PbxView};
 
 #[derive(Clone, Debug)]
@@ -13,10 +14,14 @@ pub struct Pbx {
     /// Since when the person's choice has been there, if it is one.
     pub chosen_since: Option<i64>,
     pub connected: bool,
+    /// Whether it knows entries, and calls, just now.
+    pub knows_entries: bool,
+    pub knows_line: bool,
+    terms: Terms,
 }
 
 impl Pbx {
-    pub fn new() -> Self {
+    pub fn new(terms: Terms) -> Self {
         Self {
             entries: Vec::new(),
             line: Line::Idle,
@@ -24,13 +29,43 @@ impl Pbx {
             choices: 0,
             chosen_since: None,
             connected: true,
+            knows_entries: true,
+            knows_line: true,
+            terms,
         }
     }
 
     pub fn view(&self) -> PbxView {
         PbxView {
-            entries: Some(self.entries.clone()),
-            line: self.line,
+            entries: (self.terms.entries && self.knows_entries).then(|| self.entries.clone()),
+            line: if self.tells_line() { self.line } else { Line::Unknown },
+        }
+    }
+
+    pub fn tells_line(&self) -> bool {
+        self.terms.line && self.knows_line
+    }
+
+    /// The person says something, or nothing any more.
+    pub fn choose(&mut self, activity: Option<&Activity>, now: i64) {
+        let is_on = !self.entries.is_empty();
+        match activity {
+            // A switch that is on stays whose it was.
+            Some(Activity::DoNotDisturb) if self.terms.own == Own::Switch && is_on => {}
+            Some(Activity::DoNotDisturb) => self.set(Origin::User, Activity::DoNotDisturb, "", now),
+            _ if self.terms.own == Own::Switch => {
+                self.remove(&Origin::Ours);
+                self.remove(&Origin::User);
+            }
+            Some(activity) => self.set(Origin::User, activity.clone(), "", now),
+            None => drop(self.remove(&Origin::User)),
+        }
+    }
+
+    /// The calendar says something; a switch has none.
+    pub fn plan(&mut self, activity: &Activity, now: i64) {
+        if self.terms.own != Own::Switch {
+            self.set(Origin::System, activity.clone(), "", now);
         }
     }
 
@@ -51,7 +86,9 @@ impl Pbx {
         self.remove(&origin);
         if origin == Origin::User {
             self.choices += 1;
-            self.chosen_since = (activity != Activity::Unset).then_some(now);
+            // Calls are no choice.
+            let is_choice = !matches!(activity, Activity::Unset | Activity::OnThePhone);
+            self.chosen_since = is_choice.then_some(now);
         }
         let entry = Entry {
             origin,
@@ -64,6 +101,9 @@ impl Pbx {
 
     /// Our entry says something. A refresh of what expires does not make it the newest.
     pub fn put_own(&mut self, entry: &OwnEntry, ends: Option<i64>, now: i64) {
+        if self.terms.own == Own::Switch && self.entries.iter().any(|entry| entry.origin == Origin::User) {
+            return; // It is on already, and stays the person's.
+        }
         self.own_ends = ends;
         let same = |shown: &Entry| shown.activity == entry.activity && shown.note == entry.note;
         if ends.is_none() || !self.ours().is_some_and(same) {

@@ -213,6 +213,31 @@ fn who_replaces_our_choice_in_teams_is_left_alone_until_the_pbx_tells_another() 
 }
 
 #[test]
+fn what_comes_to_light_on_the_pbx_is_not_taken_for_newer_than_the_word_in_teams() {
+    let settings = settings(&json!({}));
+    let replaced_after = |between: PbxView| {
+        let mut state = person();
+        state.see_pbx(busy_by_hand(), second(1));
+        perform(&mut state, &settings, 1);
+        state.see_pbx(between, second(10));
+        state.see_teams(reading("Available", "Available", 3, 30), second(30));
+        state.see_pbx(view(&[(Origin::User, Activity::Away)], Line::Idle), second(60));
+        state.owned().replaced.clone()
+    };
+    // Chosen while the PBX told of entries, it is new; otherwise it may be the older of both.
+    assert_eq!(replaced_after(busy_by_hand()), None);
+    let silent = PbxView {
+        entries: None,
+        line: Line::Idle,
+    };
+    assert_eq!(replaced_after(silent), Some(Activity::Away));
+}
+
+fn busy_by_hand() -> PbxView {
+    view(&[(Origin::User, Activity::Busy)], Line::Idle)
+}
+
+#[test]
 fn a_choice_that_may_not_be_ours_is_not_cleared_unseen() {
     let settings = settings(&json!({}));
     let mut state = person();
@@ -308,6 +333,40 @@ fn a_switch_that_the_person_turned_off_is_not_turned_on_for_the_same_state() {
     state.see_teams(reading("Available", "Available", 4, 50), second(50));
     state.see_teams(dnd(5, 60), second(60));
     assert_eq!(perform(&mut state, &settings, 60).len(), 1);
+}
+
+#[test]
+fn an_entry_that_shows_before_its_write_is_answered_is_missed_when_it_vanishes() {
+    let switch = Capabilities {
+        own_is_do_not_disturb: true,
+        ..capabilities(false)
+    };
+    let settings = Settings::new(&spec(&json!({})), switch);
+    let shown = |origin: Origin| view(&[(origin, Activity::DoNotDisturb)], Line::Idle);
+    for first_lost in [false, true] {
+        let mut state = person();
+        state.see_teams(reading("DoNotDisturb", "DoNotDisturb", 2, 10), second(10));
+        let [put] = decide(&state, &settings, second(10)).writes.try_into().unwrap();
+        state.begin(&put, second(10));
+        state.see_pbx(shown(Origin::Ours), second(11));
+        if first_lost {
+            state.settle(&put, Outcome::Lost(Class::Retry), second(20), 0.0);
+            state.begin(&put, second(30));
+        }
+        state.settle(&put, Outcome::Done, second(31), 0.0);
+
+        state.see_pbx(view(&[], Line::Idle), second(40));
+        assert!(state.owned().switched_off);
+        // Nor after the person's own hand was on it again.
+        state.see_pbx(shown(Origin::User), second(50));
+        assert_eq!(perform(&mut state, &settings, 50), []);
+        state.see_pbx(view(&[], Line::Idle), second(60));
+        let decision = decide(&state, &settings, second(60));
+        assert_eq!(
+            (decision.writes, decision.explanation.entry),
+            (Vec::new(), Why::SwitchedOff)
+        );
+    }
 }
 
 #[test]
@@ -476,6 +535,27 @@ fn policies_and_capabilities_decide_what_is_told() {
     assert_eq!(decide_with(json!({}), no_line, by_entry()).writes, [in_a_call()]);
     let system = view(&[(Origin::System, Activity::Meeting)], Line::Idle);
     assert_eq!(decide_with(json!({}), all, system).writes, []);
+}
+
+#[test]
+fn a_call_that_only_an_entry_tells_of_goes_on_while_entries_are_unknown() {
+    let no_line = Capabilities {
+        line: false,
+        ..capabilities(false)
+    };
+    let settings = Settings::new(&spec(&json!({})), no_line);
+    let mut state = person();
+    let on_the_phone = [(Origin::User, Activity::OnThePhone)];
+    state.see_pbx(view(&on_the_phone, Line::Unknown), second(10));
+    assert_eq!(perform(&mut state, &settings, 10), [in_a_call()]);
+    state.see_pbx(PbxView::default(), second(20));
+    let decision = decide(&state, &settings, second(20));
+    assert_eq!(
+        (decision.writes.len(), decision.explanation.session),
+        (0, Why::PbxUnknown)
+    );
+    state.see_pbx(view(&[], Line::Unknown), second(30));
+    assert_eq!(perform(&mut state, &settings, 30), [Write::ClearSession]);
 }
 
 #[test]

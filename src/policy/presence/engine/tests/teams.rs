@@ -51,6 +51,7 @@ fn word(choice: Choice) -> Word {
 #[derive(Clone, Debug)]
 pub struct Teams {
     pub client: Client,
+    pub out_of_office: bool,
     pub preferred: Option<Preferred>,
     /// Our app's session, what Graph calls its activity, and its end.
     pub session: Option<(Session, Word, i64)>,
@@ -64,6 +65,7 @@ impl Teams {
     pub fn new() -> Self {
         Self {
             client: Client::Available,
+            out_of_office: false,
             preferred: None,
             session: None,
             sequence: 1,
@@ -105,11 +107,16 @@ impl Teams {
         (self.shown.clone(), format!("{:010}", self.sequence))
     }
 
+    /// What is shown now.
+    pub fn shown(&self) -> &TeamsState {
+        &self.shown
+    }
+
     fn seen(&self) -> TeamsState {
         let pair = |availability: Word, activity: Word| TeamsState {
             availability,
             activity,
-            out_of_office: false,
+            out_of_office: self.out_of_office,
         };
         match self.preferred.map(|preferred| preferred.chosen) {
             Some(None) => return pair(Word::Offline, Word::OffWork),

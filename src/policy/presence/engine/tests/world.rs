@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use fastrand::Rng;
 
-use super::history::{Action, History, Source};
+use super::history::{Action, History, Own, Source, Terms};
 use super::naive::{NaiveWrite, Side};
 use super::operator::{Brain, Order, at};
 use super::pbx::Pbx;
 use super::teams::{Author, Client, Preferred, Teams};
+use crate::api::presence::{DoNotDisturbPolicy, Mapping as Rows, OutOfOfficePolicy, Policy, RingingPolicy};
 use crate::policy::backoff::Class;
-use crate::policy::presence::engine::{FRESH, Outcome, Write};
-use crate::policy::presence::mapping::{Choice, Session};
+use crate::policy::presence::engine::{FRESH, Outcome, Part, Write};
+use crate::policy::presence::mapping::{Choice, Mapping, OnPbx, Session};
 use crate::policy::presence::pbx::{Activity, Line, Origin, OwnEntry, PbxView};
-use crate::policy::presence::teams::{Reading, TeamsState, Word};
+use crate::policy::presence::teams::{Base, Reading, TeamsState, Word};
 
 const MINUTE: i64 = 60_000;
 /// After that, an unanswered call is given up.
@@ -49,8 +50,12 @@ pub struct Report {
     pub writes: Vec<(i64, Order)>,
     /// A person's choice in Teams was overwritten or cleared though it could have been known.
     pub overwritten: Vec<String>,
-    /// Our entry was put above what the person had chosen on the PBX.
+    /// Our entry was put above what the person had chosen on the PBX, or over the person's hand on the switch.
     pub hidden: Vec<String>,
+    /// Writes that nobody asks for, that the PBX cannot do, or that nobody knows enough for.
+    pub unasked: Vec<String>,
+    /// What is not in the end as it has to be told.
+    pub astray: Vec<String>,
     /// What is of ours in the end.
     pub session: Option<Session>,
     pub preferred: Option<Choice>,
@@ -73,6 +78,17 @@ impl Report {
     }
 }
 
+/// The person switched our do not disturb off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hand {
+    /// Nobody told the operator yet.
+    Untold,
+    /// It was told, and knows that this was not its own doing.
+    Told,
+    /// It was told too soon after a write of its own, or was never told of its entry: it may not know.
+    Missed,
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Act(usize),
@@ -91,6 +107,8 @@ enum Event {
         process: u64,
     },
     PbxUp,
+    EntriesKnown,
+    LineKnown,
     GraphUp,
     Serve {
         order: Order,
@@ -125,6 +143,13 @@ pub struct World {
     teams: Teams,
     pbx: Pbx,
     brain: Brain,
+    /// What the PBX last told this process.
+    told: Option<PbxView>,
+    /// Since when this process has been told entries.
+    entries_told_since: Option<i64>,
+    /// Whether our entry was among those that this process was last told.
+    told_of_ours: bool,
+    hand: Option<Hand>,
     alive: bool,
     process: u64,
     graph_up: bool,
@@ -156,8 +181,12 @@ pub fn run(history: &History, brain: Brain, weather: Weather, ending: Ending, mi
         weather,
         ending,
         teams: Teams::new(),
-        pbx: Pbx::new(),
+        pbx: Pbx::new(history.terms),
         brain,
+        told: None,
+        entries_told_since: None,
+        told_of_ours: false,
+        hand: None,
         alive: true,
         process: 0,
         graph_up: true,
@@ -226,6 +255,9 @@ impl World {
     fn start(&mut self) {
         self.process += 1;
         self.alive = true;
+        self.told = None;
+        self.entries_told_since = None;
+        self.told_of_ours = false;
         self.reading = false;
         self.waking = None;
         if self.pbx.connected {
@@ -254,6 +286,10 @@ impl World {
                 self.decide();
             }
             Event::View { view, process } if self.serves(process) => {
+                self.note_hand(view.as_ref());
+                let tells = view.as_ref().is_some_and(|view| view.entries.is_some());
+                self.entries_told_since = tells.then(|| self.entries_told_since.unwrap_or(self.now));
+                self.told.clone_from(&view);
                 match view {
                     Some(view) => self.brain.see_pbx(view, self.now),
                     None => self.brain.lose_pbx(),
@@ -262,6 +298,14 @@ impl World {
             }
             Event::PbxUp => {
                 self.pbx.connected = true;
+                self.tell_view();
+            }
+            Event::EntriesKnown => {
+                self.pbx.knows_entries = true;
+                self.tell_view();
+            }
+            Event::LineKnown => {
+                self.pbx.knows_line = true;
                 self.tell_view();
             }
             Event::GraphUp => self.graph_up = true,
@@ -315,7 +359,11 @@ impl World {
         if self.teams.settle(self.now) {
             self.notify();
         }
-        if lives && self.teams.session.is_none() && matches!(self.pbx.line, Line::Connected | Line::Conference) {
+        if self.teams.shown().base() != Base::DoNotDisturb {
+            self.hand = None;
+        }
+        let in_call = self.pbx.tells_line() && matches!(self.pbx.line, Line::Connected | Line::Conference);
+        if lives && self.teams.session.is_none() && in_call {
             self.report.lapsed_in_call = true;
         }
         if self.pbx.settle(self.now) {
@@ -336,21 +384,26 @@ impl World {
                 self.note_end();
                 self.teams.preferred = None;
             }
+            Action::OutOfOffice(absent) => self.teams.out_of_office = *absent,
             Action::Line(line) => {
                 self.pbx.line = *line;
                 self.tell_view();
             }
-            Action::Entry(activity) => {
-                self.pbx.set(Origin::User, activity.clone(), "", self.now);
-                self.tell_view();
-            }
-            Action::NoEntry => {
-                self.pbx.remove(&Origin::User);
-                self.tell_view();
-            }
+            Action::Entry(activity) => self.choose_on_pbx(Some(activity)),
+            Action::NoEntry => self.choose_on_pbx(None),
             Action::Calendar(activity) => {
-                self.pbx.set(Origin::System, activity.clone(), "", self.now);
+                self.pbx.plan(activity, self.now);
                 self.tell_view();
+            }
+            Action::EntriesUnknown(time) => {
+                self.pbx.knows_entries = false;
+                self.tell_view();
+                self.schedule(self.now + time, Event::EntriesKnown);
+            }
+            Action::LineUnknown(time) => {
+                self.pbx.knows_line = false;
+                self.tell_view();
+                self.schedule(self.now + time, Event::LineKnown);
             }
             Action::PbxDown(time) => {
                 self.pbx.connected = false;
@@ -377,6 +430,28 @@ impl World {
             }
             Action::Crash(_) => {}
         }
+    }
+
+    fn choose_on_pbx(&mut self, activity: Option<&Activity>) {
+        let was_ours = self.pbx.ours().is_some();
+        self.pbx.choose(activity, self.now);
+        let is_switch = self.history.terms.own == Own::Switch;
+        if is_switch && was_ours && self.pbx.entries.is_empty() && self.teams.shown().base() == Base::DoNotDisturb {
+            self.hand = Some(Hand::Untold);
+        }
+        self.tell_view();
+    }
+
+    /// The operator is told of a switch that is off.
+    fn note_hand(&mut self, view: Option<&PbxView>) {
+        let Some(entries) = view.and_then(|view| view.entries.as_ref()) else {
+            return;
+        };
+        if self.hand == Some(Hand::Untold) && entries.is_empty() {
+            let knows = self.told_of_ours && self.brain.watches_its_entry(self.now);
+            self.hand = Some(if knows { Hand::Told } else { Hand::Missed });
+        }
+        self.told_of_ours = entries.iter().any(|entry| entry.origin == Origin::Ours);
     }
 
     /// A person chooses in Teams.
@@ -454,6 +529,7 @@ impl World {
         }
         if self.ending == Ending::Idle {
             self.teams.client = Client::Available;
+            self.teams.out_of_office = false;
             self.teams.preferred = self
                 .teams
                 .preferred
@@ -463,6 +539,8 @@ impl World {
             self.pbx.remove(&Origin::System);
         }
         self.pbx.connected = true;
+        self.pbx.knows_entries = true;
+        self.pbx.knows_line = true;
         if !self.alive {
             self.brain.restart(self.now);
             self.start();
@@ -584,6 +662,9 @@ impl World {
         if is_choice(&order) {
             self.judge(&format!("{order:?}"), self.now, choice_of(&order).is_some());
         }
+        if let Order::Engine(write) = &order {
+            self.examine(write);
+        }
         self.brain.begin(&order, self.now);
         self.report
             .writes
@@ -654,6 +735,30 @@ impl World {
         }
     }
 
+    /// Whether a write is asked for, and enough is known for it.
+    fn examine(&mut self, write: &Write) {
+        let terms = self.history.terms;
+        let asked = match write.part() {
+            Part::Session | Part::Choice => terms.direction.to_teams(),
+            Part::Entry => terms.direction.to_pbx() && terms.own != Own::Nothing,
+        };
+        // Who is given up needs no reason.
+        let founded = if self.brain.released() {
+            matches!(write, Write::ClearSession | Write::ClearPreferred | Write::ClearOwn)
+        } else {
+            self.told.as_ref().is_some_and(|told| is_founded(write, told, &terms))
+        };
+        if !asked || !founded {
+            let line = format!("{} s: {write:?}, told {:?}", self.now / 1000, self.told);
+            self.report.unasked.push(line);
+        }
+        if self.hand == Some(Hand::Told) && matches!(write, Write::PutOwn { .. }) {
+            self.report
+                .hidden
+                .push(format!("{} s: switched on again", self.now / 1000));
+        }
+    }
+
     fn lose(&mut self, order: Order, process: u64) {
         self.doubt = self.doubt || is_choice(&order);
         self.confuse(choice_of(&order));
@@ -708,7 +813,9 @@ impl World {
                 let ends = ttl.map(|ttl| self.now + whole(ttl));
                 let before = self.pbx.entries.first().cloned();
                 self.pbx.put_own(entry, ends, self.now);
+                // What nobody told when it was sent, nobody could heed.
                 let hides = self.pbx.chosen_since.is_some_and(|since| since < sent - 2_000);
+                let hides = hides && self.entries_told_since.is_some_and(|since| since < sent);
                 if hides
                     && before.is_some_and(|first| first.origin != Origin::Ours)
                     && self.pbx.entries[0].origin == Origin::Ours
@@ -820,7 +927,80 @@ impl World {
         }
     }
 
+    /// What is to be told in the end, when everything is known, and nothing is under way any more.
+    fn look_for_astray(&mut self) {
+        let terms = self.history.terms;
+        let session = self.session_due(&terms);
+        let is = self.teams.session.as_ref().map(|(session, _, _)| *session);
+        if is != session {
+            self.report.astray.push(format!("session {is:?}, not {session:?}"));
+        }
+        let entry = self.pbx.ours().cloned();
+        if let Some(due) = self.entry_due(&terms)
+            && due != entry.as_ref().map(|entry| (entry.activity.clone(), entry.note.clone()))
+        {
+            self.report.astray.push(format!("entry {entry:?}, not {due:?}"));
+        }
+    }
+
+    /// The newest choice on the PBX that is told.
+    fn chosen_on_pbx(&self, terms: &Terms) -> Option<&Activity> {
+        let mut entries = self.pbx.entries.iter().filter(|_| terms.entries);
+        let chosen = entries.find(|entry| entry.origin == Origin::User && entry.activity != Activity::OnThePhone);
+        chosen.map(|entry| &entry.activity)
+    }
+
+    fn session_due(&self, terms: &Terms) -> Option<Session> {
+        if !terms.direction.to_teams() {
+            return None;
+        }
+        let as_session = terms.do_not_disturb == DoNotDisturbPolicy::Session;
+        if as_session && self.chosen_on_pbx(terms) == Some(&Activity::DoNotDisturb) {
+            return Some(Session::DoNotDisturb);
+        }
+        if !terms.line {
+            let mut entries = self.pbx.entries.iter().filter(|_| terms.entries);
+            let by_entry = entries.any(|entry| entry.activity == Activity::OnThePhone && entry.origin != Origin::Ours);
+            return by_entry.then_some(Session::InACall);
+        }
+        match self.pbx.line {
+            Line::Connected => Some(Session::InACall),
+            Line::Conference => Some(Session::InAConferenceCall),
+            Line::Ringing if terms.ringing == RingingPolicy::InACall => Some(Session::InACall),
+            Line::Ringing | Line::Idle | Line::Unknown => None,
+        }
+    }
+
+    /// What our entry has to say, with its note; nothing, if it may say anything.
+    fn entry_due(&self, terms: &Terms) -> Option<Option<(Activity, String)>> {
+        if !terms.direction.to_pbx() || terms.own == Own::Nothing {
+            return Some(None);
+        }
+        if self
+            .chosen_on_pbx(terms)
+            .is_some_and(|activity| *activity != Activity::Unset)
+        {
+            return Some(None);
+        }
+        let shown = self.teams.shown();
+        let ours = self.teams.session.is_some() || self.brain.explains(shown, self.now);
+        // An echo changes nothing, nor does the state over which the person switched ours off. Whether Teams showed another in
+        // between, a notification that came late need not tell.
+        if ours || self.hand.is_some() || self.brain.was_switched_off() {
+            return None;
+        }
+        match mapping(terms).on_pbx(shown) {
+            OnPbx::NoChange | OnPbx::Unmapped => None,
+            OnPbx::Unset => Some(None),
+            OnPbx::Entry(entry) if terms.own == Own::Switch && entry.activity != Activity::DoNotDisturb => Some(None),
+            OnPbx::Entry(entry) => Some(Some((entry.activity, entry.note))),
+        }
+    }
+
     fn finish(mut self) -> Report {
+        if matches!(self.ending, Ending::Stay | Ending::Idle) {
+            self.look_for_astray();
+        }
         let ours = self
             .teams
             .preferred
@@ -839,6 +1019,40 @@ impl World {
 
 fn whole(duration: jiff::SignedDuration) -> i64 {
     duration.as_secs() * 1000
+}
+
+/// Whether what the PBX told is enough to write this, and the PBX can do it.
+fn is_founded(write: &Write, told: &PbxView, terms: &Terms) -> bool {
+    let mut entries = told.entries.iter().flatten();
+    match write {
+        Write::SetSession { session, .. } if *session == Session::DoNotDisturb => {
+            terms.do_not_disturb == DoNotDisturbPolicy::Session && told.entries.is_some()
+        }
+        Write::SetSession { .. } => {
+            told.line != Line::Unknown || entries.any(|entry| entry.activity == Activity::OnThePhone)
+        }
+        Write::ClearSession if terms.line => told.line != Line::Unknown,
+        Write::ClearSession | Write::SetPreferred { .. } | Write::ClearPreferred => told.entries.is_some(),
+        Write::PutOwn { entry, ttl } => {
+            let expires = ttl.is_some() == (terms.own == Own::Expires);
+            let can = terms.own != Own::Switch || entry.activity == Activity::DoNotDisturb;
+            expires && can && (entry.note.is_empty() || terms.out_of_office == OutOfOfficePolicy::Note)
+        }
+        Write::ClearOwn => true,
+    }
+}
+
+fn mapping(terms: &Terms) -> Mapping {
+    let rows = Rows {
+        profile: terms.profile,
+        ..Rows::default()
+    };
+    let policy = Policy {
+        offline: terms.offline,
+        out_of_office: terms.out_of_office,
+        ..Policy::default()
+    };
+    Mapping::new(&rows, &policy)
 }
 
 fn is_choice(order: &Order) -> bool {

@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::{Job, Key, Out, Package, Set, Subscription};
+use super::{Job, Key, Out, Package, Set};
 use crate::policy::presence::pbx::PbxError;
 
 /// Lifetime of what was granted without one.
@@ -21,13 +21,14 @@ pub(super) fn half(expires: Option<Duration>) -> Duration {
 impl Set {
     pub(super) fn subscribed(&mut self, key: &Key, id: String, expires: Option<Duration>, now: Instant) {
         self.by_id.insert(id.clone(), key.clone());
-        let renew_at = now + half(expires);
-        self.wake_at(renew_at);
-        let known = Subscription {
-            id: Some(id),
-            renew_at: Some(renew_at),
-        };
-        self.subscriptions.insert(key.clone(), known);
+        let before = self.subscriptions.insert(key.clone(), id.clone());
+        // A user who was let go and wanted again meanwhile is subscribed once.
+        if let Some(before) = before.filter(|before| *before != id) {
+            self.by_id.remove(&before);
+            self.retire(before);
+        }
+        let renewal = self.task(Job::Renew(key.clone(), id));
+        self.do_at(now + half(expires), renewal);
         // The subscription itself tells how things are; they are asked for where it does not.
         let users: Vec<String> = match &key.user {
             Some(user) => vec![user.clone()],
@@ -46,9 +47,13 @@ impl Set {
             Some(key) => {
                 self.subscriptions.remove(&key);
                 self.retired.insert(id.to_owned());
-                for user in self.users.values_mut() {
-                    user.is_listed = false;
-                    user.is_switch_told = false;
+                match &key.user {
+                    Some(name) => {
+                        if let Some(user) = self.users.get_mut(name) {
+                            user.doubt(key.package);
+                        }
+                    }
+                    None => self.users.values_mut().for_each(|user| user.doubt(key.package)),
                 }
                 let task = self.task(Job::Subscribe(key));
                 self.do_at(now + Duration::from_secs(1), task);
@@ -66,8 +71,8 @@ impl Set {
         self.end_life();
         self.is_live = true;
         for user in self.users.values_mut() {
-            user.is_listed = false;
-            user.is_switch_told = false;
+            user.doubt(Package::Calls);
+            user.doubt(Package::DoNotDisturb);
         }
         if self.is_wide {
             for package in [Package::Calls, Package::DoNotDisturb] {
@@ -115,14 +120,14 @@ impl Set {
         self.by_id.clear();
         // Of lives before the last nothing comes any more.
         self.retired.clear();
-        let subscriptions: Vec<Subscription> = self.subscriptions.drain().map(|(_, known)| known).collect();
-        for id in subscriptions.into_iter().filter_map(|known| known.id) {
+        let subscriptions: Vec<String> = self.subscriptions.drain().map(|(_, id)| id).collect();
+        for id in subscriptions {
             self.retire(id);
         }
     }
 
     pub(super) fn unsubscribe(&mut self, key: &Key) {
-        if let Some(id) = self.subscriptions.remove(key).and_then(|known| known.id) {
+        if let Some(id) = self.subscriptions.remove(key) {
             self.by_id.remove(&id);
             self.retire(id);
         }

@@ -284,6 +284,86 @@ async fn what_the_server_ends_is_subscribed_again() {
 }
 
 #[tokio::test]
+async fn one_that_ends_makes_only_its_user_be_looked_at() {
+    let now = Instant::now();
+    let mut set = set(false);
+    set.watch(&["ann".to_owned(), "bob".to_owned()]);
+    set.up(0);
+    serve(&mut set, now);
+    for name in ["ann", "bob"] {
+        set.event(&event(name, Package::Calls, 1, 1, News::Calls(vec![])), now);
+        let off = News::DoNotDisturb(false);
+        set.event(&event(name, Package::DoNotDisturb, 1, 1, off), now);
+    }
+    set.event(&call(1, 2, News::Unsubscribed), now);
+    let told = |set: &Set, name: &str| (set.users[name].is_listed, set.users[name].is_switch_told);
+    assert_eq!((told(&set, "ann"), told(&set, "bob")), ((false, true), (true, true)));
+    let at = now + Duration::from_secs(1);
+    set.tick(at);
+    let (_, task) = set.next_task().unwrap();
+    assert_eq!(task.job, Job::Subscribe(user("ann", Package::Calls)));
+    let done = Done::Subscribed {
+        id: "anew".to_owned(),
+        expires: Some(Duration::from_secs(600)),
+    };
+    set.done(task, Ok(done), at);
+    // The one that ended is not renewed.
+    let mut renewed = |seconds: u64| {
+        let at = now + Duration::from_secs(seconds);
+        set.tick(at);
+        let asked = serve(&mut set, at);
+        asked.iter().filter(|job| matches!(job, Job::Renew(..))).count()
+    };
+    assert_eq!((renewed(300), renewed(301)), (3, 1));
+}
+
+/// What is not due costs nothing.
+#[tokio::test]
+async fn only_what_is_due_is_done() {
+    let now = Instant::now();
+    let mut set = set(false);
+    let users: Vec<String> = (0..1000).map(|number| format!("u{number}")).collect();
+    set.watch(&users);
+    set.up(0);
+    serve(&mut set, now);
+    let waiting = set.later.len();
+    assert_eq!(waiting, 4000, "to be read if nothing is told, and to be renewed");
+    set.tick(now + Duration::from_secs(4));
+    assert_eq!((set.jobs.len(), set.later.len()), (0, waiting));
+    let at = set.look_again().unwrap();
+    assert_eq!(at, now + Duration::from_secs(5));
+    set.tick(at);
+    assert_eq!((set.jobs.len(), set.later.len()), (2000, 2000));
+    serve(&mut set, at);
+    assert_eq!(set.look_again(), Some(now + Duration::from_secs(300)));
+}
+
+#[tokio::test]
+async fn who_is_wanted_again_at_once_is_subscribed_once() {
+    let now = Instant::now();
+    let mut set = set(false);
+    let ann = ["ann".to_owned()];
+    set.watch(&ann);
+    set.up(0);
+    set.watch(&[]);
+    set.watch(&ann);
+    let mut number = 0;
+    while let Some((_, task)) = set.next_task() {
+        number += 1;
+        let done = match &task.job {
+            Job::Subscribe(_) => Done::Subscribed {
+                id: format!("s{number}"),
+                expires: None,
+            },
+            job => grant(job, task.life),
+        };
+        set.done(task, Ok(done), now);
+    }
+    assert_eq!((set.subscriptions.len(), set.by_id.len()), (2, 2));
+    assert_eq!(number, 6, "four subscriptions, of which two were ended");
+}
+
+#[tokio::test]
 async fn an_administrator_without_rights_ends_all_channels() {
     let now = Instant::now();
     let mut set = set(true);

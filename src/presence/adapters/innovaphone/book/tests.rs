@@ -42,7 +42,7 @@ fn view(guid: &str, entries: Option<Vec<Entry>>, line: Line) -> PbxEvent {
 /// Both connected; ann is registered at the master, bob at the slave, and both are watched.
 fn connected() -> Book {
     let mut book = book();
-    book.watch(BTreeSet::from(["ann".to_owned(), "bob".to_owned()]));
+    book.watch(Arc::new(BTreeSet::from(["ann".to_owned(), "bob".to_owned()])));
     for told in [
         Told::Up,
         Told::User(row("ann", "HQ")),
@@ -143,12 +143,25 @@ fn an_endpoint_is_complete_once_all_its_lists_have_ended() {
 }
 
 #[test]
+fn a_list_that_ends_twice_and_the_end_of_another_list_remove_nobody() {
+    let mut book = connected();
+    book.apply(MASTER, Told::UsersComplete);
+    book.apply(SLAVE, Told::UsersComplete);
+    book.apply(MASTER, Told::User(row("carl", "hq")));
+    for number in [MASTER, SLAVE, MASTER] {
+        let events = book.apply(number, Told::UsersComplete);
+        let gone = events.iter().any(|event| matches!(event, PbxEvent::UserRemoved { .. }));
+        assert!(!gone, "{events:?}");
+    }
+}
+
+#[test]
 fn only_watched_users_are_told_of() {
     let mut book = connected();
-    assert_eq!(book.watch(BTreeSet::from(["bob".to_owned()])), []);
+    assert_eq!(book.watch(Arc::new(BTreeSet::from(["bob".to_owned()]))), []);
     assert_eq!(book.apply(MASTER, Told::Entries("ann".to_owned(), Some(away()))), []);
     let both = BTreeSet::from(["ann".to_owned(), "bob".to_owned()]);
-    assert_eq!(book.watch(both), [view("ann", Some(away()), Line::Idle)]);
+    assert_eq!(book.watch(Arc::new(both)), [view("ann", Some(away()), Line::Idle)]);
     assert_eq!(book.apply(MASTER, Told::UserGone("ann".to_owned())).len(), 1);
     assert_eq!(book.apply(MASTER, Told::UserGone("ann".to_owned())), []);
 }
@@ -186,7 +199,7 @@ proptest! {
                 .filter(|(bit, _)| mask & (1 << bit) != 0)
                 .map(|(_, guid)| guid.to_owned())
                 .collect();
-            let mut events = book.watch(wanted.clone());
+            let mut events = book.watch(Arc::new(wanted.clone()));
             seen.retain(|guid, _| wanted.contains(guid));
             events.extend(book.apply(number, told));
             for event in events {

@@ -16,7 +16,7 @@ struct Stage {
     listener: TcpListener,
     news: mpsc::Receiver<(usize, Told)>,
     writes: mpsc::Sender<Write>,
-    wanted: watch::Sender<BTreeSet<String>>,
+    wanted: watch::Sender<Arc<BTreeSet<String>>>,
     stop: CancellationToken,
 }
 
@@ -25,7 +25,7 @@ async fn stage() -> Stage {
     let port = listener.local_addr().unwrap().port();
     let (told, news) = mpsc::channel(100);
     let (writes, writes_seen) = mpsc::channel(10);
-    let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
+    let (wanted, wanted_seen) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let endpoint = Endpoint {
         number: 0,
@@ -116,7 +116,7 @@ async fn connects_again_after_a_loss_and_takes_writes() {
     let mut pbx = accept(&stage.listener).await;
     let_in(&mut pbx).await;
     assert_eq!(stage.news.recv().await.unwrap().1, Told::Up);
-    stage.wanted.send_replace(BTreeSet::from(["a1".to_owned()]));
+    stage.wanted.send_replace(Arc::new(BTreeSet::from(["a1".to_owned()])));
     say(
         &mut pbx,
         json!({"mt": "ReplicateStartResult", "api": "PbxTableUsers", "columns": {}}),

@@ -75,7 +75,7 @@ fn watching(guids: &[&str]) -> Session {
         &json!({"mt": "ReplicateNextResult", "api": "PbxTableUsers", "src": "all"}),
     );
     let wanted = guids.iter().map(|guid| (*guid).to_owned()).collect();
-    session.watch(wanted, Instant::now());
+    session.watch(Arc::new(wanted), Instant::now());
     all(&mut session);
     session
 }
@@ -129,7 +129,7 @@ async fn a_slave_is_asked_for_calls_only() {
     let outs = take(&mut session, &json!({"mt": "AppLoginResult", "ok": true}));
     assert_eq!(sent(&outs).len(), 1);
     assert_eq!(sent(&outs)[0]["mt"], "Initialize");
-    session.watch(BTreeSet::from(["a1".to_owned()]), Instant::now());
+    session.watch(Arc::new(BTreeSet::from(["a1".to_owned()])), Instant::now());
     assert_eq!(all(&mut session), []);
 }
 
@@ -430,7 +430,7 @@ proptest! {
     fn nothing_that_a_pbx_sends_is_fatal(messages in prop::collection::vec(anything(), 0..60), is_up: bool) {
         let now = Instant::now();
         let mut session = if is_up { watching(&["a1", "b2"]) } else { challenged(true) };
-        session.watch(BTreeSet::from(["a1".to_owned(), "c3".to_owned()]), now);
+        session.watch(Arc::new(BTreeSet::from(["a1".to_owned(), "c3".to_owned()])), now);
         for (number, text) in messages.iter().enumerate() {
             let at = now + Duration::from_secs(number as u64);
             session.heard(at);

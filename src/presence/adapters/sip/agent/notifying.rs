@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::subscription::{Package, Subscription, Watched};
-use super::timers::Timer;
 use super::watching::{LONGEST, refresh_after};
-use super::{Agent, User, wait};
+use super::{Agent, Timer, User, wait};
 use crate::policy::backoff::Class;
 use crate::presence::adapters::metrics::Tally;
 use crate::presence::adapters::sip::dialog_info::Applied;

@@ -4,8 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::exchanges::{Errand, Proofs, Purpose};
-use super::timers::Timer;
-use super::{Agent, Output, WINDOW, patience_of, random};
+use super::{Agent, Output, Timer, WINDOW, patience_of, random};
 use crate::policy::presence::pbx::PbxError;
 use crate::presence::adapters::sip::message::Message;
 use crate::presence::adapters::sip::text::parameter;

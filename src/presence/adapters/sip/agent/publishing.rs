@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::exchanges::{Errand, Proofs, Purpose};
-use super::timers::Timer;
 use super::watching::{LONGEST, lengthen, refresh_after};
-use super::{Agent, Output, User, random, wait};
+use super::{Agent, Output, Timer, User, random, wait};
 use crate::policy::backoff::Class;
 use crate::policy::presence::pbx::{OwnEntry, PbxError};
 use crate::presence::adapters::sip::message::Message;

@@ -40,7 +40,7 @@ impl Package {
 }
 
 /// A subscription at the server: a dialog of SIP.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subscription {
     pub(super) call_id: String,
     /// Its name before, if a request under it may be under way still.
@@ -155,6 +155,11 @@ impl Watched {
             Package::Presence => &self.presence,
             Package::Dialog => &self.dialog,
         }
+    }
+
+    /// What is to be ended once nobody watches the user.
+    pub(super) fn into_subscriptions(self) -> [(Package, Subscription); 2] {
+        [(Package::Presence, self.presence), (Package::Dialog, self.dialog)]
     }
 
     /// Nothing is known any more.

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use super::exchanges::{Errand, PATIENCE, Proofs, Purpose};
 use super::probing::PROBE_PATIENCE;
 use super::subscription::{Package, Watched};
-use super::timers::Timer;
-use super::{Agent, Output, User, wait};
+use super::{Agent, Leaving, Output, SHORTEST, Timer, User, wait};
 use crate::policy::backoff::Class;
 use crate::policy::presence::pbx::PbxError;
 use crate::presence::adapters::sip::message::Message;
@@ -27,7 +26,7 @@ impl Agent {
         let known = self.watched.keys();
         let gone: Vec<User> = known.filter(|user| !wanted.contains(*user)).cloned().collect();
         for user in gone {
-            self.let_go(&user, now);
+            self.let_go(&user);
         }
         for user in wanted {
             if !self.watched.contains_key(&user) {
@@ -62,21 +61,36 @@ impl Agent {
         }
     }
 
-    fn let_go(&mut self, user: &User, now: Instant) {
-        let Some(mut watched) = self.watched.remove(user) else {
+    fn let_go(&mut self, user: &User) {
+        let Some(watched) = self.watched.remove(user) else {
             return;
         };
-        let address = self.profile.address(user);
-        for package in Package::ALL {
+        for (package, subscription) in watched.into_subscriptions() {
             self.timers.cancel(&Timer::Subscription(user.clone(), package));
-            let subscription = watched.of(package);
             self.calls.remove(&subscription.call_id);
             if self.is_up() && subscription.expires.is_some() {
-                let message = subscription.request(self.profile.subscriber(), &address, package, 0);
-                let message = message.with("Contact", self.contact());
-                self.send(Errand::new(Purpose::Leave, Proofs::NONE), message, now);
+                let user = user.clone();
+                let leaving = Leaving {
+                    user,
+                    package,
+                    subscription,
+                };
+                self.leaving.push_back(Purpose::Leave(Box::new(leaving)));
             }
         }
+    }
+
+    /// Ends a subscription at the server, unless it has ended by itself.
+    pub(super) fn leave(&mut self, mut leaving: Leaving, proofs: Proofs, now: Instant) {
+        if leaving.subscription.expires.is_none_or(|expires| expires <= now) {
+            return;
+        }
+        let address = self.profile.address(&leaving.user);
+        let subscriber = self.profile.subscriber();
+        let message = leaving.subscription.request(subscriber, &address, leaving.package, 0);
+        let message = message.with("Contact", self.contact());
+        let purpose = Purpose::Leave(Box::new(leaving));
+        self.send(Errand::new(purpose, proofs), message, now);
     }
 
     /// The moment of a subscription has come.
@@ -317,9 +331,12 @@ impl Agent {
 
     /// Refreshes the subscription whose turn comes next, to see whether the server is there and knows it.
     pub(super) fn probe_by_refresh(&mut self, now: Instant) -> bool {
-        let next = self.timers.subscriptions().find_map(|(user, package)| {
-            let subscription = self.watched.get(user)?.seen(package);
-            (subscription.holds(now) && !subscription.busy).then(|| (user.clone(), package))
+        let next = self.timers.iter().find_map(|timer| {
+            let Timer::Subscription(user, package) = timer else {
+                return None;
+            };
+            let subscription = self.watched.get(user)?.seen(*package);
+            (subscription.holds(now) && !subscription.busy).then(|| (user.clone(), *package))
         });
         let Some((user, package)) = next else {
             return false;
@@ -336,9 +353,10 @@ impl Agent {
     }
 }
 
-/// Somewhere between half and three quarters of what was granted, so that not all come at once.
+/// Somewhere between half and three quarters of what was granted, so that not all come at once; and not too soon, whatever was
+/// granted. What has ended by then is made anew.
 pub(super) fn refresh_after(granted: Duration) -> Duration {
-    granted.mul_f64(0.5 + 0.25 * fastrand::f64())
+    granted.mul_f64(0.5 + 0.25 * fastrand::f64()).max(SHORTEST)
 }
 
 /// Whether the server wants to be asked for longer, and may be.

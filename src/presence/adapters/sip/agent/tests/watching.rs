@@ -257,6 +257,114 @@ fn not_too_much_is_under_way() {
     assert_eq!(world.agent.calls.len(), 200);
 }
 
+/// Answers all requests that were sent, again and again. Returns how many ended a subscription, and the most under way at a time.
+fn end_all(world: &mut World) -> (usize, usize) {
+    let (mut ended, mut most) = (0, 0);
+    loop {
+        let requests = world.requests("SUBSCRIBE");
+        if requests.is_empty() {
+            return (ended, most);
+        }
+        most = most.max(requests.len());
+        for request in requests {
+            assert_eq!(request.number("Expires"), Some(0));
+            assert_eq!(request.tag("To"), Some("server"), "within its dialog");
+            ended += 1;
+            world.answer_to(&request, 200, &[("Expires", "0")]);
+        }
+    }
+}
+
+#[test]
+fn many_subscriptions_end_a_few_at_a_time() {
+    let users: Vec<String> = (0..100).map(|at| format!("u{at}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let mut world = World::settled(&users);
+    world.watch(&[]);
+    assert_eq!(world.sent.len(), WINDOW);
+    world.put(1, "u1", Activity::Busy, 600);
+    world.watch(&["new"]);
+    let first = world.sent[0].clone();
+    world.answer_to(&first, 200, &[("Expires", "0")]);
+    world.sent.remove(0);
+    assert_eq!(world.requests("PUBLISH").len(), 1, "own entries go first");
+    let second = world.sent.remove(0);
+    world.answer_to(&second, 200, &[("Expires", "0")]);
+    let begun = world.sent.pop().unwrap();
+    assert_eq!(begun.number("Expires"), Some(1800), "then whom somebody waits for");
+    world.watch(&[]);
+    let (ended, most) = end_all(&mut world);
+    assert_eq!(ended, 198);
+    assert!(most <= WINDOW, "{most}");
+    assert!(!world.agent.is_leaving() && world.agent.calls.is_empty());
+}
+
+#[test]
+fn what_has_lapsed_need_not_be_ended() {
+    let users: Vec<String> = (0..100).map(|at| format!("u{at}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let mut world = World::settled(&users);
+    world.watch(&[]);
+    assert!(world.agent.is_leaving());
+    world.requests("SUBSCRIBE");
+    // Nobody answers; when those under way are given up, the others are over.
+    world.now += Duration::from_secs(601);
+    world.advance(1.0);
+    assert_eq!(world.requests("SUBSCRIBE").len(), 0);
+    assert!(!world.agent.is_leaving());
+}
+
+#[test]
+fn a_subscription_is_ended_also_when_the_nonce_is_old() {
+    let mut world = World::new("TCP", Some("sync"));
+    world.watch(&["anna"]);
+    world.connect();
+    let challenge = |nonce: &str| format!(r#"Digest realm="r", nonce="{nonce}", stale=true"#);
+    world.answer(0, 401, &[("WWW-Authenticate", &challenge("n1"))]);
+    world.answer(0, 200, &[]);
+    world.accept_all();
+    world.watch(&[]);
+    for request in world.requests("SUBSCRIBE") {
+        world.answer_to(&request, 401, &[("WWW-Authenticate", &challenge("n2"))]);
+    }
+    let proven = world.requests("SUBSCRIBE");
+    assert_eq!(proven.len(), 2);
+    for request in &proven {
+        let proof = request.field("Authorization").unwrap();
+        assert!(proof.contains(r#"nonce="n2""#), "{proof}");
+        assert_eq!(request.sequence(), Some((3, "SUBSCRIBE")));
+        // A refusal is nobody's concern any more.
+        world.answer_to(request, 401, &[("WWW-Authenticate", r#"Digest realm="r", nonce="n3""#)]);
+    }
+    assert_eq!((world.requests("SUBSCRIBE").len(), world.dropped.clone()), (0, None));
+}
+
+#[test]
+fn a_server_that_grants_a_second_is_not_asked_without_end() {
+    for (granted, expected) in [("1", 5..=6), ("12", 5..=8), ("40", 2..=5)] {
+        let mut world = World::up(&["anna"]);
+        world.put(1, "anna", Activity::Busy, 600);
+        let (mut subscribes, mut publishes) = (0, 0);
+        world.pass(60, |world| {
+            for request in world.requests("SUBSCRIBE") {
+                subscribes += usize::from(request.field("Event") == Some("presence"));
+                world.answer_to(&request, 200, &[("Expires", granted)]);
+                world.notify(&request, &format!("active;expires={granted}"), &pidf("busy"));
+            }
+            for request in world.requests("PUBLISH") {
+                publishes += 1;
+                world.answer_to(&request, 200, &[("Expires", granted), ("SIP-ETag", "e")]);
+            }
+        });
+        assert!(
+            expected.contains(&subscribes),
+            "{granted} s: {subscribes} subscriptions"
+        );
+        assert!(expected.contains(&publishes), "{granted} s: {publishes} publications");
+        assert_eq!(world.dropped, None);
+    }
+}
+
 #[test]
 fn a_busy_server_is_left_alone() {
     let mut world = World::up(&["anna"]);

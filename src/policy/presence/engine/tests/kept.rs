@@ -1,0 +1,154 @@
+//! Histories that once failed, as they were. A seed finds its history again only as long as histories are drawn the same way.
+
+use super::history::{Action, History, Own, Source, Terms};
+use super::invariants::hold_all;
+use super::teams::Client;
+use crate::api::presence::DoNotDisturbPolicy;
+use crate::policy::presence::mapping::Choice;
+use crate::policy::presence::pbx::{Activity, Line};
+
+fn history(source: Source, terms: Terms, seed: u64, actions: Vec<(i64, Action)>) -> History {
+    History {
+        actions,
+        source,
+        terms,
+        short_lives: false,
+        seed,
+    }
+}
+
+#[test]
+fn histories_that_failed_once_pass() {
+    use Action::{Choose, Crash, Entry, GraphDown, NoEntry, PbxDown, Reset};
+    let plain = Terms::default();
+    let expires = Terms {
+        own: Own::Expires,
+        ..plain
+    };
+    let as_session = Terms {
+        do_not_disturb: DoNotDisturbPolicy::Session,
+        ..plain
+    };
+    let untold = Terms {
+        entries: false,
+        ..plain
+    };
+    let client = Action::Client;
+    let line = Action::Line;
+    let kept = [
+        history(
+            Source::Hint,
+            expires,
+            5_902_871_928_033_047_817,
+            vec![
+                (104_008, Reset),
+                (15_887, client(Client::Idle)),
+                (27_026, Entry(Activity::Unset)),
+                (10_590, client(Client::InACall)),
+                (1_091, PbxDown(320_027)),
+                (219_752, Entry(Activity::Away)),
+                (81_462, Reset),
+                (19_624, client(Client::Available)),
+            ],
+        ),
+        history(
+            Source::Hint,
+            plain,
+            9_935_764_702_386_953_170,
+            vec![
+                (9_836, line(Line::Connected)),
+                (2_109, Entry(Activity::Away)),
+                (113_185, line(Line::Idle)),
+                (19_663, PbxDown(0)),
+                (19_017, Choose(Some(Choice::Busy))),
+                (401, NoEntry),
+                (1_854, Crash(0)),
+            ],
+        ),
+        history(
+            Source::Rich,
+            as_session,
+            15_940_927_144_446_684_798,
+            vec![
+                (0, Entry(Activity::Away)),
+                (179_001, GraphDown(881)),
+                (153_798, PbxDown(26_372)),
+                (0, Entry(Activity::DoNotDisturb)),
+                (27_984, Choose(Some(Choice::Away))),
+                (4_699, Crash(0)),
+            ],
+        ),
+        history(
+            Source::Hint,
+            as_session,
+            777_044_076_645_790_601,
+            vec![
+                (100_000, client(Client::Idle)),
+                (100_000, Entry(Activity::DoNotDisturb)),
+                (121_619, line(Line::Idle)),
+                (107_099, line(Line::Idle)),
+                (136_049, Reset),
+                (159_046, Entry(Activity::Away)),
+            ],
+        ),
+        history(
+            Source::Hint,
+            plain,
+            17_210_833_405_832_966_082,
+            vec![
+                (0, Entry(Activity::Busy)),
+                (0, Entry(Activity::Lunch)),
+                (7_287, client(Client::Available)),
+                (1_345, Choose(Some(Choice::Busy))),
+                (0, Crash(0)),
+                (0, client(Client::Available)),
+            ],
+        ),
+        history(
+            Source::Rich,
+            plain,
+            14_196_874_954_158_301_471,
+            vec![
+                (5_979, client(Client::InACall)),
+                (0, Entry(Activity::DoNotDisturb)),
+                (7_495, Choose(Some(Choice::Available))),
+                (0, Choose(Some(Choice::DoNotDisturb))),
+                (19_181, Choose(Some(Choice::DoNotDisturb))),
+                (4_691, line(Line::Idle)),
+            ],
+        ),
+        history(
+            Source::Rich,
+            plain,
+            12_278_537_298_949_173_702,
+            vec![
+                (144_550, line(Line::Idle)),
+                (39_625, Choose(Some(Choice::Available))),
+                (239_490, Entry(Activity::Away)),
+                (1_601, NoEntry),
+                (40_000, client(Client::Offline)),
+                (628, client(Client::Idle)),
+                (30_049, Reset),
+                (262_983, client(Client::InACall)),
+                (152, PbxDown(0)),
+                (24_241, Entry(Activity::Busy)),
+                (3_000, Crash(0)),
+            ],
+        ),
+        history(
+            Source::Poll,
+            untold,
+            16_578_031_146_456_066_332,
+            vec![
+                (117_166, Entry(Activity::Unset)),
+                (1_835, Crash(0)),
+                (33_353, client(Client::Offline)),
+                (2_754, client(Client::Idle)),
+                (24_310, Crash(0)),
+            ],
+        ),
+    ];
+    for history in &kept {
+        hold_all(history);
+    }
+}
