@@ -186,12 +186,11 @@ pub async fn run(args: Args) -> RunResult {
         events: events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
         queues: Queues::new(&stores, apps.clone()),
-        metrics,
         apps,
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
         workers: presence::Workers::default(),
-        connectors: connector::Connectors::default(),
+        connectors: connector::Connectors::new(metrics.looks.requests.clone()),
         inbox: inbox::Inbox::default(),
         backfills: backfill::Backfills::default(),
         doubts: doubts::Doubts::default(),
@@ -203,6 +202,7 @@ pub async fn run(args: Args) -> RunResult {
         orphans: tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: args.settings(),
+        metrics,
         client: client.clone(),
     });
     let (unlisted, watches) = watching::start(&context, writers);

@@ -140,13 +140,12 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         http_inside: http.clone(),
         events: super::events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
-        metrics,
         queues: Queues::new(&stores, apps.clone()),
         apps,
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         workers: super::presence::Workers::default(),
-        connectors: super::connector::Connectors::default(),
+        connectors: super::connector::Connectors::new(metrics.looks.requests.clone()),
         inbox: super::inbox::Inbox::default(),
         backfills: super::backfill::Backfills::default(),
         doubts: super::doubts::Doubts::default(),
@@ -158,6 +157,7 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         orphans: super::tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: settings(receiver_address),
+        metrics,
         client: client.clone(),
     };
     (Arc::new(context), writers)

@@ -7,9 +7,14 @@ pub mod address;
 pub mod broadworks;
 pub mod certificate;
 pub mod clock;
+pub mod course;
+pub mod diagnosis;
 pub mod endpoint;
+pub mod flap;
+pub mod health;
 pub mod inputs;
 pub mod learned;
+pub mod maintenance;
 pub mod microsoft;
 pub mod path;
 pub mod pexip;
@@ -17,12 +22,6 @@ pub mod sip;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Severity;
-
-pub mod course;
-pub mod diagnosis;
-pub mod flap;
-pub mod health;
-pub mod maintenance;
 
 /// What one look found out about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -93,6 +93,12 @@ impl Plan {
         Ok(self)
     }
 
+    /// A TLS configuration that accepts every certificate, and the name to ask for: for SIP, which is spoken after certificates were
+    /// judged.
+    pub fn accepting(&self) -> Option<(Arc<rustls::ClientConfig>, rustls::pki_types::ServerName<'static>)> {
+        tls::accepting(self)
+    }
+
     /// The name in handshake, certificate and request.
     fn server_name(&self) -> &str {
         let given = self.endpoint.tls.as_ref().and_then(|tls| tls.server_name.as_deref());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::connector::{EndpointHealth, PexipHealth, Severity};
+use crate::policy::connector::clock::ClockSample;
 use crate::policy::connector::{Finding, Outcome};
 use crate::policy::subscription::Refusal;
 
@@ -18,6 +19,8 @@ pub struct Found {
     pub signs: Vec<Finding>,
     /// Why a part could not be looked at: the first reason.
     pub refusal: Option<Refusal>,
+    /// What answers told of the time.
+    pub clock: Vec<ClockSample>,
     /// The parts that were looked at.
     pub parts: Vec<Part>,
     /// For the status.
@@ -75,7 +78,6 @@ impl Part {
 
 /// Something that is counted for as long as the object is there and this process leads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(dead_code)] // calls are counted as soon as the probe of the Management Node is in
 pub enum Count {
     /// Probes.
     Run {
@@ -138,6 +140,7 @@ impl Found {
         self.findings.extend(other.findings);
         self.signs.extend(other.signs);
         self.refusal = self.refusal.take().or(other.refusal);
+        self.clock.extend(other.clock);
         self.parts.extend(other.parts);
         self.endpoints.extend(other.endpoints);
         self.pexip = self.pexip.take().or(other.pexip);

@@ -5,19 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use prometheus::IntCounterVec;
 
 use super::found::{Found, Shown};
-use super::observe::Probes;
+use super::observe::{Probes, Shared};
 use super::schedule::Schedule;
 use crate::api::connector::TeamsConnectorHealth;
 use crate::controller::metrics::connectors::Board;
 use crate::policy::connector::course::Course;
 
 /// The connectors, by UID.
-#[derive(Default)]
 pub struct Connectors {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     shown: Board,
+    shared: Shared,
 }
 
 /// One connector. One reconcile at a time has it.
@@ -38,6 +39,20 @@ pub struct Work {
 }
 
 impl Connectors {
+    /// None yet. Requests to their APIs are counted in `requests`.
+    pub fn new(requests: IntCounterVec) -> Self {
+        Self {
+            entries: Mutex::default(),
+            shown: Board::default(),
+            shared: Shared::new(requests),
+        }
+    }
+
+    /// What the probes of all of them share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The entry of an object.
     pub fn entry(&self, object: &TeamsConnectorHealth) -> Arc<Entry> {
         let uid = object.uid().unwrap_or_default();

@@ -107,6 +107,28 @@ impl ResolvesClientCert for Recorder {
     }
 }
 
+/// A configuration that accepts every certificate, for what is spoken after certificates were judged. `None` for a name that cannot
+/// be one.
+pub(super) fn accepting(plan: &Plan) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
+    let recorder = Arc::new(Recorder {
+        client: plan.client.clone(),
+        ..Recorder::default()
+    });
+    let name = ServerName::try_from(plan.server_name().to_owned()).ok()?;
+    Some((Arc::new(config(&recorder).ok()?), name))
+}
+
+fn config(recorder: &Arc<Recorder>) -> Result<ClientConfig, Error> {
+    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_client_cert_resolver(recorder.clone());
+    // A resumed session shows no certificates.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
 /// A handshake, with what was seen however it ended.
 pub(super) async fn handshake(
     plan: &Plan,
@@ -142,14 +164,7 @@ async fn shake(
     end: Instant,
 ) -> Result<TlsStream<TcpStream>, Ended> {
     let name = ServerName::try_from(plan.server_name().to_owned()).map_err(|_| Ended::Early(Obstacle::UnusableName))?;
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Ended::Early(Obstacle::Other(error.to_string())))?
-        .dangerous()
-        .with_custom_certificate_verifier(recorder.clone())
-        .with_client_cert_resolver(recorder.clone());
-    // A resumed session shows no certificates.
-    config.resumption = Resumption::disabled();
+    let mut config = config(recorder).map_err(|error| Ended::Early(Obstacle::Other(error.to_string())))?;
     if plan.endpoint.http.is_some() {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
     }

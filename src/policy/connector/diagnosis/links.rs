@@ -47,6 +47,7 @@ const BAD_CERTIFICATE: &[Reason] = &[
     Reason::KeyAlgorithmNotAllowed,
     Reason::KeyTooSmall,
     Reason::WeakSignature,
+    Reason::HandshakeSignatureInvalid,
     Reason::Revoked,
     Reason::WrongExtendedKeyUsage,
     Reason::NameConstraintViolated,
