@@ -158,6 +158,10 @@ async fn what_cannot_work_is_refused_with_the_reason() {
             json!({ "maintenance": [{ "cron": "daily", "duration": "1h" }] }),
             "should be at least 9 chars",
         ),
+        (
+            json!({ "inputs": { "addressPrefixes": ["91.90.42.96/26"] } }),
+            "91.90.42.96/26 (91.90.42.64/26 was meant)",
+        ),
         (endpoint(&json!({ "host": "https://one.example.com" })), host),
         (endpoint(&json!({ "host": "one.example.com:443" })), host),
         (endpoint(&json!({ "host": "one.example.com " })), host),
