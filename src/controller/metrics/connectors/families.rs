@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::connector::{Health, PexipHealth, TeamsConnectorHealth};
 use crate::controller::connector::{Certificate, Count, Shown, interval};
 
@@ -71,6 +72,12 @@ pub const FAMILIES: &[Family] = &[
                 .into_iter()
                 .collect()
         },
+    },
+    Family {
+        name: "teams_connector_maintenance",
+        type_: "gauge",
+        help: "1 while a window of maintenance is open, 0 at other times; absent while suspended.",
+        lines: maintenance,
     },
     Family {
         name: "teams_connector_probe_last_run_timestamp_seconds",
@@ -270,6 +277,17 @@ fn health(seen: &Seen<'_>) -> Vec<Line> {
     words
         .map(|word| (vec![("status", format!("{word:?}"))], f64::from(u8::from(word == is))))
         .collect()
+}
+
+/// As the status has it, so that every replica tells the same.
+fn maintenance(seen: &Seen<'_>) -> Vec<Line> {
+    if seen.object.spec.suspend {
+        return Vec::new();
+    }
+    let conditions = seen.object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let healthy = find(conditions, ConditionType::Healthy);
+    let is_open = healthy.is_some_and(|healthy| healthy.reason == Reason::Maintenance.to_string());
+    vec![(Vec::new(), f64::from(u8::from(is_open)))]
 }
 
 fn diagnoses(seen: &Seen<'_>) -> Vec<Line> {

@@ -97,6 +97,7 @@ fn what_is_known_is_shown_and_what_is_not_is_absent() {
         r#"teams_connector_diagnoses{name="a",namespace="n",code="ExpiringSoon",severity="Warning"} 1"#,
         r#"teams_connector_evidence_expiration_timestamp_seconds{name="a",namespace="n",code="ExpiringSoon"} 1769817600"#,
         r#"teams_connector_probe_interval_seconds{name="a",namespace="n"} 60"#,
+        r#"teams_connector_maintenance{name="a",namespace="n"} 0"#,
         r#"teams_connector_probe_last_run_timestamp_seconds{name="a",namespace="n"} 100"#,
         r#"teams_connector_probe_success{name="a",namespace="n",probe="endpoint",target="edge"} 0"#,
         r#"teams_connector_probe_runs_total{name="a",namespace="n",probe="endpoint",result="fail"} 3"#,
@@ -119,6 +120,23 @@ fn what_is_known_is_shown_and_what_is_not_is_absent() {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
     assert!(!text.contains("teams_connector_pexip_licenses_used{"));
+}
+
+#[test]
+fn maintenance_is_told_and_alarms_nobody_while_suspended() {
+    let (store, mut writer) = store();
+    let mut object = object("a");
+    let status = object.status.as_mut().unwrap();
+    status.conditions[0].type_ = "Healthy".to_owned();
+    status.conditions[0].reason = "Maintenance".to_owned();
+    writer.apply_watcher_event(&Event::Apply(object.clone()));
+    let line = r#"teams_connector_maintenance{name="a",namespace="n"} 1"#;
+    let first = text(&store, &Board::default());
+    assert!(first.lines().any(|found| found == line), "{first}");
+    object.spec.suspend = true;
+    writer.apply_watcher_event(&Event::Apply(object));
+    let second = text(&store, &Board::default());
+    assert!(!second.contains("teams_connector_maintenance{"), "{second}");
 }
 
 #[test]
