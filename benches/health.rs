@@ -33,8 +33,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use kube::Api;
 use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use teams_graph_operator::api::condition::{ConditionType, is_true};
 use teams_graph_operator::api::connector::TeamsConnectorHealth;
@@ -204,8 +204,7 @@ async fn count_healthy(api: &Api<TeamsConnectorHealth>) -> usize {
         let status = object.status.as_ref();
         status.is_some_and(|status| is_true(&status.conditions, ConditionType::Healthy))
     };
-    let healthy = list.items.iter().filter(is_healthy);
-    healthy.map(ResourceExt::name_any).count()
+    list.items.iter().filter(is_healthy).count()
 }
 
 /// Seconds between two looks at the same object that follow each other, the second of them after `from`. An object that is not
@@ -227,7 +226,7 @@ fn gaps(servers: &Servers, objects: usize, from: Instant) -> Vec<f64> {
 
 async fn told(world: &World) -> Told {
     let metrics = world.metrics(world.telemetry_port).await;
-    let value = |series: &str| {
+    let value = |series: &str| -> f64 {
         let line = metrics.lines().find_map(|line| line.strip_prefix(series));
         line.map_or(0.0, |rest| rest.trim().parse().unwrap())
     };
