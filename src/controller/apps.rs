@@ -10,6 +10,9 @@ use crate::graph::{App, Graph, Metrics};
 use crate::local_clock;
 use crate::policy::subscription::Refusal;
 
+/// Clocks that moved less make no plan wrong.
+const MOVED: SignedDuration = SignedDuration::from_mins(1);
+
 /// What is known about a tenant's app.
 #[derive(Clone)]
 pub struct Entry {
@@ -23,6 +26,8 @@ pub struct Entry {
     pub permissions: Option<Vec<String>>,
     /// Whether signing in was tried, so that permissions and clock are known as far as they can be.
     pub tried: bool,
+    /// Microsoft's clock minus this cluster's when subscriptions were last woken because of it.
+    pub woken_at: SignedDuration,
 }
 
 impl Entry {
@@ -113,7 +118,8 @@ impl Apps {
             fingerprint,
             credential: credential.to_owned(),
             permissions: before.as_ref().and_then(|before| before.permissions.clone()),
-            tried: before.is_some_and(|before| before.tried),
+            tried: before.as_ref().is_some_and(|before| before.tried),
+            woken_at: before.map(|before| before.woken_at).unwrap_or_default(),
         };
         known.insert(tenant.clone(), entry.into());
         graph
@@ -125,6 +131,19 @@ impl Apps {
         known
             .get_mut(tenant)
             .is_some_and(|known| !std::mem::replace(&mut known.entry.tried, true))
+    }
+
+    /// Whether the clocks are now so far from where they were when this was last true that what was planned since is wrong.
+    pub fn clocks_moved(&self, tenant: &ObjectRef, skew: SignedDuration) -> bool {
+        let mut known = self.lock();
+        let Some(Known { entry, .. }) = known.get_mut(tenant) else {
+            return false;
+        };
+        let moved = (skew - entry.woken_at).abs() > MOVED;
+        if moved {
+            entry.woken_at = skew;
+        }
+        moved
     }
 
     /// Remembers what the current token permits. `true` when that is news.
@@ -149,6 +168,7 @@ impl Apps {
             credential: String::new(),
             permissions: None,
             tried: true,
+            woken_at: SignedDuration::ZERO,
         };
         let before = old.as_ref().and_then(Known::last_good).cloned();
         known.insert(tenant.clone(), Known { entry, before });

@@ -126,7 +126,8 @@ async fn find_out(
     let permissions = sign_in.as_ref().ok().and_then(|grant| grant.roles.clone());
     let skew = graph.skew();
     let news = sign_in.is_ok() && context.apps.set_permissions(reference, permissions);
-    if context.apps.tried(reference) || news || !had_client || anew {
+    let moved = skew.is_some_and(|skew| context.apps.clocks_moved(reference, skew));
+    if context.apps.tried(reference) || news || moved || !had_client || anew {
         wake_users(context, reference);
     }
     let orphans = match &sign_in {

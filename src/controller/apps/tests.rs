@@ -113,3 +113,20 @@ fn what_nobody_names_is_forgotten() {
             .shares_with(&gone)
     );
 }
+
+#[test]
+fn clocks_that_moved_are_news_once_whoever_measured_it() {
+    let world = World::new();
+    world.client("n", "https://login.example", "secret");
+    let moved = |seconds| {
+        world
+            .apps
+            .clocks_moved(&tenant("n"), SignedDuration::from_secs(seconds))
+    };
+    assert!(!moved(50));
+    assert!(moved(7200));
+    world.client("n", "https://login.example", "new secret");
+    assert!(!moved(7230), "a new credential does not move clocks");
+    assert!(moved(0));
+    assert!(!world.apps.clocks_moved(&tenant("other"), SignedDuration::from_hours(2)));
+}

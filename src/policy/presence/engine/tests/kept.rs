@@ -18,6 +18,7 @@ fn history(source: Source, terms: Terms, seed: u64, actions: Vec<(i64, Action)>)
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a list
 fn histories_that_failed_once_pass() {
     use Action::{Choose, Crash, Entry, GraphDown, NoEntry, PbxDown, Reset};
     let plain = Terms::default();

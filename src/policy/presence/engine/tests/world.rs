@@ -972,6 +972,7 @@ impl World {
     }
 
     /// What our entry has to say, with its note; nothing, if it may say anything.
+    #[allow(clippy::option_option)] // unknown, nothing, or this
     fn entry_due(&self, terms: &Terms) -> Option<Option<(Activity, String)>> {
         if !terms.direction.to_pbx() || terms.own == Own::Nothing {
             return Some(None);
