@@ -53,7 +53,11 @@ async fn subscribers(State(shared): State<Shared>, Query(given): Query<Given>, h
 fn answer(site: &Site, given: &Given, headers: &HeaderMap, base: &str) -> Result<Response, Response> {
     admit(site, headers)?;
     if let Some(spoiled) = &site.spoiled {
-        return Ok(([(header::CONTENT_TYPE, "text/html")], spoiled.repeat(site.spoiled_times)).into_response());
+        return Ok((
+            [(header::CONTENT_TYPE, "text/html")],
+            spoiled.repeat(site.spoiled_times),
+        )
+            .into_response());
     }
     check(given)?;
     let number = |name: &str, usual: usize| match given.get(name) {
