@@ -4,10 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Numbers from so many digits on are those of conferences and telephones.
 const NUMBER: usize = 7;
-/// What may stand around a word.
-const AROUND: &[char] = &[
-    '"', '\'', '(', ')', '[', ']', '<', '>', ',', ';', ':', '.', '=', '!', '?',
+/// What may stand around a word. An IPv6 address may begin and end with a colon, and stand in brackets before a port: what is
+/// taken off grows step by step.
+const AROUND: [&[char]; 4] = [
+    &[],
+    &['"', '\'', '(', ')', '<', '>', ',', ';', '.', '=', '!', '?'],
+    &['"', '\'', '(', ')', '<', '>', ',', ';', '.', '=', '!', '?', '[', ']'],
+    &[
+        '"', '\'', '(', ')', '<', '>', ',', ';', '.', '=', '!', '?', '[', ']', ':',
+    ],
 ];
+
+/// What stands between an alias and something else.
+const BETWEEN: &[char] = &['"', '\'', '(', ')', '<', '>', ',', ';', '=', '[', ']'];
 
 /// The text with addresses, aliases, numbers and ids struck out. Which one it was stays to be told apart where it helps: of an id,
 /// the first part stays.
@@ -21,22 +30,26 @@ pub fn redact(text: &str) -> String {
 }
 
 fn redact_word(word: &str) -> String {
-    // As it is first: an IPv6 address may begin and end with a colon.
-    if let Some(stead) = stead_of(word) {
-        return stead;
+    // One colon ends a part of a sentence, two an IPv6 address.
+    if let Some(rest) = word.strip_suffix(':').filter(|rest| !rest.ends_with(':')) {
+        return format!("{}:", redact_word(rest));
     }
-    let core = word.trim_matches(AROUND);
-    match stead_of(core) {
-        Some(stead) => word.replacen(core, &stead, 1),
+    for around in AROUND {
+        let core = word.trim_matches(around);
+        if let Some(stead) = stead_of(core) {
+            return word.replacen(core, &stead, 1);
+        }
         // `CN=a@b`, `id=…`
-        None => match core.split_once('=') {
-            Some((name, value)) => stead_of(value.trim_matches(AROUND)).map_or_else(
-                || word.to_owned(),
-                |stead| word.replacen(core, &format!("{name}={stead}"), 1),
-            ),
-            None => word.to_owned(),
-        },
+        let named = core
+            .split_once('=')
+            .and_then(|(name, value)| Some((name, stead_of(value)?)));
+        if let Some((name, stead)) = named {
+            return word.replacen(core, &format!("{name}={stead}"), 1);
+        }
     }
+    // However it is written.
+    let stead = if word.contains('@') { "<alias>" } else { word };
+    stead.to_owned()
 }
 
 fn stead_of(word: &str) -> Option<String> {
@@ -47,7 +60,7 @@ fn stead_of(word: &str) -> Option<String> {
     if network.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok() {
         return Some("<address>".to_owned());
     }
-    if word.contains('@') {
+    if word.contains('@') && !word.contains(BETWEEN) && !word.ends_with('.') {
         return Some("<alias>".to_owned());
     }
     if is_id(word) {
@@ -78,7 +91,11 @@ mod tests {
         let cases = [
             ("edge (203.0.113.9): no answer.", "edge (<address>): no answer."),
             ("edge: 203.0.113.9:443 refuses.", "edge: <address> refuses."),
-            ("at [2001:db8::1]:443, and ::1", "at [<address>]:443, and <address>"),
+            ("at [2001:db8::1]:443, and ::1", "at <address>, and <address>"),
+            (
+                "[fe80::1]: fe80::, (::1): ok",
+                "[<address>]: <address>, (<address>): ok",
+            ),
             ("91.90.42.96/26 has host bits", "<address> has host bits"),
             (
                 "\"123456789@example.com\" gives 123456789.",
@@ -89,6 +106,7 @@ mod tests {
                 "tenant 11111111-<id>, not x",
             ),
             ("CN=anna@example.com, O=Contoso", "CN=<alias>, O=Contoso"),
+            ("of anna@example.com. a=b=(c@d)", "of <alias>. <alias>"),
             ("call +4930123456", "call <number>"),
             (
                 "edge1.example.com ends on 2026-12-01 at port 443",
@@ -98,9 +116,7 @@ mod tests {
             ("", ""),
         ];
         for (text, expected) in cases {
-            let expected = expected.replace("[<address>]:443", &redact("[2001:db8::1]:443"));
             assert_eq!(redact(text), expected, "{text}");
         }
-        assert!(!redact("[2001:db8::1]:443,").contains("2001"));
     }
 }

@@ -154,7 +154,7 @@ fn no_series_outlives_its_object() {
     board.forget("b");
     let text = text(&store, &board);
     assert!(
-        text.contains("teams_connector_condition{name=\"b\"") && !text.contains("teams_connector_pexip"),
+        text.contains("teams_connector_condition{name=\"b\"") && !text.contains("teams_connector_pexip_calls{"),
         "{text}"
     );
 }
