@@ -1,7 +1,9 @@
 //! `TeamsConnectorHealth`: a Teams connector that is watched, and diagnosed when it does not work.
 
+use std::borrow::Cow;
+
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::duration::DurationText;
@@ -178,11 +180,36 @@ pub struct Inputs {
     /// Networks in CIDR notation, such as `$PxNodesSourceAddressPrefixes`. One with host bits is refused with the network that
     /// was meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 64)))]
-    #[x_kube(validation = Rule::new("self.all(p, isCIDR(p) && cidr(p) == cidr(p).masked())").message(Message::Expression(
-        r#"'each must be a network in CIDR notation: ' + self.filter(p, !isCIDR(p) || cidr(p) != cidr(p).masked()).map(p, isCIDR(p) ? p + ' (' + string(cidr(p).masked()) + ' was meant)' : p).join(', ')"#.into()
-    )))]
-    pub address_prefixes: Vec<String>,
+    #[schemars(length(max = 64))]
+    pub address_prefixes: Vec<AddressPrefix>,
+}
+
+/// A network in CIDR notation, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AddressPrefix(pub String);
+
+impl JsonSchema for AddressPrefix {
+    fn schema_name() -> Cow<'static, str> {
+        "AddressPrefix".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 50,
+            "x-kubernetes-validations": [{
+                "rule": "isCIDR(self) && cidr(self) == cidr(self).masked()",
+                "message": "must be a network in CIDR notation, without host bits",
+                "messageExpression": "isCIDR(self) ? self + ' has host bits: ' + string(cidr(self).masked()) + ' was meant' : self + ' is not a network in CIDR notation'",
+            }],
+        })
+    }
 }
 
 /// A time that comes again, in which failures are expected.

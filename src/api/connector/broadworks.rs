@@ -27,7 +27,7 @@ pub struct XspHealth {
     #[schemars(length(min = 1, max = 16), inner(length(min = 8, max = 512)))]
     #[x_kube(
         validation = Rule::new(r"self.all(u, u.startsWith('https://') || u.matches('^http://([a-z0-9.-]+[.]svc([.]cluster[.]local)?|localhost|127[.]0[.]0[.]1)(:[0-9]+)?(/|$)'))").message("each must be https://; http:// is accepted only for in-cluster services (*.svc) and loopback"),
-        validation = Rule::new("self.all(u, isURL(u) && !isIP(url(u).getHostname()))").message("each must be a URL with a host name: Webex refuses IP addresses with 403")
+        validation = Rule::new(r"self.all(u, isURL(u) && !u.matches('^https?://([0-9.]+|\\[[^/]*)(:[0-9]*)?(/|$)'))").message("each must be a URL with a host name: Webex refuses IP addresses with 403")
     )]
     pub urls: Vec<String>,
     /// Secret with `username` and `password` of a test subscriber. Absent: only whether each asks for a login is tried.

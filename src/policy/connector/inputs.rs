@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Finding;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::connector::{Inputs, Severity};
+use crate::api::connector::{AddressPrefix, Inputs, Severity};
 
 /// Judges every prefix; one finding for all when they are right.
 pub fn judge(inputs: &Inputs) -> Vec<Finding> {
@@ -14,7 +14,7 @@ pub fn judge(inputs: &Inputs) -> Vec<Finding> {
     let faults: Vec<Finding> = inputs
         .address_prefixes
         .iter()
-        .filter_map(|text| {
+        .filter_map(|AddressPrefix(text)| {
             let (reason, message) = fault(text)?;
             Some(Finding::fail(condition, text, Severity::Warning, reason, message))
         })

@@ -5,7 +5,7 @@ use crate::policy::connector::Outcome;
 
 fn inputs(prefixes: &[&str]) -> Inputs {
     Inputs {
-        address_prefixes: prefixes.iter().map(|&text| text.to_owned()).collect(),
+        address_prefixes: prefixes.iter().map(|&text| AddressPrefix(text.to_owned())).collect(),
     }
 }
 
