@@ -27,7 +27,7 @@ pub struct Entry {
     /// Whether signing in was tried, so that permissions and clock are known as far as they can be.
     pub tried: bool,
     /// Microsoft's clock minus this cluster's when subscriptions were last woken because of it.
-    pub woken_at: SignedDuration,
+    pub woken_by: SignedDuration,
 }
 
 impl Entry {
@@ -119,7 +119,7 @@ impl Apps {
             credential: credential.to_owned(),
             permissions: before.as_ref().and_then(|before| before.permissions.clone()),
             tried: before.as_ref().is_some_and(|before| before.tried),
-            woken_at: before.map(|before| before.woken_at).unwrap_or_default(),
+            woken_by: before.map(|before| before.woken_by).unwrap_or_default(),
         };
         known.insert(tenant.clone(), entry.into());
         graph
@@ -139,9 +139,9 @@ impl Apps {
         let Some(Known { entry, .. }) = known.get_mut(tenant) else {
             return false;
         };
-        let moved = (skew - entry.woken_at).abs() > MOVED;
+        let moved = (skew - entry.woken_by).abs() > MOVED;
         if moved {
-            entry.woken_at = skew;
+            entry.woken_by = skew;
         }
         moved
     }
@@ -168,7 +168,7 @@ impl Apps {
             credential: String::new(),
             permissions: None,
             tried: true,
-            woken_at: SignedDuration::ZERO,
+            woken_by: SignedDuration::ZERO,
         };
         let before = old.as_ref().and_then(Known::last_good).cloned();
         known.insert(tenant.clone(), Known { entry, before });

@@ -29,6 +29,13 @@ pub fn renewal_time(obtained: Timestamp, expiration: Timestamp, seed: &str) -> T
     Timestamp::from_second(obtained.as_second() + offset).unwrap_or(expiration)
 }
 
+/// When what was found at Graph began its life, or later: Graph does not say. Were it taken to begin when it is found, one that is about to
+/// expire would be renewed in its last minutes.
+pub fn found_life_began(found: Timestamp, expiration: Timestamp, lifetime_minutes: i64) -> Timestamp {
+    let began = expiration.checked_sub(SignedDuration::from_mins(lifetime_minutes));
+    began.map_or(found, |began| began.min(found))
+}
+
 /// 0 to 100, the same for the same text.
 fn spread(seed: &str) -> i64 {
     let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -66,6 +73,24 @@ mod tests {
                 "{wanted:?} {maximum} {learned:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_found_is_as_old_as_what_is_left_of_it_tells() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let minutes = SignedDuration::from_mins;
+        let cases = [
+            ("made just now", 4225, 0),
+            ("half its life is left", 2112, 2113),
+            ("about to expire", 3, 4222),
+            ("lives longer than is wanted", 10_000, 0),
+            ("expired", -1, 4226),
+        ];
+        for (name, left, age) in cases {
+            let began = found_life_began(now, now + minutes(left), 4225);
+            assert_eq!(began, now - minutes(age), "{name}");
+        }
+        assert_eq!(found_life_began(now, Timestamp::MIN, 4225), now);
     }
 
     proptest! {

@@ -98,7 +98,7 @@ fn lifetime(situation: &Situation, rule: &Rule) -> i64 {
 fn plan_without_endpoint(situation: &Situation, rule: &Rule, app: &AppView, refusal: &Refusal) -> Plan {
     let status = situation.status;
     let due = status.renewal_time.as_ref().is_some_and(|at| at.0 <= situation.now);
-    let spaced = last_renewal(situation).is_none_or(|at| at + MINIMUM_SPACING <= situation.now);
+    let spaced = spaced_until(situation).is_none_or(|at| at <= situation.now);
     let admitted = refusal.reason != Reason::NamespaceNotAllowed && situation.rival.is_none();
     match live(situation, app) {
         Some(id) if due && spaced && admitted && backing_off(situation).is_none() => Plan::Renew {
@@ -306,14 +306,13 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
     if drift == Drift::Fixed && obstacle.is_none() {
         return replace(situation, wanted, id);
     }
-    let renewed = last_renewal(situation);
     let due = status.renewal_time.as_ref().map_or(situation.now, |at| at.0);
     let wanted_at = if matches!(drift, Drift::None | Drift::Fixed) && !reauthorization_asked(situation) {
         due
     } else {
         situation.now
     };
-    let allowed_at = renewed.map_or(wanted_at, |renewed| wanted_at.max(renewed + MINIMUM_SPACING));
+    let allowed_at = spaced_until(situation).map_or(wanted_at, |until| wanted_at.max(until));
     if allowed_at > situation.now {
         return obstacle.map_or(Plan::Keep { until: allowed_at }, Plan::Refuse);
     }
@@ -324,10 +323,14 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
     }
 }
 
-/// When it was last renewed. A time to come was written by a wrong clock and holds nothing up.
-fn last_renewal(situation: &Situation) -> Option<Timestamp> {
-    let renewed = situation.status.last_renewal_time.as_ref().map(|at| at.0);
-    renewed.filter(|at| *at <= situation.now)
+/// Until when Graph wants no further renewal. A last one in the future was written by a wrong clock and holds nothing up; what would
+/// expire meanwhile cannot wait.
+fn spaced_until(situation: &Situation) -> Option<Timestamp> {
+    let status = situation.status;
+    let renewed = status.last_renewal_time.as_ref().map(|at| at.0)?;
+    let until = renewed + MINIMUM_SPACING;
+    let lives_on = status.expiration_time.as_ref().is_none_or(|at| at.0 > until);
+    (renewed <= situation.now && lives_on).then_some(until)
 }
 
 fn replace(situation: &Situation, wanted: &Wanted, id: &str) -> Plan {

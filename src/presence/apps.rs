@@ -147,6 +147,30 @@ mod tests {
         Setup::for_test(&config, &[("app", "secret", "s3cret")])
     }
 
+    /// Graph counts by app and tenant, whatever the GraphTenants and credentials are.
+    #[test]
+    fn one_app_has_one_limiter_whatever_it_signs_in_with() {
+        // The writer's app and Secret; whether it is the reader's client, and whether it shares the limiter.
+        let cases = [
+            ("one", "app", true, true),
+            ("one", "other", false, true),
+            ("two", "other", false, false),
+        ];
+        for (writer, secret, is_same, shares) in cases {
+            let mut config = config("http://127.0.0.1", &json!({}));
+            config["reader"]["clientId"] = json!("one");
+            config["writer"]["clientId"] = json!(writer);
+            config["writer"]["credentials"]["clientSecret"]["secretRef"]["name"] = json!(secret);
+            let setup = Setup::for_test(&config, &[("app", "secret", "s3cret"), ("other", "secret", "0ther")]);
+            let metrics = graph::Metrics::new(&Registry::new()).unwrap();
+            let mut clients = Clients::new(http_client().unwrap(), metrics);
+            let Apps { reader, writer } = Apps::new(&setup, Path::new("none"), &mut clients);
+            let (reader, writer) = (reader.unwrap(), writer.unwrap());
+            let seen = (reader.is_same(&writer), reader.shares_with(&writer));
+            assert_eq!(seen, (is_same, shares), "{secret}");
+        }
+    }
+
     #[tokio::test]
     async fn a_pause_that_graph_asked_for_outlives_a_new_configuration() {
         let teams = Teams::start().await;

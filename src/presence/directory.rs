@@ -171,7 +171,7 @@ impl Directory {
     async fn meet(&self, known: &mut Knowledge) -> Result<(), Failure> {
         let due = known
             .newcomers
-            .due(Instant::now(), self.settings.sweep, |id| self.is_wanted(known, id));
+            .due(Instant::now(), self.settings.sweep, self.wanted(known));
         for id in due {
             let news = match self.graph.person(&id, self.deadline()).await {
                 // What is wrong with one must not hide what changed with others.
@@ -191,19 +191,21 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether the licence of a newcomer decides about anything.
-    fn is_wanted(&self, known: &Knowledge, id: &str) -> bool {
-        let Some(somebody) = known.all.get(id).filter(|_| self.selection.licence == Licence::Teams) else {
-            return false;
-        };
-        let is_selected = Selection::of(&self.selection, known.members.as_ref());
-        is_selected.holds(id, somebody) && (self.guests_match || !is_guest(&somebody.person))
+    /// Tells whether the licence of a newcomer decides about anything.
+    fn wanted<'a>(&'a self, known: &'a Knowledge) -> impl Fn(&str) -> bool + 'a {
+        let selection = Selection::of(&self.selection, known.members.as_ref());
+        move |id| {
+            let somebody = known.all.get(id).filter(|_| self.selection.licence == Licence::Teams);
+            somebody.is_some_and(|somebody| {
+                selection.holds(id, somebody) && (self.guests_match || !is_guest(&somebody.person))
+            })
+        }
     }
 
     /// Whether licences have to be looked at again.
     fn is_due(&self, known: &Knowledge) -> bool {
         let age = known.swept.elapsed();
-        let many = || known.newcomers.are_many(|id| self.is_wanted(known, id));
+        let many = || known.newcomers.are_many(self.wanted(known));
         age >= self.licence_interval() || age >= self.settings.sweep && many()
     }
 

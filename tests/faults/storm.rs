@@ -169,6 +169,7 @@ impl Storm {
                 .map(|(_, at)| at.duration_since(cut_at));
         }
         self.replicas[old].network.set(Network::Fine);
+        self.restart_if_ended(old).await;
         taken_over.unwrap()
     }
 

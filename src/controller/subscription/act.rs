@@ -39,6 +39,8 @@ pub enum Outcome {
         expiration: Timestamp,
         /// `Created`, `Recreated`, `Renewed` or `Adopted`.
         how: Reason,
+        /// Whether it was there already, for longer than Graph tells.
+        found: bool,
     },
     /// The one that was to be renewed does not exist.
     Gone,
@@ -150,6 +152,7 @@ pub async fn act(context: &Context, view: &mut View, plan: &Plan) -> Result<Outc
                 id: remote.id.clone(),
                 expiration: remote.expiration,
                 how: Reason::Adopted,
+                found: true,
             })
         }
         Plan::Create { minutes, cause } => {
@@ -238,6 +241,16 @@ fn obtained(made: Subscription, how: Reason) -> Outcome {
         id: made.id,
         expiration: made.expiration,
         how,
+        found: false,
+    }
+}
+
+fn found(there: Subscription, how: Reason) -> Outcome {
+    Outcome::Obtained {
+        id: there.id,
+        expiration: there.expiration,
+        how,
+        found: true,
     }
 }
 
@@ -303,19 +316,19 @@ async fn adopt_duplicate(
     class: Class,
     message: String,
 ) -> Outcome {
-    let found = match existing {
-        Some(id) => graph.get(id, view.now + CREATE_URGENCY).await.map(|found| vec![found]),
+    let listed = match existing {
+        Some(id) => graph.get(id, view.now + CREATE_URGENCY).await.map(|there| vec![there]),
         None => graph
             .list(std::time::Duration::ZERO, view.now + CREATE_URGENCY)
             .await
             .map(|list| list.to_vec()),
     };
-    let (found, endpoint) = match (found, &view.endpoint) {
-        (Ok(found), Ok(endpoint)) => (found, endpoint),
+    let (listed, endpoint) = match (listed, &view.endpoint) {
+        (Ok(listed), Ok(endpoint)) => (listed, endpoint),
         (Err(failure), _) => return Outcome::Failed(failure.into()),
         (_, Err(refusal)) => return Outcome::Failed(refusal.into()),
     };
-    let ours = found.into_iter().find(|found| look_up::is_ours(view, endpoint, found));
+    let ours = listed.into_iter().find(|one| look_up::is_ours(view, endpoint, one));
     let Some(ours) = ours else {
         return Outcome::Failed(Failed {
             reason: Reason::Conflict,
@@ -329,7 +342,7 @@ async fn adopt_duplicate(
     };
     let known = look_up::remote_view(view, endpoint, &ours);
     if known.matches && known.expiration > view.now {
-        return obtained(ours, Reason::Adopted);
+        return found(ours, Reason::Adopted);
     }
     // Made with an earlier key or address, or expired: in the way, and of no use.
     match graph.delete(&ours.id, view.now + CREATE_URGENCY).await {
@@ -371,7 +384,7 @@ fn may_be_renewed(context: &Context, view: &View) -> bool {
 async fn renewed_before(view: &View, graph: &Graph, id: &str) -> Option<Outcome> {
     let known = view.status.expiration_time.as_ref()?.0;
     match graph.get(id, known).await {
-        Ok(found) if found.expiration.as_second() != known.as_second() => Some(obtained(found, Reason::Renewed)),
+        Ok(there) if there.expiration.as_second() != known.as_second() => Some(found(there, Reason::Renewed)),
         Ok(_) => None,
         Err(failure) if failure.kind == Kind::NotFound => Some(Outcome::Gone),
         Err(failure) => Some(Outcome::Failed(failure.into())),

@@ -17,7 +17,7 @@ use crate::controller::apply;
 use crate::controller::context::{Context, wait};
 use crate::controller::reconcile::{Action, Error};
 use crate::policy::backoff;
-use crate::policy::renewal::renewal_time;
+use crate::policy::renewal::{found_life_began, renewal_time};
 use crate::policy::subscription::{
     Plan, Refusal, Release, Remote, Situation, basis, cause, desired, reauthorization_asked, removed_at,
 };
@@ -47,7 +47,10 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
     if let Outcome::Released(release) = &outcome {
         return let_go(context, view, release).await;
     }
-    if let Outcome::Obtained { id, expiration, how } = &outcome {
+    if let Outcome::Obtained {
+        id, expiration, how, ..
+    } = &outcome
+    {
         tracing::debug!(subscription = id, %expiration, "{how}");
     }
     let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
@@ -178,8 +181,16 @@ fn next_status(
     // The create took its time, and what happened meanwhile is missing too.
     let done = view.now + SignedDuration::try_from(view.begun.elapsed()).unwrap_or_default();
     match outcome {
-        Outcome::Obtained { id, expiration, how } => {
+        Outcome::Obtained {
+            id,
+            expiration,
+            how,
+            found,
+        } => {
             record_success(&mut next, &situation, id, *expiration, *how, done);
+            if *found {
+                record_found(&mut next, &situation, *expiration);
+            }
         }
         Outcome::Failed(failed) => record_failure(&mut next, &situation, failed, jitter),
         Outcome::Idle if matches!(plan, Plan::Keep { .. }) => next.failure = None,
@@ -234,7 +245,6 @@ fn record_success(
         next.previous_ids.truncate(KEPT_IDS);
     }
     gaps::close(next, done);
-    // What is adopted may be old; how old, Graph does not say. Counting from now only renews it earlier.
     next.expiration_time = Some(time(expiration));
     next.renewal_time = Some(time(renewal_time(situation.now, expiration, situation.uid)));
     if how != Reason::Adopted {
@@ -243,6 +253,15 @@ fn record_success(
     next.applied = desired(situation).or(next.applied.take());
     next.create_pending_since = None;
     next.failure = None;
+}
+
+/// What was there already has lived for a while, and is renewed when a third of what is wanted is left.
+fn record_found(next: &mut GraphSubscriptionStatus, situation: &Situation, expiration: Timestamp) {
+    let Some(applied) = &next.applied else {
+        return;
+    };
+    let began = found_life_began(situation.now, expiration, applied.lifetime_minutes);
+    next.renewal_time = Some(time(renewal_time(began, expiration, situation.uid)));
 }
 
 fn record_failure(next: &mut GraphSubscriptionStatus, situation: &Situation, failed: &Failed, jitter: f64) {

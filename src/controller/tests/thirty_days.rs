@@ -156,7 +156,7 @@ async fn lead(sim: &Arc<Sim>, end: Instant) {
 fn ask_all(sim: &Sim) {
     let asked: Vec<usize> = {
         let state = sim.state();
-        let many = state.subs.len() > MANY;
+        let many = state.is_large();
         let lacking = |number: &usize| state.subs[*number].missing.is_some();
         (0..state.subs.len())
             .filter(|number| !many || lacking(number) || number % 100 == 7)

@@ -233,7 +233,12 @@ fn a_live_subscription_is_kept_until_its_renewal() {
         last_renewal_time: at_time(-60),
         ..subscribed()
     };
-    assert_eq!(decide(&case(just_renewed)), Plan::Keep { until: at(540) });
+    assert_eq!(decide(&case(just_renewed.clone())), Plan::Keep { until: at(540) });
+    let expires_before_that = GraphSubscriptionStatus {
+        expiration_time: at_time(500),
+        ..just_renewed
+    };
+    assert_eq!(decide(&case(expires_before_that)), renew());
 }
 
 #[test]

@@ -161,6 +161,7 @@ fn got(id: &str, how: Reason) -> Outcome {
         id: id.to_owned(),
         expiration: at(70 * HOUR),
         how,
+        found: false,
     }
 }
 
@@ -299,6 +300,25 @@ fn success_is_recorded_with_what_graph_returned() {
 
     let adopted = next(&fresh, &create(Cause::First), &got(ID, Reason::Adopted));
     assert_eq!(adopted.last_renewal_time, None, "how old it is, Graph does not say");
+}
+
+#[test]
+fn what_was_found_is_renewed_when_a_third_of_its_life_is_left() {
+    let fresh = view(GraphSubscriptionStatus::default());
+    for how in [Reason::Adopted, Reason::Renewed] {
+        let renewal_of_found = |left| {
+            let found = Outcome::Obtained {
+                id: ID.to_owned(),
+                expiration: at(left),
+                how,
+                found: true,
+            };
+            next(&fresh, &create(Cause::First), &found).renewal_time.unwrap().0
+        };
+        assert!(renewal_of_found(3 * 60) <= at(0), "about to expire");
+        assert!(renewal_of_found(20 * HOUR) <= at(0), "less than a third is left");
+        assert!(renewal_of_found(70 * HOUR) > at(40 * HOUR), "made just now");
+    }
 }
 
 #[test]

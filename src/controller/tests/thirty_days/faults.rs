@@ -9,7 +9,6 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use tokio::time::sleep;
 
-use super::MANY;
 use super::process::{deliver, reference};
 use super::world::{DAY, HOUR, Sim, State, Trouble, uid};
 use crate::controller::index::Group;
@@ -106,7 +105,7 @@ async fn outages(sim: Arc<Sim>, app: usize) {
         let (kind, seconds) = {
             let mut state = sim.state();
             // What lapsed is tried every five minutes: that costs a large simulation more than all the rest.
-            let long = if state.subs.len() > MANY { 2 } else { 10 };
+            let long = if state.is_large() { 2 } else { 10 };
             let seconds = match state.rng.u32(0..100) {
                 0..60 => state.rng.i64(60..40 * 60),
                 kind if kind < 100 - long => state.rng.i64(HOUR..6 * HOUR),
@@ -124,7 +123,7 @@ async fn outage_of_all(sim: Arc<Sim>) {
     while wait(&sim, 9 * DAY).await {
         let (apps, seconds) = {
             let mut state = sim.state();
-            let longest = if state.subs.len() > MANY { 8 } else { 30 };
+            let longest = if state.is_large() { 8 } else { 30 };
             (state.scale.apps, state.rng.i64(2 * HOUR..longest * HOUR))
         };
         for app in 0..apps {
@@ -144,7 +143,7 @@ async fn rotations(sim: Arc<Sim>, app: usize) {
             let now = sim.now();
             let mut state = sim.state();
             state.count("secrets that ended");
-            let longest = if state.subs.len() > MANY { 4 } else { 20 };
+            let longest = if state.is_large() { 4 } else { 20 };
             let seconds = state.rng.i64(10 * 60..longest * HOUR);
             let app = &mut state.apps[app];
             app.valid_secret += 1;
@@ -335,11 +334,7 @@ async fn lifecycle_events(sim: Arc<Sim>) {
 
 /// Notifications arrive for some, which the pod's state shows.
 async fn notifications(sim: Arc<Sim>, app: usize) {
-    let mean = if sim.state().subs.len() > MANY {
-        5 * DAY
-    } else {
-        6 * HOUR
-    };
+    let mean = if sim.state().is_large() { 5 * DAY } else { 6 * HOUR };
     let mut last: HashMap<String, jiff::Timestamp> = HashMap::new();
     let mut offset = 0;
     while wait(&sim, mean).await {

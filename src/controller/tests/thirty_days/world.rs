@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::MANY;
 use super::audit::{Loss, Seen};
 use super::process::Process;
 use crate::api::receiver::NotificationReceiver;
@@ -253,6 +254,11 @@ impl Sim {
 }
 
 impl State {
+    /// See [`MANY`].
+    pub fn is_large(&self) -> bool {
+        self.subs.len() > MANY
+    }
+
     pub fn count(&mut self, what: &'static str) {
         *self.totals.entry(what).or_default() += 1;
     }

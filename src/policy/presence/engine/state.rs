@@ -154,10 +154,8 @@ impl UserState {
             layer.intent.take_if(|intent| !on_its_way(intent.sent));
         } else if layer.intent.as_ref().is_some_and(|intent| on_its_way(intent.sent)) {
             // It may be acted on yet.
-        } else if !reading.state.visible() && reading.state.activity != Word::OffWork {
+        } else if masked || !reading.state.visible() && reading.state.activity != Word::OffWork {
             // Whose choice is in force cannot be seen.
-        } else if masked {
-            // Neither way.
         } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
             layer.intent = None;
         } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) {

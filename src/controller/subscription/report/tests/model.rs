@@ -135,6 +135,16 @@ fn obtained(held: &Held, how: Reason) -> Outcome {
         id: held.id.clone(),
         expiration: at(held.expires),
         how,
+        found: false,
+    }
+}
+
+fn found(there: &Held, how: Reason) -> Outcome {
+    Outcome::Obtained {
+        id: there.id.clone(),
+        expiration: at(there.expires),
+        how,
+        found: true,
     }
 }
 
@@ -210,6 +220,7 @@ impl Operator {
                     id: remote.id.clone(),
                     expiration: remote.expiration,
                     how: Reason::Adopted,
+                    found: true,
                 })
             }
             Plan::Create { minutes, .. } => {
@@ -233,7 +244,7 @@ impl Operator {
                     let known = self.view.status.expiration_time.as_ref().map(|at| at.0);
                     match world.list().map(|list| list.into_iter().find(|held| held.id == *id)) {
                         Ok(Some(held)) if Some(at(held.expires)) > known => {
-                            return Ok(obtained(&held, Reason::Renewed));
+                            return Ok(found(&held, Reason::Renewed));
                         }
                         Ok(Some(_)) => {}
                         Ok(None) => return Ok(Outcome::Gone),
@@ -286,7 +297,7 @@ impl Operator {
         match world.create(&resource, minutes) {
             Ok(Ok(held)) => obtained(&held, Reason::Created),
             Ok(Err(id)) => match world.remote.iter().find(|held| held.id == id) {
-                Some(held) => obtained(held, Reason::Adopted),
+                Some(held) => found(held, Reason::Adopted),
                 None => Outcome::Failed(unavailable()),
             },
             Err(failed) => Outcome::Failed(failed),
