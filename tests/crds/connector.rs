@@ -160,7 +160,7 @@ async fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             json!({ "inputs": { "addressPrefixes": ["91.90.42.96/26"] } }),
-            "91.90.42.96/26 (91.90.42.64/26 was meant)",
+            "91.90.42.96/26 has host bits: 91.90.42.64/26 was meant",
         ),
         (endpoint(&json!({ "host": "https://one.example.com" })), host),
         (endpoint(&json!({ "host": "one.example.com:443" })), host),
