@@ -171,11 +171,11 @@ fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Ver
     else {
         return Verdict::rest(why);
     };
-    // What was begun without an answer is done again.
+    // What was begun without an answer is done again; but nothing is said anew by what Teams only shows since we wrote there.
     if owned.clearing {
-        return Verdict::write(Write::ClearOwn, Why::Due);
+        return clear(state, Why::Nothing, now);
     }
-    if owned.intent.is_some() {
+    if owned.intent.is_some() && why != Why::Echo {
         return Verdict::write(put(settings, held.value.clone()), Why::Due);
     }
     if !settings.capabilities.own_entry_expires {
