@@ -26,6 +26,9 @@ use super::metrics::{Metrics, Operation};
 
 mod request;
 
+#[cfg(test)]
+pub(super) use request::request as sign_in;
+
 /// What the sign-in service may take.
 const BOUNDS: Bounds = Bounds {
     time: Duration::from_secs(15),
