@@ -155,9 +155,15 @@ fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
 }
 
 fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Verdict {
-    match state.owned().entry.certain(now) {
-        Some(held) if held.value == entry => hold(state, settings, Why::InStep, now),
-        _ => Verdict::write(put(settings, entry), Why::Due),
+    let owned = &state.owned().entry;
+    if owned.certain(now).is_some_and(|held| held.value == entry) {
+        return hold(state, settings, Why::InStep, now);
+    }
+    // Another one without an answer may come after this one, and would be what the PBX says from then on.
+    let other = owned.intent.as_ref().filter(|intent| intent.value != entry);
+    match other.map(|intent| intent.sent + LATE).filter(|late| *late > now) {
+        Some(late) => Verdict::wait(Why::Waiting, Some(late)),
+        None => Verdict::write(put(settings, entry), Why::Due),
     }
 }
 

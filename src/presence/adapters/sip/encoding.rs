@@ -1,5 +1,6 @@
 //! P15 for what is sent to a SIP server: header fields, addresses, the digest, and the document with the presence.
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -53,6 +54,5 @@ pub(in super::super) fn survives(name: &str, password: &str, note: &str) -> Resu
 }
 
 fn md5(text: &str) -> String {
-    let hash = <md5::Md5 as md5::Digest>::digest(text.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(<md5::Md5 as md5::Digest>::digest(text.as_bytes()).as_slice())
 }
