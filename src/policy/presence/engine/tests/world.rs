@@ -60,6 +60,8 @@ pub struct Report {
     pub session: Option<Session>,
     pub preferred: Option<Choice>,
     pub entry: Option<Activity>,
+    /// Whether our entry has to say just one thing in the end. An echo, for one, leaves what was said before.
+    pub entry_is_due: bool,
     /// What entries on the PBX say in the end.
     pub entries: Vec<(Origin, Activity)>,
     /// Whether the record says that nothing is ours.
@@ -1002,6 +1004,7 @@ impl World {
         if matches!(self.ending, Ending::Stay | Ending::Idle) {
             self.look_for_astray();
         }
+        self.report.entry_is_due = self.entry_due(&self.history.terms).is_some();
         let ours = self
             .teams
             .preferred
