@@ -44,6 +44,7 @@ pub enum Ending {
 }
 
 /// What came of it.
+#[allow(clippy::struct_excessive_bools)] // findings that have nothing to do with each other
 #[derive(Debug, Default)]
 pub struct Report {
     /// Writes, with the time since the history was over.
