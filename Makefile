@@ -1,6 +1,6 @@
 # Everything a person types. CI runs `make test` (.ci/run).
 .DEFAULT_GOAL := help
-.PHONY: demo demo-presence demo-down test e2e bench soak crds fmt lint help
+.PHONY: demo demo-presence demo-health demo-down test e2e bench soak crds fmt lint help
 
 demo: ## From nothing to a delivered notification, on a node with real pods
 	@tests/demo/run
@@ -8,11 +8,14 @@ demo: ## From nothing to a delivered notification, on a node with real pods
 demo-presence: ## A call on a real Kamailio turns a person busy in the simulated Teams, and back
 	@tests/demo/presence
 
+demo-health: ## A connector broken in five ways, one after the other, and five right diagnoses
+	@tests/demo/health
+
 demo-down: ## End what make demo left running
 	@tests/demo/down
 
-test: ## Everything CI checks: format, lints, licences, alerts, unit tests, a real Kamailio, tests on a real API server
-	@tests/support/gate lint alerts unit presence cluster faults
+test: ## Everything CI checks: format, lints, licences, alerts, unit tests, a real Kamailio, bad TLS, tests on a real API server
+	@tests/support/gate lint alerts unit presence tls cluster faults
 
 e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 	@tests/e2e/run

@@ -3,6 +3,7 @@
 //! Nothing here talks to anything: no runtime, no HTTP client, no clock. The folder can be read as the product's contract.
 
 pub mod condition;
+pub mod connector;
 pub mod crds;
 pub mod duration;
 pub mod presence;

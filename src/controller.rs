@@ -3,6 +3,7 @@
 mod apply;
 mod apps;
 mod backfill;
+mod connector;
 mod context;
 mod doubts;
 mod driver;
@@ -185,11 +186,11 @@ pub async fn run(args: Args) -> RunResult {
         events: events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry)?,
         queues: Queues::new(&stores, apps.clone()),
-        metrics,
         apps,
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
         workers: presence::Workers::default(),
+        connectors: connector::Connectors::new(metrics.looks.requests.clone()),
         inbox: inbox::Inbox::default(),
         backfills: backfill::Backfills::default(),
         doubts: doubts::Doubts::default(),
@@ -201,6 +202,7 @@ pub async fn run(args: Args) -> RunResult {
         orphans: tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: args.settings(),
+        metrics,
         client: client.clone(),
     });
     let (unlisted, watches) = watching::start(&context, writers);
@@ -208,6 +210,7 @@ pub async fn run(args: Args) -> RunResult {
     let objects = metrics::objects::Objects {
         stores: context.stores.clone(),
         observed: context.observed.clone(),
+        connectors: context.connectors.shown(),
     };
     let series = move || Box::new(objects.clone().pieces()) as server::Series;
     let routes = server::routes_with(health(unlisted.clone()), registry, series);
@@ -294,7 +297,7 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
     let mut workloads = AbortOnDropHandle::new(tokio::spawn(watching::workloads(context.clone())));
     let (stores, queues) = (&context.stores, &context.queues);
-    let drivers = futures::future::join4(
+    let drivers = futures::future::join5(
         drive(&stores.tenants, &queues.tenants, tenant::reconcile, &context, &stop),
         drive(
             &stores.receivers,
@@ -311,6 +314,14 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
             &stop,
         ),
         drive(&stores.presence, &queues.presence, presence::reconcile, &context, &stop),
+        drive_many(
+            &stores.connectors,
+            &queues.connectors,
+            connector::SLOTS,
+            connector::reconcile,
+            &context,
+            &stop,
+        ),
     );
     tokio::select! {
         _ = drivers => {}
@@ -331,10 +342,26 @@ where
     K: Object,
     F: Future<Output = Action> + Send + 'static,
 {
+    drive_many(store, queue, driver::SLOTS, reconcile, context, stop)
+}
+
+/// The same, with so many at a time.
+fn drive_many<K, F>(
+    store: &Store<K>,
+    queue: &Queue<K>,
+    slots: usize,
+    reconcile: fn(Arc<K>, Arc<Context>) -> F,
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<K, F>
+where
+    K: Object,
+    F: Future<Output = Action> + Send + 'static,
+{
     for object in store.state() {
         queue.push(ObjectRef::from_obj(&*object));
     }
     let context = context.clone();
     let run = move |object| reconcile(object, context.clone());
-    driver::drive(store.clone(), queue.clone(), run, stop.clone(), SHUTDOWN_LIMIT)
+    driver::drive(store.clone(), queue.clone(), slots, run, stop.clone(), SHUTDOWN_LIMIT)
 }

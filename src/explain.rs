@@ -1,7 +1,8 @@
 //! `presence`: why one person's presence is as it is. Runs on a person's machine, asks the worker through the API server, and
-//! changes nothing.
+//! changes nothing. [`diagnose`] does the same for a connector.
 
 mod ask;
+pub mod diagnose;
 mod text;
 
 use std::io::Write;
@@ -47,33 +48,36 @@ pub struct Args {
     port: u16,
 }
 
-/// A form of output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: the worker's answer, as docs/presencesync.md describes it.
-    Json,
-}
-
-/// Prints the explanation.
-pub async fn run(args: Args) -> RunResult {
-    let config = match &args.context {
+/// The API server of a context of the kubeconfig, and the namespace there.
+async fn connect(context: Option<&str>) -> Result<(Client, String), Box<dyn std::error::Error + Send + Sync>> {
+    let config = match context {
         Some(context) => {
             let options = KubeConfigOptions {
-                context: Some(context.clone()),
+                context: Some(context.to_owned()),
                 ..Default::default()
             };
             Config::from_kubeconfig(&options).await?
         }
         None => Config::infer().await?,
     };
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config)?;
+    let namespace = config.default_namespace.clone();
+    Ok((Client::try_from(config)?, namespace))
+}
+
+/// A form of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Prints the explanation.
+pub async fn run(args: Args) -> RunResult {
+    let (client, own) = connect(args.context.as_deref()).await?;
+    let namespace = args.namespace.clone().unwrap_or(own);
     let question = ask::Question {
         namespace: &namespace,
         name: &args.name,

@@ -32,6 +32,8 @@ enum Command {
     Simulator(simulator::Args),
     /// Explain one person's presence: both sides, what is held and was written, and why. Changes nothing.
     Presence(explain::Args),
+    /// Say what is wrong with a connector, as a report for a ticket. Changes nothing.
+    Diagnose(explain::diagnose::Args),
     /// Print manifests for the subscriptions that an app has at Graph already. Changes nothing.
     Import(Box<import::Args>),
     /// Print the custom resource definitions as YAML.
@@ -58,6 +60,7 @@ async fn run(cli: Cli) -> RunResult {
         Command::PresenceWorker(args) => presence::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
         Command::Presence(args) => explain::run(args).await,
+        Command::Diagnose(args) => explain::diagnose::run(args).await,
         Command::Import(args) => import::run(*args).await,
         Command::Crds => print_crds(),
     }

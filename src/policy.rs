@@ -2,6 +2,7 @@
 
 pub mod backfill;
 pub mod backoff;
+pub mod connector;
 pub mod identity;
 pub mod orphan;
 pub mod presence;

@@ -1,5 +1,5 @@
-//! A stand-in for Microsoft Entra and Microsoft Graph, and for PBXs, for tests, demos and users' own CI. It is not Microsoft's code
-//! and never says so. It is as strict as the documentation and field reports make the originals: a wrong field, date or
+//! A stand-in for Microsoft Entra and Microsoft Graph, for PBXs and for a Pexip deployment, for tests, demos and users' own CI.
+//! It is not Microsoft's code and never says so. It is as strict as the documentation and field reports make the originals: a wrong field, date or
 //! state is refused with the original's status and error body. Where the original's wording is not known, status and
 //! code are kept and the words are the simulator's own.
 //!
@@ -23,6 +23,8 @@ mod jwt;
 mod objects;
 mod outbound;
 mod people;
+mod pexip;
+mod portal;
 mod presence;
 mod reading;
 mod sink;
@@ -30,6 +32,7 @@ mod stamps;
 mod state;
 mod subscriptions;
 mod throttle;
+mod webex;
 mod xsi;
 
 use std::io;
@@ -185,7 +188,10 @@ fn router(shared: &Shared) -> Router {
         .merge(subscriptions::routes())
         .merge(reading::routes())
         .merge(presence::routes())
+        .merge(portal::routes())
+        .merge(webex::routes())
         .merge(xsi::routes())
+        .merge(pexip::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(shared.clone(), front::pass))

@@ -5,6 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+use super::connector::TeamsConnectorHealth;
 use super::presence::PresenceSync;
 use super::receiver::NotificationReceiver;
 use super::subscription::{GraphSubscription, not_observed};
@@ -17,6 +18,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         NotificationReceiver::crd(),
         GraphSubscription::crd(),
         PresenceSync::crd(),
+        TeamsConnectorHealth::crd(),
     ];
     crds.iter_mut().for_each(complete);
     crds

@@ -23,6 +23,7 @@ use super::reconcile::Attempts;
 use super::subscription::observe::shifted;
 use super::written::Written;
 use crate::api::condition::Reason;
+use crate::api::connector::TeamsConnectorHealth;
 use crate::api::presence::PresenceSync;
 use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::ObjectRef as Reference;
@@ -43,6 +44,8 @@ pub struct Stores {
     pub subscriptions: Store<GraphSubscription>,
     /// Presence syncs.
     pub presence: Store<PresenceSync>,
+    /// Connectors.
+    pub connectors: Store<TeamsConnectorHealth>,
     /// The subscriptions, by what they name.
     pub index: Index,
 }
@@ -58,6 +61,8 @@ pub struct Queues {
     pub subscriptions: Queue<GraphSubscription>,
     /// Presence syncs.
     pub presence: Queue<PresenceSync>,
+    /// Connectors.
+    pub connectors: Queue<TeamsConnectorHealth>,
 }
 
 impl Queues {
@@ -78,6 +83,7 @@ impl Queues {
             receivers: Queue::default(),
             subscriptions: Queue::new(deadline),
             presence: Queue::default(),
+            connectors: Queue::default(),
         }
     }
 }
@@ -136,6 +142,8 @@ pub struct Context {
     pub handshakes: super::receiver::Handshakes,
     /// What the presence workers last said.
     pub workers: super::presence::Workers,
+    /// What is remembered of the connectors between two looks.
+    pub connectors: super::connector::Connectors,
     /// Lifecycle events not yet acted on.
     pub inbox: Inbox,
     /// Subscriptions that Graph's list lacks.

@@ -16,16 +16,17 @@ use super::apply::Object;
 use super::queue::{Item, Queue};
 use super::reconcile::Action;
 
-/// Reconciles of one kind that run at a time. Most of what they do is to wait for an answer, up to 35 s; hundreds of apps that get none
-/// at the same time, of which one call each waits now and then, leave enough for the others.
+/// Reconciles of a kind that run at a time, unless it says so itself. Most of what they do is to wait for an answer, up to 35 s; hundreds of
+/// apps that get none, of which one call each waits now and then, leave enough for the others.
 pub const SLOTS: usize = 128;
 /// An object whose reconcile broke down is looked at again.
 const AFTER_BREAKDOWN: Duration = Duration::from_secs(30);
 
-/// Runs until `stop`; what runs then may end within `limit`.
+/// Runs until `stop`, at most `slots` at a time; what runs then may end within `limit`.
 pub async fn drive<K, F>(
     store: Store<K>,
     queue: Queue<K>,
+    slots: usize,
     reconcile: impl Fn(Arc<K>) -> F,
     stop: CancellationToken,
     limit: Duration,
@@ -39,7 +40,7 @@ pub async fn drive<K, F>(
             biased;
             () = stop.cancelled() => break,
             Some(_) = running.join_next() => {}
-            item = queue.next(), if running.len() < SLOTS => {
+            item = queue.next(), if running.len() < slots => {
                 let turn = Turn { queue: queue.clone(), item, again: Some(AFTER_BREAKDOWN) };
                 match store.get(&turn.item) {
                     Some(object) => drop(running.spawn(run(turn, reconcile(object)))),
@@ -140,7 +141,7 @@ mod tests {
                 }
             };
             let stop = CancellationToken::new();
-            let driver = tokio::spawn(drive(objects, queue.clone(), reconcile, stop.clone(), LIMIT));
+            let driver = tokio::spawn(drive(objects, queue.clone(), SLOTS, reconcile, stop.clone(), LIMIT));
             Self {
                 queue,
                 ran,

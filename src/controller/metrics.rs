@@ -7,6 +7,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaug
 use super::backfill::Trouble;
 use crate::policy::backfill::Found;
 
+pub mod connectors;
 pub mod objects;
 
 /// Counts and times reconciles.
@@ -103,6 +104,8 @@ pub struct Metrics {
     pub watch_checks: IntCounterVec,
     /// Remote subscriptions that were deleted because their objects are gone.
     pub orphans_deleted: IntCounter,
+    /// Looks at connectors.
+    pub looks: connectors::Looks,
 }
 
 impl Metrics {
@@ -157,6 +160,7 @@ impl Metrics {
                 ),
                 &["kind", "result"],
             )?,
+            looks: connectors::Looks::new(registry)?,
             orphans_deleted: IntCounter::new(
                 "teamsgraph_orphans_deleted_total",
                 "Subscriptions at Graph that were deleted because their GraphSubscription does not exist any more.",

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::context::{Context, Keyrings, Queues, Settings, Stores};
 use super::index::Index;
 use super::metrics::Metrics;
+use crate::api::connector::TeamsConnectorHealth;
 use crate::api::presence::PresenceSync;
 use crate::api::receiver::NotificationReceiver;
 use crate::api::subscription::GraphSubscription;
@@ -83,6 +84,7 @@ pub struct Writers {
     pub subscriptions: Writer<GraphSubscription>,
     pub receivers: Writer<NotificationReceiver>,
     pub presence: Writer<PresenceSync>,
+    pub connectors: Writer<TeamsConnectorHealth>,
     pub index: Index,
 }
 
@@ -109,11 +111,13 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
     let ((tenants, tenant_writer), (subscriptions, subscription_writer)) = (store(), store());
     let (receivers, receiver_writer) = store::<NotificationReceiver>();
     let (presence, presence_writer) = store::<PresenceSync>();
+    let (connectors, connector_writer) = store::<TeamsConnectorHealth>();
     let stores = Stores {
         tenants,
         receivers,
         subscriptions,
         presence,
+        connectors,
         index: Index::default(),
     };
     let writers = Writers {
@@ -122,6 +126,7 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         subscriptions: subscription_writer,
         receivers: receiver_writer,
         presence: presence_writer,
+        connectors: connector_writer,
     };
     let observed = super::observed::Observed::default();
     let apps = Arc::<super::apps::Apps>::default();
@@ -135,12 +140,12 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         http_inside: http.clone(),
         events: super::events::Events::start(Recorder::new(client.clone(), reporter), metrics.events_left_out.clone()),
         graph_metrics: crate::graph::Metrics::new(&registry).unwrap(),
-        metrics,
         queues: Queues::new(&stores, apps.clone()),
         apps,
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         workers: super::presence::Workers::default(),
+        connectors: super::connector::Connectors::new(metrics.looks.requests.clone()),
         inbox: super::inbox::Inbox::default(),
         backfills: super::backfill::Backfills::default(),
         doubts: super::doubts::Doubts::default(),
@@ -152,6 +157,7 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         orphans: super::tenant::Orphans::default(),
         leading_since: std::sync::OnceLock::new(),
         settings: settings(receiver_address),
+        metrics,
         client: client.clone(),
     };
     (Arc::new(context), writers)

@@ -64,7 +64,11 @@ impl Watchdog {
         if stale.is_some() {
             return stale;
         }
-        self.compare(&self.stores.presence).await
+        let stale = self.compare(&self.stores.presence).await;
+        if stale.is_some() {
+            return stale;
+        }
+        self.compare(&self.stores.connectors).await
     }
 
     async fn compare<K: Object>(&self, store: &Store<K>) -> Option<String> {

@@ -18,6 +18,7 @@ use super::context::{Context, Stores, find, reference_to, to_object};
 use super::index::{Group, Index};
 use super::queue::Queue;
 use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::connector::TeamsConnectorHealth;
 use crate::api::presence::PresenceSync;
 use crate::api::receiver::NotificationReceiver;
 use crate::api::reference::ObjectRef as Reference;
@@ -39,17 +40,20 @@ pub struct Writers {
     receivers: Writer<NotificationReceiver>,
     subscriptions: Writer<GraphSubscription>,
     presence: Writer<PresenceSync>,
+    connectors: Writer<TeamsConnectorHealth>,
 }
 
 /// Empty stores.
 pub fn stores() -> (Stores, Writers) {
     let ((tenants, tenant_writer), (receivers, receiver_writer)) = (store(), store());
     let ((subscriptions, subscription_writer), (presence, presence_writer)) = (store(), store());
+    let (connectors, connector_writer) = store();
     let stores = Stores {
         tenants,
         receivers,
         subscriptions,
         presence,
+        connectors,
         index: Index::default(),
     };
     let writers = Writers {
@@ -57,17 +61,19 @@ pub fn stores() -> (Stores, Writers) {
         receivers: receiver_writer,
         subscriptions: subscription_writer,
         presence: presence_writer,
+        connectors: connector_writer,
     };
     (stores, writers)
 }
 
-/// Starts the four watches. The future ends only if a watch ends, which is a reason to end the process.
+/// Starts the five watches. The future ends only if a watch ends, which is a reason to end the process.
 pub fn start(context: &Arc<Context>, writers: Writers) -> (Unlisted, impl Future<Output = String> + use<>) {
     let kinds = [
         "GraphTenant",
         "NotificationReceiver",
         "GraphSubscription",
         "PresenceSync",
+        "TeamsConnectorHealth",
     ];
     let (listed, unlisted) = tokio::sync::watch::channel(BTreeSet::from(kinds));
     let (client, namespace) = (&context.client, context.settings.namespace.as_deref());
@@ -101,15 +107,32 @@ pub fn start(context: &Arc<Context>, writers: Writers) -> (Unlisted, impl Future
             move |change| subscriptions_changed(&context, change)
         },
     );
-    let presence = watch(api(client, namespace), writers.presence, "PresenceSync", listed, {
-        let context = context.clone();
-        move |change| presence(&context, change)
-    });
+    let presence = watch(
+        api(client, namespace),
+        writers.presence,
+        "PresenceSync",
+        listed.clone(),
+        {
+            let context = context.clone();
+            move |change| presence(&context, change)
+        },
+    );
+    let connectors = watch(
+        api(client, namespace),
+        writers.connectors,
+        "TeamsConnectorHealth",
+        listed,
+        {
+            let context = context.clone();
+            move |change| connector(&context, change)
+        },
+    );
     let watches = [
         tokio::spawn(tenants),
         tokio::spawn(receivers),
         tokio::spawn(subscriptions),
         tokio::spawn(presence),
+        tokio::spawn(connectors),
     ];
     let ended = async {
         let (result, ..) = futures::future::select_all(watches).await;
@@ -298,6 +321,24 @@ fn presence(context: &Context, change: Change<PresenceSync>) {
     }
 }
 
+fn connector(context: &Context, change: Change<TeamsConnectorHealth>) {
+    match change {
+        Change::Now(connector) => context.queues.connectors.push(ObjectRef::from_obj(&*connector)),
+        Change::All(connectors) => {
+            for connector in &connectors {
+                context.queues.connectors.push(ObjectRef::from_obj(&**connector));
+            }
+            context.connectors.keep_only(&connectors);
+        }
+        Change::Gone(connector) => {
+            context.queues.connectors.forget(ObjectRef::from_obj(&connector));
+            let uid = connector.metadata.uid.as_deref().unwrap_or_default();
+            context.connectors.forget(uid);
+            context.attempts.succeeded(uid);
+        }
+    }
+}
+
 fn subscriptions_changed(context: &Context, change: Change<GraphSubscription>) {
     match change {
         Change::Now(subscription) => {
@@ -408,74 +449,4 @@ fn waits(subscription: &GraphSubscription) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::runtime::watcher::Event;
-    use serde_json::json;
-
-    use kube::ResourceExt;
-
-    use super::*;
-
-    #[test]
-    fn of_a_new_list_is_told_when_the_store_has_it() {
-        let (store, mut writer) = store::<GraphTenant>();
-        let tenant = |name: &str| {
-            let spec = json!({ "tenantId": "contoso.example", "credentials": { "workloadIdentity": {} } });
-            GraphTenant::new(name, serde_json::from_value(spec).unwrap())
-        };
-        let events = [
-            (Event::Init, ""),
-            (Event::InitApply(tenant("a")), ""),
-            (Event::InitApply(tenant("b")), ""),
-            (Event::InitDone, "all a b"),
-            (Event::Apply(tenant("a")), "now a"),
-            (Event::Delete(tenant("b")), "gone b"),
-        ];
-        for (event, expected) in events {
-            writer.apply_watcher_event(&event);
-            let told = match Change::told_by(event, &store) {
-                Some(Change::Now(tenant)) => format!("now {}", tenant.name_any()),
-                Some(Change::Gone(tenant)) => format!("gone {}", tenant.name_any()),
-                Some(Change::All(tenants)) => {
-                    let mut names: Vec<_> = tenants.iter().map(|tenant| tenant.name_any()).collect();
-                    names.sort();
-                    format!("all {}", names.join(" "))
-                }
-                None => String::new(),
-            };
-            assert_eq!(told, expected);
-        }
-    }
-
-    #[test]
-    fn a_tenant_is_looked_at_anew_only_for_what_it_does_not_permit_yet() {
-        let tenant = |granted: &[&str], status: &str| -> GraphTenant {
-            serde_json::from_value(json!({
-                "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphTenant", "metadata": { "name": "t" },
-                "spec": { "tenantId": "contoso.example", "credentials": { "workloadIdentity": {} } },
-                "status": {
-                    "grantedPermissions": granted,
-                    "conditions": [{
-                        "type": "PermissionsGranted", "status": status, "reason": "Succeeded", "message": "m",
-                        "lastTransitionTime": "2026-01-01T00:00:00Z",
-                    }],
-                },
-            }))
-            .unwrap()
-        };
-        let subscription: GraphSubscription = serde_json::from_value(json!({
-            "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphSubscription", "metadata": { "name": "s" },
-            "spec": { "tenantRef": { "name": "t" }, "resource": "communications/callRecords", "changeTypes": ["Created"] },
-        }))
-        .unwrap();
-        let cases = [
-            (tenant(&["CallRecords.Read.All"], "True"), true),
-            (tenant(&["CallRecords.Read.All"], "False"), false),
-            (tenant(&["Chat.Read.All"], "True"), false),
-            (tenant(&[], "Unknown"), false),
-        ];
-        for (tenant, known) in cases {
-            assert_eq!(permits(&tenant, &subscription), known, "{:?}", tenant.status);
-        }
-    }
-}
+mod tests;

@@ -14,14 +14,17 @@ use url::Url;
 
 use super::account::Account;
 use super::app::App;
+use super::applications::AppRoles;
 use super::clock::Clock;
 use super::error::{Failure, Kind};
 use super::exchange::Answer;
+use super::kept::Kept;
 use super::limiter::{Lane, Limiter};
 use super::metrics::{Metrics, Operation};
 use super::shared_list::SharedList;
 use super::subscription::{NewSubscription, Page, RenewBody, Subscription};
 use super::token::{Token, Tokens};
+use crate::policy::connector::microsoft::ServiceState;
 
 mod call;
 
@@ -60,6 +63,8 @@ struct Shared {
     limiter: Arc<Limiter>,
     clock: Arc<Clock>,
     list: SharedList,
+    app_roles: Kept<AppRoles>,
+    service_states: Kept<Vec<ServiceState>>,
 }
 
 impl fmt::Debug for Graph {
@@ -75,6 +80,8 @@ impl Graph {
             limiter: Arc::new(Limiter::new(metrics.clone())),
             clock: Arc::default(),
             list: SharedList::default(),
+            app_roles: Kept::default(),
+            service_states: Kept::default(),
             http,
             metrics,
         });
@@ -98,6 +105,8 @@ impl Graph {
             limiter: self.shared.limiter.clone(),
             clock: self.shared.clock.clone(),
             list: SharedList::default(),
+            app_roles: Kept::default(),
+            service_states: Kept::default(),
         });
         Self::assemble(shared, (*self.app).clone(), Some(account))
     }
@@ -310,6 +319,16 @@ impl Graph {
             body: body.map(json).transpose()?,
         };
         self.call(&call).await.map(|answer| answer.body)
+    }
+
+    /// Graph's own application permissions, once they were asked for.
+    pub(super) fn app_roles(&self) -> &Kept<AppRoles> {
+        &self.shared.app_roles
+    }
+
+    /// Microsoft's word on its services, as it was last.
+    pub(super) fn service_states(&self) -> &Kept<Vec<ServiceState>> {
+        &self.shared.service_states
     }
 
     /// What all addresses begin with.

@@ -35,6 +35,7 @@ pub(super) enum Lane {
     List,
     Changes,
     Presence,
+    Inspection,
 }
 
 /// The limiter of one app in one tenant.
@@ -44,7 +45,7 @@ pub(super) struct Limiter {
 }
 
 struct State {
-    lanes: [Queue; 5],
+    lanes: [Queue; 6],
     paused_until: Option<Instant>,
     silence: Silence,
     /// Throttled answers in a row that named no time.
@@ -85,6 +86,7 @@ impl Limiter {
                     Bucket::list(now),
                     Bucket::changes(CHANGES_PER_MINUTE, now),
                     Bucket::presence(now),
+                    Bucket::inspection(now),
                 ]
                 .map(queue),
                 paused_until: None,

@@ -17,6 +17,7 @@ pub(super) enum Operation {
     PresenceRead,
     PresenceWrite,
     Directory,
+    Inspection,
 }
 
 impl Operation {
@@ -32,6 +33,7 @@ impl Operation {
             Self::PresenceRead => "presence_read",
             Self::PresenceWrite => "presence_write",
             Self::Directory => "directory",
+            Self::Inspection => "inspection",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `/_simulator/`: how tests and demos steer the simulator. `GET /_simulator/` lists what there is.
 
-mod directory;
+mod connector;
+pub(super) mod directory;
 mod help;
 mod objects;
 mod pbx;
 mod people;
+mod pexip;
 mod sink;
 mod world;
 mod xsi;
@@ -117,6 +119,19 @@ fn pbx_routes() -> Router<Shared> {
         )
         .route("/_simulator/xsi/drop", post(xsi::drop_channels))
         .route("/_simulator/xsi/writes", get(xsi::writes))
+        .route("/_simulator/portal/apps", get(connector::apps).put(connector::set_apps))
+        .route(
+            "/_simulator/portal/services",
+            get(connector::services).put(connector::set_services),
+        )
+        .route("/_simulator/webex", get(connector::webex).put(connector::set_webex))
+        .route("/_simulator/pexip", get(pexip::show).put(pexip::replace))
+        .route("/_simulator/pexip/manners", put(pexip::set_manners))
+        .route(
+            "/_simulator/pexip/objects/{namespace}/{resource}",
+            get(pexip::objects).put(pexip::put_objects).post(pexip::change_objects),
+        )
+        .route("/_simulator/pexip/calls", post(pexip::end_calls))
 }
 
 /// A refusal with a reason.

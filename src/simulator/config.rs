@@ -12,7 +12,7 @@ pub const DEFAULT_APP: &str = "22222222-2222-2222-2222-222222222222";
 pub const DEFAULT_SECRET: &str = "simulator-secret";
 
 const DEFAULT_SCOPES: [&str; 2] = ["Presence.Read.All", "User.Read"];
-const DEFAULT_ROLES: [&str; 17] = [
+const DEFAULT_ROLES: [&str; 19] = [
     "CallRecords.Read.All",
     "User.Read.All",
     "Group.Read.All",
@@ -30,6 +30,8 @@ const DEFAULT_ROLES: [&str; 17] = [
     "Presence.ReadWrite.All",
     "GroupMember.Read.All",
     "SecurityAlert.Read.All",
+    "Application.Read.All",
+    "ServiceHealth.Read.All",
 ];
 
 /// Everything a simulator starts with. `--config` reads the same as JSON.

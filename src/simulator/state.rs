@@ -20,12 +20,15 @@ use super::innovaphone::site::Site;
 use super::objects::{Objects, View};
 use super::outbound::Outbound;
 use super::people::Account;
+use super::pexip::site::Site as PexipSite;
+use super::portal::registry::Registry;
 use super::presence::book::{Book, Setting};
 use super::sink::Sink;
 use super::stamps::Stamping;
 use super::subscriptions::bearer::Caller;
 use super::subscriptions::store::Subscriptions;
 use super::throttle::{Kind, Throttle};
+use super::webex::site::Site as Webex;
 use super::xsi::host::Host;
 
 const LOGGED_REQUESTS: usize = 10_000;
@@ -63,6 +66,12 @@ pub struct State {
     pub site: Site,
     /// The BroadWorks behind the XSPs.
     pub xsi: Host,
+    /// What administrators look at.
+    pub portal: Registry,
+    /// Webex, and its status page.
+    pub webex: Webex,
+    /// The Pexip deployment.
+    pub pexip: PexipSite,
     /// How people sign in, by tenant and object id.
     pub accounts: HashMap<(String, String), Account>,
     /// Refresh tokens that were given out.
@@ -219,6 +228,9 @@ impl State {
             presence: Book::new(presence_news.clone()),
             site: Site::default(),
             xsi: Host::default(),
+            portal: Registry::new(),
+            webex: Webex::default(),
+            pexip: PexipSite::default(),
             accounts: HashMap::new(),
             refresh_tokens: RefreshTokens::default(),
             settings: config.settings.clone(),

@@ -28,6 +28,8 @@ pub enum Kind {
     Presence,
     /// Users and groups in a tenant with so many users.
     Directory(Size),
+    /// Keys of apps: 150 in a minute. <https://learn.microsoft.com/graph/api/resources/keycredential>
+    AppKeys,
     /// Outlook; counted for each mailbox.
     Mailbox,
 }
@@ -68,6 +70,7 @@ impl Kind {
             Self::Directory(Size::Small) => 3_500 / DIRECTORY_COST,
             Self::Directory(Size::Middle) => 5_000 / DIRECTORY_COST,
             Self::Directory(Size::Large) => 8_000 / DIRECTORY_COST,
+            Self::AppKeys => 150,
             Self::Mailbox => 10_000,
         }
     }
@@ -76,6 +79,7 @@ impl Kind {
         Duration::from_secs(match self {
             Self::Directory(_) => 10,
             Self::Presence => 30,
+            Self::AppKeys => 60,
             Self::Mailbox => 600,
             _ => 20,
         })

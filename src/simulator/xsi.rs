@@ -28,6 +28,7 @@ fn at(prefix: &str) -> Router<Shared> {
     let events = format!("{prefix}/com.broadsoft.xsi-events/v2.0");
     Router::new()
         .route(&format!("{actions}/profile"), get(actions::profile))
+        .route(&format!("{actions}/profile/device"), get(actions::devices))
         .route(&format!("{actions}/services"), get(actions::services))
         .route(&format!("{actions}/calls"), get(actions::calls))
         .route(

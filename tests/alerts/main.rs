@@ -3,6 +3,7 @@
 //! Run with `make test`, or `tests/cluster/api run cargo test --test alerts`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod connector;
 mod presence;
 mod promql;
 #[path = "../support/mod.rs"]
@@ -138,9 +139,10 @@ fn check(real: &Real, selector: &Selector, alert: &str) {
         let seen: BTreeSet<&str> = samples.iter().map(|labels| labels[label].as_str()).collect();
         for value in value.split('|').filter(|value| *value != "%s") {
             // A negation is about what need not occur, and not every reason occurs in one test.
-            let known = match label.as_str() {
-                "reason" => is_a_reason(value),
-                _ => operator.starts_with('!') || seen.contains(value),
+            let known = if has_reasons(metric, label) {
+                is_a_reason(value)
+            } else {
+                operator.starts_with('!') || seen.contains(value)
             };
             assert!(known, "{alert}: {metric} has no {label} {value}, but {seen:?}");
         }
@@ -161,11 +163,24 @@ fn check_shape(real: &Real, series: &Selector) {
         given.filter(own).collect(),
         "tests/alerts: labels of {metric}: real ones left, the test's right"
     );
-    for Matcher { label, value, .. } in series.matchers.iter().filter(|matcher| matcher.label == "reason") {
+    let told = series
+        .matchers
+        .iter()
+        .filter(|matcher| has_reasons(metric, &matcher.label));
+    for Matcher { label, value, .. } in told {
         assert!(
             is_a_reason(value),
             "tests/alerts: {metric}: there is no {label} {value}"
         );
+    }
+}
+
+/// Whether the values of a label are the reasons of conditions. How calls end is another vocabulary, as are the codes of HTTP.
+fn has_reasons(metric: &str, label: &str) -> bool {
+    match label {
+        "code" => metric.starts_with("teams_connector_"),
+        "reason" => metric.starts_with("teamsgraph_"),
+        _ => false,
     }
 }
 
@@ -174,7 +189,8 @@ fn is_a_reason(value: &str) -> bool {
     reasons.contains(&format!("| `{value}` |"))
 }
 
-/// What the controller and the receiver export with a live subscription, a certificate, and an event that the sink does not take.
+/// What the controller and the receiver export with a live subscription, a certificate, an event that the sink does not take, and
+/// connectors with faults.
 async fn real_metrics(world: &mut World) -> Real {
     world.subscribed().await;
     world
@@ -186,6 +202,7 @@ async fn real_metrics(world: &mut World) -> Real {
         gap(world, number, backfill).await;
     }
     let _told = presence::told(world).await;
+    connector::watched(world).await;
     let (_process, port) = presence::process(world).await;
     let exported = async |world: &World| {
         let texts = [

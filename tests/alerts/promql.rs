@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-const PREFIX: &str = "teamsgraph_";
+const PREFIXES: [&str; 2] = ["teamsgraph_", "teams_connector_"];
 
 /// `metric{label="value"}`
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Matcher {
 pub fn selectors(text: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some(start) = rest.find(PREFIX) {
+    while let Some(start) = PREFIXES.iter().filter_map(|prefix| rest.find(prefix)).min() {
         rest = &rest[start..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let (metric, after) = rest.split_at(end.unwrap_or(rest.len()));
@@ -65,7 +65,8 @@ fn matchers(text: &str) -> (Vec<Matcher>, &str) {
 /// Labels of every sample in what a program exports, by metric.
 pub fn samples(text: &str) -> BTreeMap<String, Vec<BTreeMap<String, String>>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with(PREFIX)) {
+    let is_ours = |line: &&str| PREFIXES.iter().any(|prefix| line.starts_with(prefix));
+    for line in text.lines().filter(is_ours) {
         for Selector { metric, matchers } in selectors(line) {
             let labels = matchers.into_iter().map(|matcher| (matcher.label, matcher.value));
             found.entry(metric).or_default().push(labels.collect());
@@ -76,10 +77,11 @@ pub fn samples(text: &str) -> BTreeMap<String, Vec<BTreeMap<String, String>>> {
 
 #[test]
 fn selectors_are_read() {
-    let text = "max by (x) (teamsgraph_a{b=\"c,}\", d!~\"e|f\"}[5m]) > teamsgraph_g unless printf teamsgraph_h{i='%s'}";
+    let text =
+        "max by (x) (teamsgraph_a{b=\"c,}\", d!~\"e|f\"}[5m]) > teamsgraph_g unless printf teams_connector_h{i='%s'}";
     let found = selectors(text);
     let names: Vec<&str> = found.iter().map(|selector| selector.metric.as_str()).collect();
-    assert_eq!(names, ["teamsgraph_a", "teamsgraph_g", "teamsgraph_h"]);
+    assert_eq!(names, ["teamsgraph_a", "teamsgraph_g", "teams_connector_h"]);
     let matcher = |label: &str, operator: &str, value: &str| Matcher {
         label: label.to_owned(),
         operator: operator.to_owned(),

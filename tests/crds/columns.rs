@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::manifests::{presence, receiver, subscription, tenant};
+use crate::manifests::{connector, presence, receiver, subscription, tenant};
 use crate::support::{Namespace, client, collection, send, until};
 
 async fn kubectl(arguments: &[&str]) -> Result<String, String> {
@@ -38,6 +38,7 @@ async fn kubectl_shows_the_columns_under_every_name() {
         ("notificationreceivers", receiver()),
         ("graphsubscriptions", subscription()),
         ("presencesyncs", presence()),
+        ("teamsconnectorhealths", connector()),
     ] {
         let path = collection(&namespace.name, plural);
         send(&client, "POST", &path, &object).await.unwrap();
@@ -55,6 +56,7 @@ async fn kubectl_shows_the_columns_under_every_name() {
             "psync",
             "NAME|PBX|AUTHENTICATED|PRESENCE|REASON|SYNCED|UNMATCHED|DIRECTION|AGE",
         ),
+        ("tch", "NAME|TYPE|HEALTH|REASON|CALLS|CAPACITY|CERT-EXPIRES|AGE|MESSAGE"),
         (
             "gsub",
             "NAME|RESOURCE|SUBSCRIBED|REASON|GAP-FREE|EXPIRES|RENEWAL|LAST EVENT|AGE|ID|MESSAGE",
@@ -71,7 +73,7 @@ async fn kubectl_shows_the_columns_under_every_name() {
     let all = kubectl(&["get", "teamsgraph", "-n", &namespace.name, "-o", "name"])
         .await
         .unwrap();
-    assert_eq!(all.lines().count(), 4, "the category lists every kind: {all}");
+    assert_eq!(all.lines().count(), 5, "the category lists every kind: {all}");
 }
 
 #[tokio::test]

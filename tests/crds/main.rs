@@ -6,6 +6,7 @@
 mod support;
 
 mod columns;
+mod connector;
 mod drift;
 mod manifests;
 mod presence;

@@ -55,6 +55,17 @@ pub fn presence() -> Value {
     )
 }
 
+/// The shortest connector.
+pub fn connector() -> Value {
+    object(
+        "TeamsConnectorHealth",
+        &json!({
+            "type": "Generic",
+            "endpoints": [{ "name": "portal", "host": "portal.example.com" }],
+        }),
+    )
+}
+
 /// A change to the spec of the shortest object (as a merge patch, but null is sent as null), and what the server says.
 type Case = (&'static str, Value, Expected);
 
@@ -647,6 +658,7 @@ async fn a_name_longer_than_kubernetes_allows_is_refused() {
         ("graphtenants", tenant()),
         ("notificationreceivers", receiver()),
         ("graphsubscriptions", subscription()),
+        ("teamsconnectorhealths", connector()),
     ] {
         object["metadata"]["name"] = "a".repeat(254).into();
         let answer = send(&client, "POST", &collection(&namespace.name, plural), &object).await;

@@ -4,7 +4,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use teams_graph_operator::api::subscription::GraphSubscription;
 
-use crate::manifests::{presence, receiver, subscription, tenant};
+use crate::manifests::{connector, presence, receiver, subscription, tenant};
 use crate::support::{Namespace, client, collection, send};
 
 /// kstatus compares it with the generation; an object without a status would pass for ready.
@@ -17,6 +17,7 @@ async fn an_object_that_nobody_looked_at_says_so() {
         ("notificationreceivers", receiver()),
         ("graphsubscriptions", subscription()),
         ("presencesyncs", presence()),
+        ("teamsconnectorhealths", connector()),
     ] {
         let path = collection(&namespace.name, plural);
         let created = send(&client, "POST", &path, &object).await.unwrap();

@@ -172,7 +172,7 @@ found() { kubectl get "$@" --ignore-not-found --output name; }
 ours() { [ -n "$(kubectl get namespace --selector "$mark,kubernetes.io/metadata.name=$1" --output name)" ]; }
 
 # crds_are_ours: as Helm has marked them, they came with a release in our own namespace
-crds=(graphtenants.teamsgraph.dev notificationreceivers.teamsgraph.dev graphsubscriptions.teamsgraph.dev presencesyncs.teamsgraph.dev)
+crds=(graphtenants.teamsgraph.dev notificationreceivers.teamsgraph.dev graphsubscriptions.teamsgraph.dev presencesyncs.teamsgraph.dev teamsconnectorhealths.teamsgraph.dev)
 crds_are_ours() {
   local releases
   releases=$(kubectl get crd "${crds[@]}" --ignore-not-found \

@@ -4,6 +4,7 @@
 
 mod backfill;
 mod bad_input;
+mod connector;
 mod faults;
 mod identity;
 mod import;

@@ -53,16 +53,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* What the controller may do, in a ClusterRole or, with watchNamespace, in a Role. */}}
 {{- define "operator.rules" -}}
-# Every replica keeps the four kinds at hand. patch: finalizers. Specs are never written.
+# Every replica keeps the five kinds at hand. patch: finalizers. Specs are never written.
 - apiGroups: [teamsgraph.dev]
-  resources: [graphtenants, notificationreceivers, graphsubscriptions, presencesyncs]
+  resources: [graphtenants, notificationreceivers, graphsubscriptions, presencesyncs, teamsconnectorhealths]
   verbs: [list, watch]
 - apiGroups: [teamsgraph.dev]
   resources: [graphtenants, notificationreceivers, graphsubscriptions, presencesyncs]
   verbs: [patch]
 # What is known about them.
 - apiGroups: [teamsgraph.dev]
-  resources: [graphtenants/status, notificationreceivers/status, graphsubscriptions/status, presencesyncs/status]
+  resources: [graphtenants/status, notificationreceivers/status, graphsubscriptions/status, presencesyncs/status, teamsconnectorhealths/status]
   verbs: [patch]
 # Owner of what is built for it, with blockOwnerDeletion: some clusters check this.
 - apiGroups: [teamsgraph.dev]

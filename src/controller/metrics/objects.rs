@@ -26,6 +26,8 @@ pub struct Objects {
     pub stores: Stores,
     /// What the receiver pods say.
     pub observed: Observed,
+    /// What the last looks at connectors found.
+    pub connectors: super::connectors::Board,
 }
 
 /// A gauge of a subscription.
@@ -78,9 +80,11 @@ impl Objects {
         });
         let help = "Recorded windows in which notifications may be missing, by what was done about them.";
         let gaps = std::iter::once(head(GAPS, help)).chain(in_pieces(all.clone(), gaps_of));
+        let connectors = super::connectors::pieces(&self.stores.connectors, &self.connectors);
         let conditions = std::iter::once_with(move || self.few());
         gauges
             .chain(gaps)
+            .chain(connectors)
             .chain(conditions)
             .chain(in_pieces(all, subscription_conditions))
     }
@@ -229,7 +233,7 @@ fn condition<K: Object>(object: &K, type_: &str, reason: &str, value: f64, text:
     series(text, CONDITION, &labels, value);
 }
 
-fn owner<K: Object>(object: &K) -> [(&'static str, &str); 2] {
+pub(super) fn owner<K: Object>(object: &K) -> [(&'static str, &str); 2] {
     let metadata = object.meta();
     [
         ("name", metadata.name.as_deref().unwrap_or_default()),
@@ -237,12 +241,12 @@ fn owner<K: Object>(object: &K) -> [(&'static str, &str); 2] {
     ]
 }
 
-fn head(name: &str, help: &str) -> String {
+pub(super) fn head(name: &str, help: &str) -> String {
     format!("# HELP {name} {help}\n# TYPE {name} gauge\n")
 }
 
 /// One line. <https://prometheus.io/docs/instrumenting/exposition_formats/>
-fn series(text: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
+pub(super) fn series(text: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
     text.push_str(name);
     for (number, (label, of)) in labels.iter().enumerate() {
         text.push(if number == 0 { '{' } else { ',' });
@@ -289,7 +293,7 @@ mod tests {
 
     fn objects(subscriptions: impl IntoIterator<Item = GraphSubscription>) -> Objects {
         let ((tenants, _), (receivers, _), (all, mut writer)) = (store(), store(), store());
-        let (presence, _) = store();
+        let ((presence, _), (connectors, _)) = (store(), store());
         for subscription in subscriptions {
             writer.apply_watcher_event(&Event::Apply(subscription));
         }
@@ -299,9 +303,11 @@ mod tests {
                 receivers,
                 subscriptions: all,
                 presence,
+                connectors,
                 index: Index::default(),
             },
             observed: Observed::default(),
+            connectors: super::super::connectors::Board::default(),
         }
     }
 

@@ -55,7 +55,10 @@ impl Operation {
                 _ => LIMIT,
             },
             // Graph does not say how many subscriptions a page of the list may have.
-            mebibytes: if matches!(self, Self::List | Self::Changes | Self::PresenceRead | Self::Directory) {
+            mebibytes: if matches!(
+                self,
+                Self::List | Self::Changes | Self::PresenceRead | Self::Directory | Self::Inspection
+            ) {
                 16
             } else {
                 1
@@ -104,9 +107,9 @@ impl Graph {
             Err(failure) => {
                 if let Class::Throttled(after) = failure.class {
                     let limiter = &self.shared.limiter;
-                    // Users, files, messages and presence are throttled by themselves; renewals must not wait for them.
+                    // Users, apps, files, messages and presence are throttled by themselves; renewals must not wait for them.
                     let pause = match call.lane {
-                        Lane::Changes | Lane::Presence => limiter.rest(call.lane, after),
+                        Lane::Changes | Lane::Presence | Lane::Inspection => limiter.rest(call.lane, after),
                         _ => limiter.pause(after),
                     };
                     tracing::warn!(

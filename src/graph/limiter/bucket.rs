@@ -20,6 +20,10 @@ pub(super) const CHANGES_PER_MINUTE: u32 = 60;
 /// Reads and writes of presence: Graph admits 1,500 in 30 s to an app in a tenant, which is 1,000 in the window.
 /// <https://learn.microsoft.com/graph/throttling-limits#cloud-communication-service-limits>
 pub(super) const PRESENCES: u32 = 1000 * 4 / 5;
+/// What is only looked at: apps, grants, service health. Graph admits 150 questions about keys of apps in a minute, which is 50
+/// in the window; the others go along.
+/// <https://learn.microsoft.com/graph/api/resources/keycredential>
+pub(super) const INSPECTIONS: u32 = 50 * 4 / 5;
 /// Fewer cannot be spread over the window.
 const FEWEST: u32 = 4;
 
@@ -47,6 +51,10 @@ impl Bucket {
 
     pub(super) fn presence(now: Instant) -> Self {
         Self::new(PRESENCES, now)
+    }
+
+    pub(super) fn inspection(now: Instant) -> Self {
+        Self::new(INSPECTIONS, now)
     }
 
     pub(super) fn changes(per_minute: u32, now: Instant) -> Self {

@@ -65,14 +65,28 @@ Admin (JSON)
   GET|PUT /_simulator/xsi                  BroadWorks: {username?, password?, serviceProvider?, xsps?, manners?}; GET shows
                                            channels, subscriptions, violations as well
   PUT  /_simulator/xsi/manners             {grantedSeconds?, heartbeatMs?, heartbeatLimitMs?, ackLimitMs?, pieceBytes?, sticky?,
-                                           providerSnapshots?, silent?, down?: [xsp]}
-  POST /_simulator/xsi/users               {count, first?, prefix?, domain?} or [{id, password?, number?, dnd?, withoutDnd?}]
+                                           providerSnapshots?, silent?, down?: [xsp], refusing?: [xsp]}
+  POST /_simulator/xsi/users               {count, first?, prefix?, domain?} or [{id, password?, number?, dnd?, withoutDnd?,
+                                           devices?: [type]}]
   GET  /_simulator/xsi/users/{user}        do not disturb, calls
   PUT  /_simulator/xsi/users/{user}/dnd    true or false
   POST /_simulator/xsi/users/{user}/calls  {outgoing?} -> {call}
   PUT|DELETE /_simulator/xsi/calls/{call}  {state: answered|held|retrieved}
   POST /_simulator/xsi/drop                {how: terminate|forget|break, xsp?}: channels end
   GET  /_simulator/xsi/writes?since=N      what clients wrote: {seq, user, doNotDisturb, realMs}
+  GET|PUT /_simulator/portal/apps          apps as administrators see them: [{appId, tenantId?, registered?, principal?,
+                                           accountEnabled?, disabledByMicrosoftStatus?, roles?, passwordCredentials?,
+                                           keyCredentials?: [{displayName, endDateTime}]}]; others are known from their sign-in
+  GET|PUT /_simulator/portal/services      Microsoft's service health: [{service, status, issues?: [{id, isResolved, …}]}]
+  GET|PUT /_simulator/webex                {token?, scopes?, subscribers?: [{userId, spEnterpriseId?, status, lastStatusChange,
+                                           errors?}], components?: [{name, status, isGroup?}], incidents?, spoiled?,
+                                           spoiledTimes?, continuesAt?}; the API is at /webex/v1, the status page at /webex/status
+  GET|PUT /_simulator/pexip                Pexip Infinity: {username?, password?, token?, manners?}; PUT: all is well again
+  PUT  /_simulator/pexip/manners           {times?: mixed|offset|micro|whole, maxPage?, maxRequests?, loginPage?, sso?, truncate?,
+                                           hugeBytes?, nextOrigin?, wrongTotal?, shifts?, denied?: [resource], missing?: [resource]}
+  GET|PUT|POST /_simulator/pexip/objects/{namespace}/{resource}
+                                           its objects: PUT all, POST changes by id; times may be \"now-5m\"
+  POST /_simulator/pexip/calls             {count?, alias?, reason?, service?, ended?}: calls that ended
   POST /_simulator/callRecords             the same for call records
   POST /_simulator/deltas/forget           {collection?, tenantId?}: tokens made so far are refused
   POST /_simulator/messages                {chatId, id?, changeType?, tenantId?}: an event

@@ -27,6 +27,18 @@ pub async fn profile(State(shared): State<Shared>, Path(place): Path<Place>, hea
     Ok(answer(xml::around("Profile", &xml::element("details", &details))))
 }
 
+/// `GET …/user/{user}/profile/device`
+pub async fn devices(State(shared): State<Shared>, Path(place): Path<Place>, headers: HeaderMap) -> XsiResult {
+    let state = shared.state();
+    let user = seen(&state.xsi, &place, &headers)?;
+    let device = |kind: &String| {
+        let fields = [("deviceLevel", "User"), ("deviceName", "device"), ("deviceType", kind)];
+        xml::element("accessDevice", &xml::elements("", &fields))
+    };
+    let devices: Vec<String> = user.devices.iter().map(device).collect();
+    Ok(answer(xml::around("AccessDevices", &devices.concat())))
+}
+
 /// `GET …/user/{user}/services`
 pub async fn services(State(shared): State<Shared>, Path(place): Path<Place>, headers: HeaderMap) -> XsiResult {
     let state = shared.state();

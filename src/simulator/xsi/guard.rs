@@ -75,6 +75,9 @@ impl Caller {
         }
         let refused = || XsiError(StatusCode::UNAUTHORIZED, "authentication failed".into());
         let (id, password) = credentials(headers).ok_or_else(refused)?;
+        if host.setup.manners.refusing.contains(&xsp) {
+            return Err(refused());
+        }
         let is_admin = id == host.setup.username && password == host.setup.password;
         let own = || host.users.get(&id).and_then(|user| user.password.as_ref());
         if is_admin || own().is_some_and(|own| *own == password) {

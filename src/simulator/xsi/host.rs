@@ -80,6 +80,8 @@ pub struct Manners {
     pub silent: bool,
     /// Names of XSPs that answer 503 to everything.
     pub down: Vec<String>,
+    /// Names of XSPs that refuse every login, as one with another key does.
+    pub refusing: Vec<String>,
 }
 
 impl Default for Manners {
@@ -94,6 +96,7 @@ impl Default for Manners {
             provider_snapshots: false,
             silent: false,
             down: Vec::new(),
+            refusing: Vec::new(),
         }
     }
 }
@@ -112,6 +115,8 @@ pub struct User {
     pub dnd: bool,
     /// The service is not assigned.
     pub without_dnd: bool,
+    /// Types of the devices of the user.
+    pub devices: Vec<String>,
     /// Calls by id.
     pub calls: BTreeMap<String, Call>,
 }

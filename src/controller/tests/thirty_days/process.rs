@@ -89,6 +89,7 @@ pub fn start(sim: &Arc<Sim>) {
         tokio::spawn(driver::drive(
             context.stores.tenants.clone(),
             context.queues.tenants.clone(),
+            driver::SLOTS,
             move |object| tenant::reconcile(object, of_tenants.clone()),
             stop.clone(),
             LIMIT,
@@ -96,6 +97,7 @@ pub fn start(sim: &Arc<Sim>) {
         tokio::spawn(driver::drive(
             context.stores.subscriptions.clone(),
             context.queues.subscriptions.clone(),
+            driver::SLOTS,
             move |object| {
                 let spins = looks.looks_at(number_of(object.metadata.uid.as_deref().unwrap()));
                 let context = of_subscriptions.clone();

@@ -1,0 +1,119 @@
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::metrics::connectors::pieces;
+use crate::controller::testing::{Asked, context, recording};
+
+fn object(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "TeamsConnectorHealth",
+        "metadata": { "name": "c", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": "1" },
+        "spec": spec,
+    })
+}
+
+fn networks(changes: &Value) -> Value {
+    let mut spec = json!({
+        "type": "Generic", "interval": "1m", "endpoints": [{
+            "name": "edge", "host": "127.0.0.1", "port": 1, "protocol": "Tcp", "allowPrivateAddresses": true,
+        }],
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+fn parsed(object: &Value) -> Arc<TeamsConnectorHealth> {
+    Arc::new(serde_json::from_value(object.clone()).unwrap())
+}
+
+fn written(asked: &[Asked]) -> Vec<Value> {
+    let writes = asked.iter().filter(|asked| asked.path.ends_with("/status"));
+    writes.map(|asked| asked.body["status"].clone()).collect()
+}
+
+fn condition(status: &Value, type_: &str) -> String {
+    let conditions = status["conditions"].as_array().unwrap();
+    let found = conditions.iter().find(|condition| condition["type"] == type_);
+    found.map_or_else(String::new, |found| {
+        format!("{}/{}", found["status"], found["reason"]).replace('"', "")
+    })
+}
+
+#[tokio::test]
+async fn it_is_looked_at_once_an_interval_and_not_for_its_own_writes() {
+    let spec = networks(&json!({}));
+    let stored = object(&spec);
+    let (client, asked) = recording(move |_| (200, stored.clone()));
+    let (context, mut writers) = context(&client, "");
+    let mut object = object(&spec);
+    let first = reconcile(parsed(&object), context.clone()).await;
+    let rest = first.again_after.unwrap();
+    assert!(rest.as_secs() >= 5 && rest.as_secs() <= 60, "{rest:?}");
+    let statuses = written(&asked.lock().unwrap());
+    assert_eq!(statuses.len(), 1);
+    assert_eq!(condition(&statuses[0], "Ready"), "True/Accepted");
+    // The watch brings what was written.
+    object["status"] = statuses[0].clone();
+    let second = reconcile(parsed(&object), context.clone()).await;
+    assert!(second.again_after.unwrap() <= rest);
+    assert_eq!(written(&asked.lock().unwrap()).len(), 1);
+    // Another spec does not wait.
+    object["metadata"]["generation"] = json!(2);
+    reconcile(parsed(&object), context.clone()).await;
+    let statuses = written(&asked.lock().unwrap());
+    assert_eq!(statuses[1]["observedGeneration"], 2);
+    writers
+        .connectors
+        .apply_watcher_event(&Event::Apply((*parsed(&object)).clone()));
+    let series = || pieces(&context.stores.connectors, &context.connectors.shown()).collect::<String>();
+    let looked = "teams_connector_probe_last_run_timestamp_seconds{name=\"c\",namespace=\"n\"}";
+    assert!(series().contains(looked), "{}", series());
+    context.connectors.forget("u");
+    assert!(!series().contains(looked), "what is gone is forgotten");
+}
+
+#[tokio::test]
+async fn who_rests_and_who_cannot_work_waits_for_another_spec() {
+    for (changes, ready, healthy) in [
+        (json!({ "suspend": true }), "True/Suspended", "Unknown/Suspended"),
+        (
+            json!({ "maintenance": [{ "cron": "0 25 * * *", "duration": "1h" }] }),
+            "False/InvalidSpec",
+            "Unknown/InsufficientEvidence",
+        ),
+    ] {
+        let spec = networks(&changes);
+        let stored = object(&spec);
+        let (client, asked) = recording(move |_| (200, stored.clone()));
+        let (context, _writers) = context(&client, "");
+        let action = reconcile(parsed(&object(&spec)), context.clone()).await;
+        assert_eq!(action, Action::await_change());
+        let statuses = written(&asked.lock().unwrap());
+        assert_eq!(condition(&statuses[0], "Ready"), ready);
+        assert_eq!(condition(&statuses[0], "Healthy"), healthy);
+        assert!(context.connectors.shown().get("u").is_none(), "no probe, no series");
+    }
+}
+
+#[tokio::test]
+async fn one_that_goes_is_left_alone() {
+    let mut going = object(&networks(&json!({})));
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (client, asked) = recording(|_| (500, json!({})));
+    let (context, _writers) = context(&client, "");
+    let action = reconcile(parsed(&going), context).await;
+    assert_eq!(action, Action::await_change());
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_that_went_during_its_look_is_no_failure() {
+    let (client, _) = recording(|_| crate::controller::testing::refusal(404, "NotFound"));
+    let (context, _writers) = context(&client, "");
+    let action = reconcile(parsed(&object(&networks(&json!({})))), context.clone()).await;
+    assert!(action.again_after.is_some());
+    assert_eq!(context.attempts.failed("u".to_owned()), 1, "the first of a row");
+}

@@ -1,0 +1,150 @@
+//! Calls that ended, by the history of participants, each read once.
+
+use std::collections::{HashMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::get::Getter;
+use super::{FAILURE_AGE, STATUS_AGE, pages, wire};
+use crate::local_clock;
+use crate::policy::connector::pexip::calls::{CallEnd, CallRecord, WINDOW};
+use crate::policy::connector::pexip::routing::Table;
+use crate::policy::connector::pexip::{Answer, Uri};
+
+/// Records come into the history some seconds late: so far is looked back each time.
+const LATE: SignedDuration = SignedDuration::from_mins(2);
+/// How long calls are kept, and the most of them.
+const KEPT: SignedDuration = SignedDuration::from_mins(20);
+const MOST: usize = 10_000;
+
+/// The calls of all connectors that ended lately.
+#[derive(Default)]
+pub(super) struct Feed {
+    calls: VecDeque<Call>,
+    /// Number of the last call.
+    last: u64,
+    /// Participants who were read, with their end.
+    seen: HashMap<String, Timestamp>,
+    asked: Option<(Instant, Answer<()>)>,
+}
+
+struct Call {
+    number: u64,
+    connector: Uri,
+    record: CallRecord,
+}
+
+/// Calls of one connector, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    calls: Vec<(u64, CallRecord)>,
+    last: u64,
+}
+
+impl Ended {
+    pub(super) fn records(self) -> Vec<CallRecord> {
+        self.calls.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// Those with a higher number.
+    pub(super) fn after(&self, number: u64) -> Vec<CallRecord> {
+        let later = self.calls.iter().filter(|(its, _)| *its > number);
+        later.map(|(_, record)| *record).collect()
+    }
+
+    /// The number of the last call of any connector.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+}
+
+impl Feed {
+    /// Reads what is new, unless that was done a moment ago.
+    pub(super) async fn refresh(&mut self, getter: &Getter, routes: &Table, deadline: Instant) -> Answer<()> {
+        if let Some((at, answer)) = &self.asked {
+            let age = if answer.is_ok() { STATUS_AGE } else { FAILURE_AGE };
+            if at.elapsed() < age {
+                return answer.clone();
+            }
+        }
+        let answer = self.read(getter, routes, deadline).await;
+        self.asked = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    /// The calls of a connector.
+    pub(super) fn of(&self, connector: &str) -> Ended {
+        let own = self.calls.iter().filter(|call| call.connector == connector);
+        Ended {
+            calls: own.map(|call| (call.number, call.record)).collect(),
+            last: self.last,
+        }
+    }
+
+    /// As if a while had passed.
+    #[cfg(test)]
+    pub(super) fn forget_when(&mut self) {
+        self.asked = None;
+    }
+
+    async fn read(&mut self, getter: &Getter, routes: &Table, deadline: Instant) -> Answer<()> {
+        let skew = getter.clock().map(|sample| sample.skew).unwrap_or_default();
+        let now = local_clock::now()
+            .checked_add(skew)
+            .unwrap_or_else(|_| local_clock::now());
+        let from = self.from(now).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let path = ["history", "v1", "participant"];
+        let read: Answer<Vec<wire::Participant>> =
+            pages::list(getter, &path, &[("end_time__gte", &from)], deadline).await;
+        self.forget(now);
+        for participant in read? {
+            self.add(participant, routes, now);
+        }
+        Ok(())
+    }
+
+    /// From when on the history is asked for.
+    fn from(&self, now: Timestamp) -> Timestamp {
+        let oldest = now - WINDOW;
+        let newest = self.seen.values().max().copied();
+        newest
+            .map_or(oldest, |newest| (newest - LATE).max(oldest))
+            .min(now - LATE)
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let is_recent = |ended: Timestamp| now.duration_since(ended) <= KEPT;
+        self.seen.retain(|_, ended| is_recent(*ended));
+        self.calls.retain(|call| is_recent(call.record.ended));
+    }
+
+    fn add(&mut self, participant: wire::Participant, routes: &Table, now: Timestamp) {
+        let is_gateway = participant
+            .service_type
+            .as_deref()
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("gateway"));
+        let (Some(id), Some(ended), true) = (participant.id, participant.end_time, is_gateway) else {
+            return;
+        };
+        // One that ends in the future would be kept for ever.
+        let is_recent = (-LATE..=KEPT).contains(&now.duration_since(ended));
+        if !is_recent || self.seen.len() >= MOST || self.seen.insert(id, ended).is_some() {
+            return;
+        }
+        let alias = participant.local_alias.unwrap_or_default();
+        let Some((connector, digits)) = routes.landing(&alias) else {
+            return;
+        };
+        self.last += 1;
+        self.calls.push_back(Call {
+            number: self.last,
+            connector: connector.clone(),
+            record: CallRecord {
+                ended,
+                end: CallEnd::read(participant.disconnect_reason.as_deref().unwrap_or_default()),
+                digits,
+            },
+        });
+    }
+}
