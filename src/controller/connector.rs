@@ -62,8 +62,7 @@ async fn run(object: Arc<TeamsConnectorHealth>, context: &Context) -> Result<Act
         Turn::Rest(rest) => return Ok(Action::requeue(rest)),
         Turn::Look { late } => context.metrics.looks.began(late),
     }
-    // What is on its way in all probes at once is kept off the stack.
-    Box::pin(look(context, &object, &entry, &windows)).await?;
+    look(context, &object, &entry, &windows).await?;
     Ok(entry.schedule().rest(Instant::now()))
 }
 
@@ -75,6 +74,7 @@ async fn look(
     windows: &[maintenance::Window],
 ) -> Result<(), Error> {
     let mut work = entry.work().await;
+    // What is on its way in all probes at once is kept off the stack.
     let found = Box::pin(observe::look(context, object, &mut work.probes)).await?;
     let now = local_clock::now();
     let above = if maintenance::is_open(windows, now) {
