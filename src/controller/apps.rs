@@ -1,4 +1,5 @@
-//! The Graph clients, one per `GraphTenant`. Tenants with the same app at the same addresses share limiter and clock.
+//! The Graph clients, one per `GraphTenant`. Tenants at the same addresses share the clock, and those with the same app also the
+//! limiter.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -91,7 +92,8 @@ impl Apps {
     }
 
     /// The client for an app: the one there is, if app, addresses and credential are the same; otherwise a new one that shares
-    /// the limiter with any other for the same app at the same addresses.
+    /// what it may with others: at the same addresses the clock, which is soon compared anew by the answers to whichever app, and
+    /// for the same app the limiter.
     pub fn client(
         &self,
         tenant: &ObjectRef,
@@ -110,9 +112,15 @@ impl Apps {
         let fingerprint = app.fingerprint();
         // A new credential of the same app does not make it an unknown one.
         let before = last.filter(|entry| entry.fingerprint == fingerprint).cloned();
-        let mut others = known.values().filter_map(Known::last_good);
-        let beside = others.find_map(|other| other.graph.as_ref().ok()?.beside(app.clone()));
-        let graph = beside.unwrap_or_else(|| Graph::new(app, http.clone(), metrics.clone()));
+        let others = || {
+            known
+                .values()
+                .filter_map(|known| known.last_good()?.graph.as_ref().ok())
+        };
+        let graph = others()
+            .find_map(|other| other.beside(app.clone()))
+            .or_else(|| others().find_map(|other| other.by_same_clock(app.clone())))
+            .unwrap_or_else(|| Graph::new(app, http.clone(), metrics.clone()));
         let entry = Entry {
             graph: Ok(graph.clone()),
             fingerprint,

@@ -76,9 +76,22 @@ impl fmt::Debug for Graph {
 impl Graph {
     /// A client. `http` should come from [`http_client`](super::http_client).
     pub fn new(app: App, http: reqwest::Client, metrics: Metrics) -> Self {
+        Self::with_clock(app, http, metrics, Arc::default())
+    }
+
+    /// A client for another app, which shares the clock and nothing else. `None` unless it is at the same addresses.
+    pub fn by_same_clock(&self, app: App) -> Option<Self> {
+        let Shared {
+            http, metrics, clock, ..
+        } = &*self.shared;
+        let shares = self.app.has_clock_of(&app);
+        shares.then(|| Self::with_clock(app, http.clone(), metrics.clone(), clock.clone()))
+    }
+
+    fn with_clock(app: App, http: reqwest::Client, metrics: Metrics, clock: Arc<Clock>) -> Self {
         let shared = Arc::new(Shared {
             limiter: Arc::new(Limiter::new(metrics.clone())),
-            clock: Arc::default(),
+            clock,
             list: SharedList::default(),
             app_roles: Kept::default(),
             service_states: Kept::default(),
@@ -390,6 +403,11 @@ impl Graph {
     /// Whether both have the same limiter, clock and list.
     pub(crate) fn shares_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether both have at least the same clock.
+    pub(crate) fn has_clock_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared.clock, &other.shared.clock)
     }
 
     /// Whether both have the same tokens too.

@@ -61,6 +61,23 @@ fn equal_ids_with_another_sign_in_service_share_nothing() {
     assert!(!twin.is_same(&victim), "each signs in with a credential of its own");
 }
 
+/// What one app's answers tell of the clock holds for all: an app that cannot be asked may have to be planned for.
+#[test]
+fn apps_at_the_same_addresses_share_the_clock_alone() {
+    let world = World::new();
+    let first = world.client("n", "https://login.example", "secret");
+    let other = App {
+        tenant_id: "fabrikam.example".to_owned(),
+        ..app("https://login.example/", "secret")
+    };
+    let other = world
+        .apps
+        .client(&tenant("other"), other, "secret", &world.http, &world.metrics);
+    assert!(other.has_clock_of(&first) && !other.shares_with(&first));
+    let elsewhere = world.client("elsewhere", "https://login.evil.example", "secret");
+    assert!(!elsewhere.has_clock_of(&first));
+}
+
 #[test]
 fn a_corrected_address_has_an_effect_and_keeps_the_fingerprint() {
     let world = World::new();

@@ -225,6 +225,11 @@ impl Sub {
             let handed = if whole { newest } else { self.handed.get(id) };
             handed.is_none_or(|handed| handed < at)
         });
-        missing.map(|change| format!("the receiver was never told of {change:?}; handed: {:?}", self.handed))
+        missing.map(|change| {
+            format!(
+                "the receiver was never told of {change:?}; losses: {:?}, on record: {:?}",
+                self.losses, self.seen
+            )
+        })
     }
 }
