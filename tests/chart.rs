@@ -178,6 +178,8 @@ fn wrong_values_are_refused() {
             "terminationGracePeriodSeconds",
         ),
         (OPERATOR, "metrics.prometheusRule.enable=true", "prometheusRule"),
+        (OPERATOR, "feeds.syslog.port=0", "port"),
+        (OPERATOR, "feeds.service.type=ExternalName", "type"),
         (OPERATOR, "extraEnv[0].nam=x", "extraEnv"),
         (SIMULATOR, "replicaCount=2", "replicaCount"),
         (SIMULATOR, "service.port=0", "port"),
@@ -192,7 +194,7 @@ fn wrong_values_are_refused() {
 
 #[test]
 fn options_reach_the_manifests() {
-    let cases: [(&[&str], &[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str], &[&str]); 7] = [
         (
             &[],
             &[
@@ -208,9 +210,22 @@ fn options_reach_the_manifests() {
                 "NetworkPolicy",
                 "WATCH_NAMESPACE",
                 "hostNetwork",
+                "_LISTEN",
+                "endpointslices",
+                "-feeds",
             ],
         ),
         (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
+        (
+            &["feeds.events.enabled=true", "feeds.events.port=8000"],
+            &[
+                "name: EVENTS_LISTEN",
+                "name: FEEDS_SERVICE\n          value: x-teams-graph-operator-feeds",
+                "port: 8000\n    targetPort: 8081",
+                "resourceNames: [x-teams-graph-operator-feeds]",
+            ],
+            &["SYSLOG_LISTEN", "syslog-udp"],
+        ),
         (
             &[
                 "watchNamespace=demo",
@@ -383,7 +398,12 @@ fn a_real_api_server_accepts_the_manifests() {
     let restricted = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {ours}, labels: {{{warn}}}}}}}");
     apply(&[], &restricted);
     check(&read("deploy/operator.yaml").replace("teams-graph-system", &ours), &[]);
-    check(&template("x", OPERATOR, &ours, &["networkPolicy.enabled=true"]), &[]);
+    let listening = [
+        "networkPolicy.enabled=true",
+        "feeds.events.enabled=true",
+        "feeds.syslog.enabled=true",
+    ];
+    check(&template("x", OPERATOR, &ours, &listening), &[]);
     let watched = format!("watchNamespace={demo}");
     check(&template("x", OPERATOR, &ours, &[&watched]), &[]);
     let configured = ["ca.configMap=ca", "config.settings.challenges=true"];
@@ -405,7 +425,7 @@ fn a_real_api_server_accepts_the_manifests() {
 }
 
 /// Group, resource, and the verbs that are allowed in a watched namespace. Every other verb must be refused.
-const RIGHTS: [(&str, &str, &[&str]); 27] = [
+const RIGHTS: [(&str, &str, &[&str]); 28] = [
     ("teamsgraph.dev", "graphtenants", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
@@ -436,6 +456,7 @@ const RIGHTS: [(&str, &str, &[&str]); 27] = [
         &["get", "create", "patch", "delete"],
     ),
     ("events.k8s.io", "events", &["create", "patch"]),
+    ("discovery.k8s.io", "endpointslices", &[]),
     ("rbac.authorization.k8s.io", "clusterroles", &[]),
 ];
 const VERBS: [&str; 9] = [
@@ -506,6 +527,23 @@ impl Judge {
     }
 }
 
+impl Judge {
+    /// Of the way to the leader, which is asked for in the release's namespace alone.
+    async fn check_feeds(&self, namespace: &str, slice: &str) {
+        for verb in VERBS {
+            let group = "discovery.k8s.io";
+            let own = self.allows(verb, group, "endpointslices", namespace, Some(slice)).await;
+            let other = self
+                .allows(verb, group, "endpointslices", namespace, Some("other"))
+                .await;
+            let elsewhere = self.allows(verb, group, "endpointslices", "default", Some(slice)).await;
+            assert_eq!(own, ["patch", "create"].contains(&verb), "{verb} the slice");
+            assert_eq!(other, verb == "create", "{verb} another slice");
+            assert!(!elsewhere, "{verb} a slice elsewhere");
+        }
+    }
+}
+
 /// Roles and service account of the chart alone.
 fn install_rights(release: &str, namespace: &str, settings: &[&str]) {
     let mut command = helm(&["template", release, OPERATOR, "--namespace", namespace]);
@@ -525,7 +563,8 @@ async fn the_controller_may_do_what_it_needs_and_nothing_else() {
         namespace(name);
     }
     install_rights(&everywhere, &everywhere, &["fullnameOverride="]);
-    install_rights(&own, &own, &[&format!("watchNamespace={watched}")]);
+    let only = format!("watchNamespace={watched}");
+    install_rights(&own, &own, &[&only, "feeds.syslog.enabled=true"]);
     let reviews: Api<SubjectAccessReview> = Api::all(Client::try_default().await.unwrap());
     let judge = |release: &str| Judge {
         reviews: reviews.clone(),
@@ -545,6 +584,8 @@ async fn the_controller_may_do_what_it_needs_and_nothing_else() {
     one.check(&watched, true).await;
     one.check("default", false).await;
     one.check_lease(&own, &format!("{own}-teams-graph-operator")).await;
+    one.check_feeds(&own, &format!("{own}-teams-graph-operator-feeds"))
+        .await;
 
     for release in [&everywhere, &own] {
         let name = format!("{release}:{release}-teams-graph-operator");

@@ -44,7 +44,8 @@ pub struct Pexip {
     /// How old the last sign of life of an instance may be.
     #[serde(default = "five_minutes")]
     pub heartbeat_max_age: DurationText,
-    /// How failed calls are learned.
+    /// How failed calls are learned. History: from the Management Node's record of participants. EventSink: each node tells of a call
+    /// as it ends. Syslog: the history, and the support log of the nodes, which alone tells of errors 401 and 500.
     #[serde(default)]
     pub call_feed: CallFeed,
     /// Secret with the `username` and `password` that the event sink shows.
@@ -143,8 +144,7 @@ fn calls_per_instance() -> i32 {
     15
 }
 
-/// How failed calls are learned. `History`: the Management Node's record of participants is read. `EventSink`: its nodes tell of
-/// each call. `Syslog`: the history is read, and the nodes' support log tells with which errors calls failed.
+/// How failed calls are learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // documented variants would lose their order in the schema
 pub enum CallFeed {
