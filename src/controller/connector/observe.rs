@@ -80,7 +80,7 @@ pub async fn look(context: &Context, object: &TeamsConnectorHealth, probes: &mut
     };
     let (endpoints, pexip, microsoft, broadworks) = tokio::join!(
         endpoints::look(&asking),
-        pexip::look(&asking, &mut probes.pexip),
+        Box::pin(pexip::look(&asking, &mut probes.pexip)),
         microsoft::look(&asking, &mut probes.microsoft),
         broadworks::look(&asking, &mut probes.webex),
     );

@@ -107,7 +107,7 @@ async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Bytes,
     }
     let _place = server.bodies.acquire().await.map_err(|_| BROKEN)?;
     to_bytes(body, LONGEST).await.map_err(|error| {
-        let is_too_large = error.source().is_some_and(|source| source.is::<LengthLimitError>());
+        let is_too_large = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
         if is_too_large { TOO_LARGE } else { BROKEN }
     })
 }

@@ -170,7 +170,7 @@ async fn the_support_log_is_taken_over_tcp_and_udp() {
     let address = listening.address();
     let _server = AbortOnDropHandle::new(tokio::spawn(listening.serve(log)));
     let line = failed("c");
-    let counted = |result: &str| counts.events.with_label_values(&["syslog", result]).get();
+    let number = |result: &str| counts.events.with_label_values(&["syslog", result]).get();
 
     let mut stream = TcpStream::connect(address).await.unwrap();
     let long = format!("<134>{}\n", "x".repeat(9000));
@@ -185,14 +185,14 @@ async fn the_support_log_is_taken_over_tcp_and_udp() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((counted("call"), counted("cut"), counted("malformed")), (3, 1, 1));
+    assert_eq!((number("call"), number("cut"), number("malformed")), (3, 1, 1));
 
     let socket = UdpSocket::bind(ANYWHERE).await.unwrap();
     for datagram in [line.as_bytes(), b"\xff\x00", long.as_bytes()] {
         socket.send_to(datagram, address).await.unwrap();
     }
     let all = async {
-        while (counted("call"), counted("cut"), counted("malformed")) != (4, 2, 3) {
+        while (number("call"), number("cut"), number("malformed")) != (4, 2, 3) {
             sleep(Duration::from_millis(5)).await;
         }
     };

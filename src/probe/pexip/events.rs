@@ -28,8 +28,8 @@ pub(super) struct Event<'a> {
     pub(super) seq: Option<u64>,
     #[serde(default, deserialize_with = "unix_time")]
     pub(super) time: Option<Timestamp>,
-    #[serde(default, deserialize_with = "wire::text")]
-    event: Option<String>,
+    #[serde(default, rename = "event", deserialize_with = "wire::text")]
+    name: Option<String>,
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
 }
@@ -62,12 +62,12 @@ pub(super) struct Left {
 impl Event<'_> {
     /// Whether the node begins to count.
     pub(super) fn begins(&self) -> bool {
-        self.event.as_deref() == Some(BEGINS)
+        self.name.as_deref() == Some(BEGINS)
     }
 
     /// What it is about.
     pub(super) fn about(&self) -> About {
-        if self.event.as_deref() != Some(LEFT) {
+        if self.name.as_deref() != Some(LEFT) {
             return About::Other;
         }
         let left = self.data.and_then(|data| serde_json::from_str::<Left>(data.get()).ok());
@@ -104,17 +104,16 @@ impl Left {
 /// Reads a body: one event, or many in one. One among many that cannot be read is handed out as `None`.
 pub(super) fn read<'a>(body: &'a [u8], mut take: impl FnMut(Option<Event<'a>>)) -> Result<(), NotEvents> {
     let event: Event<'a> = serde_json::from_slice(body).map_err(|_| NotEvents)?;
-    match (event.event.as_deref(), event.data) {
-        (None, _) => return Err(NotEvents),
+    match (event.name.as_deref(), event.data) {
+        (None, _) | (Some(BULK), None) => return Err(NotEvents),
         (Some(BULK), Some(data)) => {
             let events: Vec<&'a RawValue> = serde_json::from_str(data.get()).map_err(|_| NotEvents)?;
             for one in events {
                 let one: Option<Event<'a>> = serde_json::from_str(one.get()).ok();
                 // One bulk in another is none.
-                take(one.filter(|one| one.event.as_ref().is_some_and(|name| name != BULK)));
+                take(one.filter(|one| one.name.as_ref().is_some_and(|name| name != BULK)));
             }
         }
-        (Some(BULK), None) => return Err(NotEvents),
         _ => take(Some(event)),
     }
     Ok(())

@@ -59,7 +59,6 @@ pub fn explain<'a>(calls: impl IntoIterator<Item = &'a mut Known>, logged: &[Log
         .iter()
         .filter(|one| one.call.as_ref().is_none_or(|call| told.insert(call.clone())))
         .collect();
-    let mut taken = HashSet::new();
     let mut left = Vec::new();
     for one in once {
         let known = one.call.as_ref().and_then(|call| by_id.get(call).copied());
@@ -67,44 +66,37 @@ pub fn explain<'a>(calls: impl IntoIterator<Item = &'a mut Known>, logged: &[Log
             && let Some(call) = calls.get_mut(at)
         {
             call.record.end = one.end;
-            taken.insert(at);
         } else {
             left.push(one);
         }
     }
-    left.retain(|one| match nearest(&calls, &taken, one) {
+    // Those that say how they failed in other words cannot be it.
+    let may_be = |end: CallEnd| matches!(end, CallEnd::DialOutFailed | CallEnd::Rejected | CallEnd::Other);
+    let mut open: Vec<&mut Known> = calls.into_iter().filter(|call| may_be(call.record.end)).collect();
+    left.retain(|one| match nearest(&open, one) {
         Some(at) => {
-            if let Some(call) = calls.get_mut(at) {
-                call.record.end = one.end;
-            }
-            !taken.insert(at)
+            open.swap_remove(at).record.end = one.end;
+            false
         }
         None => true,
     });
-    left.into_iter()
-        .map(|one| CallRecord {
-            ended: one.at,
-            end: one.end,
-            digits: None,
-        })
-        .collect()
+    let own = |one: &Logged| CallRecord {
+        ended: one.at,
+        end: one.end,
+        digits: None,
+    };
+    left.into_iter().map(own).collect()
 }
 
-/// The call that failed nearest to it and has no error yet. Those that say how they failed in other words cannot be it.
-fn nearest(calls: &[&mut Known], taken: &HashSet<usize>, one: &Logged) -> Option<usize> {
+/// The nearest of these calls that failed.
+fn nearest(calls: &[&mut Known], one: &Logged) -> Option<usize> {
     let distance = |call: &Known| call.record.ended.duration_since(one.at).abs();
-    let may_be = |call: &Known| {
-        matches!(
-            call.record.end,
-            CallEnd::DialOutFailed | CallEnd::Rejected | CallEnd::Other
-        )
-    };
-    calls
+    let near = calls
         .iter()
+        .map(|call| distance(call))
         .enumerate()
-        .filter(|(at, call)| !taken.contains(at) && may_be(call) && distance(call) <= NEAR)
-        .min_by_key(|(_, call)| distance(call))
-        .map(|(at, _)| at)
+        .filter(|(_, distance)| *distance <= NEAR);
+    near.min_by_key(|(_, distance)| *distance).map(|(at, _)| at)
 }
 
 #[cfg(test)]

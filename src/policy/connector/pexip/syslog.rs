@@ -51,7 +51,7 @@ impl Frames {
     /// What is left where the stream ends: a last line may lack its end.
     pub fn finish(&mut self) -> Option<Frame> {
         match self.state {
-            State::Line => self.end(),
+            State::Line => Some(self.end()),
             _ => None,
         }
     }
@@ -64,9 +64,9 @@ impl Frames {
             State::Counted(left) => {
                 self.keep(byte);
                 self.state = State::Counted(left.saturating_sub(1));
-                if left <= 1 { self.end() } else { None }
+                (left <= 1).then(|| self.end())
             }
-            State::Line if byte == b'\n' => self.end(),
+            State::Line if byte == b'\n' => Some(self.end()),
             State::Line => {
                 self.keep(byte);
                 None
@@ -127,10 +127,10 @@ impl Frames {
         }
     }
 
-    fn end(&mut self) -> Option<Frame> {
+    fn end(&mut self) -> Frame {
         self.state = State::Between;
         let (bytes, is_cut) = (std::mem::take(&mut self.message), std::mem::take(&mut self.cut));
-        Some(Frame { bytes, is_cut })
+        Frame { bytes, is_cut }
     }
 }
 

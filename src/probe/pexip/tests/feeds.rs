@@ -74,7 +74,7 @@ async fn events_are_judged_as_the_history_is() {
         blind.calls,
         Some(Err(FeedFault::Configuration(ApiFault::Forbidden)))
     ));
-    world.manners(json!({})).await;
+    world.manners(json!({"denied": []})).await;
     drop((blind, client));
     let client = world.client();
     let evidence = client.look(&spec, &mut memory, LIMIT).await;
