@@ -173,8 +173,8 @@ async fn the_support_log_is_taken_over_tcp_and_udp() {
     let number = |result: &str| counts.events.with_label_values(&["syslog", result]).get();
 
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let long = format!("<134>{}\n", "x".repeat(9000));
-    let sent = format!("{line}\n{} {line}{long}{line}", line.len());
+    let oversized = format!("<134>{}\n", "x".repeat(9000));
+    let sent = format!("{line}\n{} {line}{oversized}{line}", line.len());
     // In pieces that end anywhere.
     for piece in sent.as_bytes().chunks(37) {
         stream.write_all(piece).await.unwrap();
@@ -188,7 +188,7 @@ async fn the_support_log_is_taken_over_tcp_and_udp() {
     assert_eq!((number("call"), number("cut"), number("malformed")), (3, 1, 1));
 
     let socket = UdpSocket::bind(ANYWHERE).await.unwrap();
-    for datagram in [line.as_bytes(), b"\xff\x00", long.as_bytes()] {
+    for datagram in [line.as_bytes(), b"\xff\x00", oversized.as_bytes()] {
         socket.send_to(datagram, address).await.unwrap();
     }
     let all = async {
