@@ -38,4 +38,4 @@ pub use presence::{MOST_IDS, Presence};
 pub use subscription::{NewSubscription, Subscription};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

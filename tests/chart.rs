@@ -125,6 +125,9 @@ fn files(dir: &Path) -> BTreeSet<String> {
         .collect()
 }
 
+/// The one file in `deploy/` that is not generated.
+const WRITTEN_BY_HAND: &str = "alertmanager-inhibitions.yaml";
+
 #[test]
 fn generated_files_are_current() {
     let fresh = tempfile::tempdir().unwrap();
@@ -136,8 +139,10 @@ fn generated_files_are_current() {
     );
     for folder in ["crds", "charts/teams-graph-operator-crds/templates", "deploy"] {
         let (ours, theirs) = (root().join(folder), fresh.path().join(folder));
-        assert_eq!(files(&ours), files(&theirs), "{folder}: run deploy/render");
-        for name in files(&ours) {
+        let mut generated = files(&ours);
+        generated.remove(WRITTEN_BY_HAND);
+        assert_eq!(generated, files(&theirs), "{folder}: run deploy/render");
+        for name in generated {
             let same = fs::read_to_string(ours.join(&name)).unwrap() == fs::read_to_string(theirs.join(&name)).unwrap();
             assert!(
                 same,

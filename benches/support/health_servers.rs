@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::routing::get;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+use crate::world::tls_server;
 
 /// Names of the objects end with it; the certificate is for all of them.
 pub const DOMAIN: &str = "bench.test";
@@ -33,9 +32,9 @@ pub struct Servers {
 impl Servers {
     pub async fn start() -> Self {
         let arrivals = Arrivals::default();
-        let (config, authority) = certificates();
+        let (acceptor, authority) = tls_server(&format!("*.{DOMAIN}"));
         let (tls, tls_port) = listen().await;
-        tokio::spawn(serve_tls(tls, TlsAcceptor::from(Arc::new(config)), arrivals.clone()));
+        tokio::spawn(serve_tls(tls, acceptor, arrivals.clone()));
         let (tcp, tcp_port) = listen().await;
         tokio::spawn(serve_tcp(tcp));
         let (http, http_port) = listen().await;
@@ -60,29 +59,6 @@ async fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
-}
-
-fn certificates() -> (ServerConfig, String) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![format!("*.{DOMAIN}")]).unwrap();
-    params.not_after = rcgen::date_time_ymd(2100, 1, 1);
-    let leaf = params.signed_by(&key, &issuer).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from(leaf.der().to_vec())],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    (config, authority)
 }
 
 async fn serve_tls(listener: TcpListener, acceptor: TlsAcceptor, arrivals: Arrivals) {

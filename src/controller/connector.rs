@@ -75,7 +75,8 @@ async fn look(
     windows: &[maintenance::Window],
 ) -> Result<(), Error> {
     let mut work = entry.work().await;
-    let found = observe::look(context, object, &mut work.probes).await?;
+    // What is on its way in all probes at once is kept off the stack.
+    let found = Box::pin(observe::look(context, object, &mut work.probes)).await?;
     let now = local_clock::now();
     let above = if maintenance::is_open(windows, now) {
         Above::Maintenance

@@ -16,8 +16,9 @@ use super::apply::Object;
 use super::queue::{Item, Queue};
 use super::reconcile::Action;
 
-/// Reconciles of a kind that run at a time, unless it waits for much: that one says so itself.
-pub const SLOTS: usize = 32;
+/// Reconciles of a kind that run at a time, unless it says so itself. Most of what they do is to wait for an answer, up to 35 s; hundreds of
+/// apps that get none, of which one call each waits now and then, leave enough for the others.
+pub const SLOTS: usize = 128;
 /// An object whose reconcile broke down is looked at again.
 const AFTER_BREAKDOWN: Duration = Duration::from_secs(30);
 

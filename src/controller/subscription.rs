@@ -57,15 +57,19 @@ async fn run(object: Arc<GraphSubscription>, context: &Context) -> Result<Action
     if comes_early(context, &view, &plan_now) {
         return Ok(Action::requeue(ARRIVAL));
     }
+    if let Plan::Renew { id, .. } = &plan_now
+        && view.unsure
+    {
+        if let Err(failure) = look_up::compare_clocks(&mut view, id).await {
+            return report::report(context, &view, &plan_now, act::Outcome::Failed(failure)).await;
+        }
+        plan_now = plan(&view.situation());
+    }
     let outcome = if plan_now == Plan::LookUp {
         match look_up::look_up(&view).await {
             Ok(found) => {
                 (view.remote, view.full) = found;
-                // Its answers may have shown that the local clock is wrong.
-                if let Ok((graph, _)) = &view.app {
-                    (view.now, view.unsure) = (graph.now(), graph.skew().is_none());
-                }
-                view.begun = tokio::time::Instant::now();
+                view.see_clock();
                 plan_now = plan(&view.situation());
                 act::act(context, &mut view, &plan_now).await?
             }

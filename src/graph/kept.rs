@@ -9,7 +9,10 @@ use tokio::time::Instant;
 use super::error::Failure;
 
 /// The last answer, or why there was none. Whoever asks while one is on its way waits for it.
-pub(super) struct Kept<T>(Mutex<Option<(Instant, Result<Arc<T>, Failure>)>>);
+pub(super) struct Kept<T>(Mutex<Option<Last<T>>>);
+
+/// When it came, and what it was.
+type Last<T> = (Instant, Result<Arc<T>, Failure>);
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {

@@ -12,14 +12,16 @@ use super::error::{Class, Failure, Kind};
 use super::metrics::Metrics;
 
 mod bucket;
+mod silence;
 
 use bucket::{Bucket, CHANGES_PER_MINUTE};
+use silence::Silence;
 
 /// Calls that may wait; more are refused.
 const LONGEST_QUEUE: usize = 10_000;
-/// Bounds of `Retry-After`.
 /// Longer than this, a caller is not kept waiting.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Bounds of `Retry-After`.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// Of a lane, when Microsoft names no time.
@@ -45,6 +47,7 @@ pub(super) struct Limiter {
 struct State {
     lanes: [Queue; 6],
     paused_until: Option<Instant>,
+    silence: Silence,
     /// Throttled answers in a row that named no time.
     streak: u32,
     next_number: u64,
@@ -63,6 +66,8 @@ enum Turn {
     Now,
     At(Instant),
     Behind,
+    /// Never: calls of this app are not answered.
+    Refused,
 }
 
 impl Limiter {
@@ -85,6 +90,7 @@ impl Limiter {
                 ]
                 .map(queue),
                 paused_until: None,
+                silence: Silence::default(),
                 streak: 0,
                 next_number: 0,
             }),
@@ -100,6 +106,11 @@ impl Limiter {
             match place.turn() {
                 Turn::Now => return Ok(()),
                 Turn::Behind => place.woken.notified().await,
+                Turn::Refused => {
+                    let message =
+                        "Graph does not answer calls of this app. One now and then finds out when it does again.";
+                    return Err(Failure::of(Kind::Unavailable, message));
+                }
                 Turn::At(instant) if instant.duration_since(Instant::now()) > LONGEST_WAIT => {
                     let remaining = instant.duration_since(Instant::now());
                     let message = "Microsoft asked for a pause of all calls of this app.";
@@ -158,6 +169,18 @@ impl Limiter {
             .resize(per_minute, Instant::now());
     }
 
+    /// A call was answered, whatever the answer says.
+    pub(super) fn answered(&self) {
+        self.lock().silence.ends();
+    }
+
+    /// A call waited so long for an answer, and none came.
+    pub(super) fn unanswered(&self, waited: Duration) {
+        if self.lock().silence.goes_on(waited, Instant::now()) {
+            tracing::warn!("Graph does not answer: calls of this app are refused, but for one now and then");
+        }
+    }
+
     /// A call passed: the next pause without a given time is short again.
     pub(super) fn passed(&self) {
         self.lock().streak = 0;
@@ -199,7 +222,11 @@ impl Place<'_> {
     fn turn(&self) -> Turn {
         let now = Instant::now();
         let mut state = self.limiter.lock();
+        if state.silence.refuses(now) {
+            return Turn::Refused;
+        }
         let paused_until = state.paused_until;
+        let state = &mut *state;
         let queue = &mut state.lanes[self.lane as usize];
         let paused_until = paused_until.max(queue.rests_until).filter(|until| *until > now);
         if queue.waiting.keys().next() != Some(&self.key) {
@@ -209,7 +236,10 @@ impl Place<'_> {
             return Turn::At(until);
         }
         match queue.bucket.take(now) {
-            Ok(()) => Turn::Now,
+            Ok(()) => {
+                state.silence.is_tried(now);
+                Turn::Now
+            }
             Err(instant) => Turn::At(instant),
         }
     }

@@ -1,19 +1,39 @@
 //! A small Graph for tests: answers by a script, and keeps what it was asked.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use jiff::Timestamp;
 use prometheus::Registry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{App, Credential, Graph, Metrics, http_client};
+use super::token::sign_in;
+use super::{Account, App, Credential, Graph, Metrics, http_client};
+
+/// What the sign-in service reads in a token request of an app with this secret, for an account with this name and password.
+pub(crate) fn sign_in_form(secret: &str, username: &str, password: &str) -> Vec<(String, String)> {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
+    let app = App {
+        tenant_id: "contoso.com".into(),
+        client_id: Some("app".into()),
+        login: "https://login.example/".into(),
+        graph: "https://graph.example/".into(),
+        credential: Credential::ClientSecret(secret.into()),
+    };
+    let account = Account::with_password(username, password.into());
+    // With a secret, nothing is waited for.
+    let request = sign_in(&app, Some(&account), &CLIENT, Timestamp::UNIX_EPOCH).now_or_never();
+    let request = request.unwrap().unwrap().build().unwrap();
+    serde_urlencoded::from_bytes(request.body().unwrap().as_bytes().unwrap()).unwrap()
+}
 
 /// What was asked.
 #[derive(Clone, Debug)]

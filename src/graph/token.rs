@@ -26,6 +26,9 @@ use super::metrics::{Metrics, Operation};
 
 mod request;
 
+#[cfg(test)]
+pub(super) use request::request as sign_in;
+
 /// What the sign-in service may take.
 const BOUNDS: Bounds = Bounds {
     time: Duration::from_secs(15),
@@ -208,8 +211,9 @@ impl Inner {
     async fn refresh(self: Arc<Self>) -> Fetched {
         let started = Instant::now();
         let result = self.fetch().await.map(Arc::new);
+        let took = started.elapsed();
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.label(), |_| "ok");
-        self.metrics.request(Operation::Token, outcome, started.elapsed());
+        self.metrics.request(Operation::Token, outcome, took);
         let mut state = self.state();
         state.fetch = None;
         match &result {
@@ -218,7 +222,7 @@ impl Inner {
                 state.failure = None;
             }
             Err(failure) => {
-                let rest = rest(failure, state.usable().is_some());
+                let rest = rest(failure, state.usable().is_some(), took);
                 state.failure = Some((Instant::now() + rest, failure.clone()));
             }
         }
@@ -244,11 +248,12 @@ impl Inner {
 }
 
 /// How long a failure stands in for another attempt, so that a thousand subscriptions do not all knock at a closed door.
-fn rest(failure: &Failure, usable: bool) -> Duration {
+/// Whoever waits for one holds up others, so that after one that took its time a longer rest follows.
+fn rest(failure: &Failure, usable: bool, took: Duration) -> Duration {
     match failure.class {
         Class::Throttled(Some(after)) => after.clamp(Duration::from_secs(1), Duration::from_mins(10)),
         _ if usable => Duration::from_secs(30),
-        Class::Retry => Duration::from_secs(1),
+        Class::Retry => (took * 4).clamp(Duration::from_secs(1), Duration::from_mins(1)),
         Class::Throttled(None) | Class::RetrySlowly | Class::Invalid => Duration::from_secs(10),
     }
 }

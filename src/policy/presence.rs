@@ -8,4 +8,4 @@ pub mod pbx;
 pub mod shards;
 pub mod teams;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

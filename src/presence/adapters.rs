@@ -8,6 +8,8 @@ use self::sip::Sip;
 use crate::policy::presence::pbx::{Capabilities, OwnEntry, PbxError};
 
 pub mod broadworks;
+#[cfg(test)]
+mod encodings;
 pub mod innovaphone;
 pub mod metrics;
 pub mod pace;

@@ -38,13 +38,16 @@ pub struct Plan<'a> {
     pub limit: Duration,
 }
 
+/// An app's secrets and certificates, if its registration is in this tenant.
+type Registration = Learned<Option<Vec<AppCredential>>>;
+
 /// What earlier looks at the same object found out. A change of the spec makes it forget.
 #[derive(Debug, Default)]
 pub struct Memory {
     of: Option<(Microsoft, Option<String>)>,
     tenants: HashMap<String, (Instant, Discovery)>,
     principals: HashMap<String, (Instant, Learned<Option<Principal>>)>,
-    registrations: HashMap<String, (Instant, Learned<Option<Vec<AppCredential>>>)>,
+    registrations: HashMap<String, (Instant, Registration)>,
     lacking: HashMap<String, Timestamp>,
 }
 
@@ -203,12 +206,7 @@ async fn principal(plan: &Plan<'_>, graph: &Graph, app: &ConnectorApplication) -
     }))
 }
 
-async fn registration(
-    plan: &Plan<'_>,
-    graph: &Graph,
-    memory: &mut Memory,
-    app: &ConnectorApplication,
-) -> Learned<Option<Vec<AppCredential>>> {
+async fn registration(plan: &Plan<'_>, graph: &Graph, memory: &mut Memory, app: &ConnectorApplication) -> Registration {
     let learned = learn(plan.limit, graph.app_credentials(&app.app_id, deadline(plan, graph))).await;
     // Also what is about to end: replacing it is seen ten minutes later at most.
     if matches!(learned, Learned::Known(Some(_))) {

@@ -47,10 +47,10 @@ type Given = HashMap<String, String>;
 async fn subscribers(State(shared): State<Shared>, Query(given): Query<Given>, headers: HeaderMap) -> Response {
     let base = own_url(&shared, &headers);
     let state = shared.state();
-    answer(&state.webex, &given, &headers, &base).unwrap_or_else(|refusal| refusal)
+    answer(&state.webex, &given, &headers, &base).unwrap_or_else(IntoResponse::into_response)
 }
 
-fn answer(site: &Site, given: &Given, headers: &HeaderMap, base: &str) -> Result<Response, Response> {
+fn answer(site: &Site, given: &Given, headers: &HeaderMap, base: &str) -> Result<Response, Refusal> {
     admit(site, headers)?;
     if let Some(spoiled) = &site.spoiled {
         return Ok((
@@ -93,22 +93,23 @@ fn next(site: &Site, given: &Given, base: &str, cursor: usize) -> Option<HeaderV
     .ok()
 }
 
-fn admit(site: &Site, headers: &HeaderMap) -> Result<(), Response> {
+fn admit(site: &Site, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if token.and_then(|value| value.strip_prefix("Bearer ")) != Some(&site.token) {
         let text = "The request requires a valid access token set in the Authorization request header.";
-        return Err(refusal(StatusCode::UNAUTHORIZED, text));
+        return Err(Refusal(StatusCode::UNAUTHORIZED, text.to_owned()));
     }
     if !site.scopes.iter().any(|scope| scope == SCOPE) {
-        return Err(refusal(
+        return Err(Refusal(
             StatusCode::FORBIDDEN,
-            "The server understood the request, but refused to fulfill it because the access token is missing required scopes.",
+            "The server understood the request, but refused to fulfill it because the access token is missing required scopes."
+                .to_owned(),
         ));
     }
     Ok(())
 }
 
-fn check(given: &Given) -> Result<(), Response> {
+fn check(given: &Given) -> Result<(), Refusal> {
     if let Some(odd) = given.keys().find(|name| !FILTERS.contains(&name.as_str())) {
         return Err(bad(&format!("unknown parameter {odd}")));
     }
@@ -118,14 +119,20 @@ fn check(given: &Given) -> Result<(), Response> {
     }
 }
 
-fn bad(text: &str) -> Response {
-    refusal(StatusCode::BAD_REQUEST, text)
+/// What Webex answers to what it does not do.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(status, text) = self;
+        let tracking = format!("SIMULATOR_{}", Uuid::new_v4());
+        let body = json!({"message": text, "errors": [{"description": text}], "trackingId": tracking});
+        (status, Json(body)).into_response()
+    }
 }
 
-fn refusal(status: StatusCode, text: &str) -> Response {
-    let tracking = format!("SIMULATOR_{}", Uuid::new_v4());
-    let body = json!({"message": text, "errors": [{"description": text}], "trackingId": tracking});
-    (status, Json(body)).into_response()
+fn bad(text: &str) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, text.to_owned())
 }
 
 async fn summary(State(shared): State<Shared>) -> Json<Value> {

@@ -175,9 +175,13 @@ fn check_shape(real: &Real, series: &Selector) {
     }
 }
 
-/// Whether the values of a label are the reasons of conditions. How calls end is another vocabulary.
+/// Whether the values of a label are the reasons of conditions. How calls end is another vocabulary, as are the codes of HTTP.
 fn has_reasons(metric: &str, label: &str) -> bool {
-    label == "code" || (label == "reason" && metric.starts_with("teamsgraph_"))
+    match label {
+        "code" => metric.starts_with("teams_connector_"),
+        "reason" => metric.starts_with("teamsgraph_"),
+        _ => false,
+    }
 }
 
 fn is_a_reason(value: &str) -> bool {

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
@@ -16,10 +17,13 @@ use kube::api::{
 };
 use kube::core::{ApiResource, GroupVersionKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use teams_graph_operator::simulator::{Config, DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT, Simulator};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::ports::free_port;
 
@@ -694,25 +698,57 @@ pub fn write_all<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])
     }
 }
 
+/// A certificate with its key, and the authority (PEM) that signed it.
+struct Signed {
+    authority: String,
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Signed {
+    fn new(params: &CertificateParams) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = authority.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(authority, key);
+        let key = KeyPair::generate().unwrap();
+        Self {
+            authority: pem,
+            certificate: params.signed_by(&key, &issuer).unwrap(),
+            key,
+        }
+    }
+}
+
 /// An authority, and a certificate for 127.0.0.1. Returns the authority's certificate.
 fn write_certificates(dir: &Path) -> String {
-    let authority_key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&authority_key).unwrap().pem();
-    let issuer = Issuer::new(params, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])
-        .unwrap()
-        .signed_by(&key, &issuer)
-        .unwrap();
-    fs::write(dir.join("ca.crt"), &authority).unwrap();
-    let pem = certificate.pem();
+    let signed = Signed::new(&CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap());
+    fs::write(dir.join("ca.crt"), &signed.authority).unwrap();
+    let (pem, key) = (signed.certificate.pem(), signed.key.serialize_pem());
     write_all(
         &dir.join("tls"),
-        [("tls.crt", pem.as_bytes()), ("tls.key", key.serialize_pem().as_bytes())].into_iter(),
+        [("tls.crt", pem.as_bytes()), ("tls.key", key.as_bytes())].into_iter(),
     );
-    authority
+    signed.authority
+}
+
+/// A TLS server for this name, and the authority (PEM) that signed its certificate.
+pub fn tls_server(name: &str) -> (TlsAcceptor, String) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2100, 1, 1);
+    let signed = Signed::new(&params);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from(signed.certificate.der().to_vec())],
+            PrivateKeyDer::try_from(signed.key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), signed.authority)
 }
 
 pub fn subscription_spec() -> Value {

@@ -32,12 +32,12 @@ impl Exporter {
                 "no exporter: run `tests/support/gate tls`, or set BLACKBOX_EXPORTER=$(tests/support/tools prometheus-blackbox-exporter)"
             )
         };
-        let mut modules = String::from("modules:\n");
+        let mut modules = vec!["modules:".to_owned()];
         for trusted in ["bundle", "public"] {
             for client in ["none", "client", "client-of-other"] {
-                let mut tls = String::from("{server_name: connector.corp.test");
+                let mut tls = vec!["server_name: connector.corp.test".to_owned()];
                 if trusted == "bundle" {
-                    tls += &format!(", ca_file: {}", certificates.path("root.pem").display());
+                    tls.push(format!("ca_file: {}", certificates.path("root.pem").display()));
                 }
                 if client != "none" {
                     let full = certificates.path(&format!("{client}-full.pem"));
@@ -45,19 +45,19 @@ impl Exporter {
                     chain.extend(certificates.read(&format!("{client}.chain")));
                     fs::write(&full, chain).unwrap();
                     let key = certificates.path(&format!("{client}.key"));
-                    tls += &format!(", cert_file: {}, key_file: {}", full.display(), key.display());
+                    tls.push(format!("cert_file: {}, key_file: {}", full.display(), key.display()));
                 }
-                tls += "}";
-                modules += &format!(
-                    "  http-{trusted}-{client}: {{prober: http, http: {{tls_config: {tls}, fail_if_not_ssl: true, preferred_ip_protocol: ip4}}}}\n"
-                );
-                modules += &format!(
-                    "  tcp-{trusted}-{client}: {{prober: tcp, tcp: {{tls: true, tls_config: {tls}, preferred_ip_protocol: ip4}}}}\n"
-                );
+                let tls = tls.join(", ");
+                modules.push(format!(
+                    "  http-{trusted}-{client}: {{prober: http, http: {{tls_config: {{{tls}}}, fail_if_not_ssl: true, preferred_ip_protocol: ip4}}}}"
+                ));
+                modules.push(format!(
+                    "  tcp-{trusted}-{client}: {{prober: tcp, tcp: {{tls: true, tls_config: {{{tls}}}, preferred_ip_protocol: ip4}}}}"
+                ));
             }
         }
         let config = certificates.path("exporter.yaml");
-        fs::write(&config, modules).unwrap();
+        fs::write(&config, modules.join("\n")).unwrap();
         let port = free_port();
         let log = fs::File::create(certificates.path("exporter.log")).unwrap();
         let process = Command::new(program)

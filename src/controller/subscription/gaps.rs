@@ -21,6 +21,8 @@ pub const OUTAGE: SignedDuration = SignedDuration::from_mins(10);
 const GRAPH_PATIENCE: SignedDuration = SignedDuration::from_hours(4);
 /// An outage of a receiver may have begun so long before it was seen: between two looks, with a good handshake believed.
 const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(8);
+/// Two machines' clocks differ by less than this, unless one is wrong.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
 /// What a gap comes from. Of each only one can be open.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,7 +102,8 @@ pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery
     let alive = status.subscription_id.is_some();
     match (leaves_gap(delivery, now), delivery) {
         (Some(true), Delivery::Unavailable(since)) if alive => {
-            open(status, (Reason::ReceiverUnavailable, *since - NOTICED_AFTER));
+            let since = (*since).min(now - OUTAGE);
+            open(status, (Reason::ReceiverUnavailable, since - NOTICED_AFTER));
         }
         (Some(true), _) if alive => open(status, (Reason::EndpointDropping, now - OUTAGE)),
         (Some(false), _) => close_of(status, Source::Receiver, now),
@@ -111,7 +114,8 @@ pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery
 /// Whether events get lost; none while nobody knows, or it does not last long enough.
 pub fn leaves_gap(delivery: &Delivery, now: Timestamp) -> Option<bool> {
     match delivery {
-        Delivery::Unavailable(since) => (now >= *since + OUTAGE).then_some(true),
+        // One that begins in the future began before the clock was set back: for how long it has lasted, nobody knows.
+        Delivery::Unavailable(since) => (now >= *since + OUTAGE || *since > now + CLOCKS_APART).then_some(true),
         Delivery::Dropping => Some(true),
         Delivery::Fine => Some(false),
         Delivery::Unknown => None,

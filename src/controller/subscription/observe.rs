@@ -90,6 +90,14 @@ pub enum Delivery {
 }
 
 impl View {
+    /// Answers since it was gathered may have shown that the local clock is wrong.
+    pub fn see_clock(&mut self) {
+        if let Ok((graph, _)) = &self.app {
+            (self.now, self.unsure) = (graph.now(), graph.skew().is_none());
+        }
+        self.begun = tokio::time::Instant::now();
+    }
+
     /// As the policy wants it.
     pub fn situation(&self) -> Situation<'_> {
         Situation {

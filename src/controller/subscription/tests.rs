@@ -1,10 +1,12 @@
 //! Reconciles against an API server and a Graph that answer as told.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use secrecy::SecretString;
@@ -31,6 +33,8 @@ struct Remote {
     held: Arc<Mutex<Vec<Value>>>,
     log: Log,
     base: String,
+    /// Hours by which its clock is behind ours.
+    behind: Arc<AtomicI64>,
 }
 
 impl Remote {
@@ -40,11 +44,18 @@ impl Remote {
             held: Arc::new(Mutex::new(held)),
             log: log.clone(),
             base: format!("http://{}", listener.local_addr().unwrap()),
+            behind: Arc::default(),
         };
-        let routes = Router::new().fallback(answer).with_state(remote.clone());
+        let routes = Router::new().fallback(dated).with_state(remote.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         remote
     }
+}
+
+async fn dated(State(remote): State<Remote>, request: Request) -> Response {
+    let now = Timestamp::now() - SignedDuration::from_hours(remote.behind.load(Ordering::Relaxed));
+    let date = jiff::fmt::rfc2822::to_string(&now.to_zoned(jiff::tz::TimeZone::UTC)).unwrap();
+    ([("date", date)], answer(State(remote), request).await).into_response()
 }
 
 async fn answer(State(remote): State<Remote>, request: Request) -> (StatusCode, String) {
@@ -307,6 +318,28 @@ async fn what_is_planned_by_a_clock_that_was_not_compared_is_looked_at_again_soo
     let (new_leader, _writers) = prepare(&client, &remote, &made);
     let unsure = run(made, &new_leader).await.unwrap();
     assert_eq!(unsure.again_after, Some(std::time::Duration::from_mins(5)));
+}
+
+/// A renewal every ten minutes is the most that Graph wants.
+#[tokio::test]
+async fn what_is_due_only_by_a_clock_that_was_set_is_not_renewed() {
+    for (behind, due) in [(24, false), (0, true)] {
+        let log = Log::default();
+        let at = |hours| (Timestamp::now() + SignedDuration::from_hours(hours)).to_string();
+        let mut held = remote_subscription("s1", "users", WEBHOOK, 2);
+        held["expirationDateTime"] = json!(at(4));
+        let remote = Remote::start(vec![held], &log).await;
+        remote.behind.store(behind, Ordering::Relaxed);
+        let status = json!({
+            "observedGeneration": 1, "subscriptionId": "s1", "expirationTime": at(4), "renewalTime": at(-1),
+        });
+        let object = object(&json!({ "finalizers": [FINALIZER] }), &status);
+        let client = api_server(&log, keeps(object.clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        run(Arc::new(object), &context).await.unwrap();
+        let renewed = lines(&log).iter().any(|line| line.starts_with("graph PATCH"));
+        assert_eq!(renewed, due, "{behind} hours behind");
+    }
 }
 
 #[tokio::test]

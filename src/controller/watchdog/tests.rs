@@ -167,7 +167,7 @@ async fn all_pages_are_compared_and_nothing_is_written() {
         asked.iter().all(|request| request.query.contains("limit=500")),
         "{asked:?}"
     );
-    assert_eq!(asked.len(), 5, "two pages, and three kinds without objects");
+    assert_eq!(asked.len(), 6, "two pages, and four kinds without objects");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -123,6 +123,17 @@ impl Graph {
         result
     }
 
+    /// Tells the limiter whether there was an answer.
+    async fn exchange(&self, request: RequestBuilder, bounds: Bounds) -> Result<Answer, Failure> {
+        let started = tokio::time::Instant::now();
+        let result = exchange(request, bounds, "Graph").await;
+        match &result {
+            Err(failure) if failure.kind == Kind::Unavailable => self.shared.limiter.unanswered(started.elapsed()),
+            _ => self.shared.limiter.answered(),
+        }
+        result
+    }
+
     async fn send(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
         let mut request = self
             .shared
@@ -132,7 +143,7 @@ impl Graph {
         if let Some(body) = &call.body {
             request = request.header("content-type", "application/json").body(body.clone());
         }
-        let answer = exchange(request, call.operation.bounds(), "Graph").await?;
+        let answer = self.exchange(request, call.operation.bounds()).await?;
         answer.tell_time(&self.shared.clock);
         if answer.is_success() {
             return Ok(answer);

@@ -176,3 +176,54 @@ impl Limiter {
         self.metrics.paused_seconds()
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_not_answered_tries_with_one_call_now_and_then() {
+    let limiter = limiter();
+    let waited = Duration::from_secs(15);
+    let goes = || async { limiter.acquire(Lane::Get, at(0)).await.map_err(|failure| failure.kind) };
+    for _ in 0..2 {
+        limiter.unanswered(waited);
+        assert_eq!(goes().await, Ok(()), "may be chance");
+    }
+    limiter.unanswered(waited);
+    assert_eq!(goes().await, Err(Kind::Unavailable));
+    tokio::time::advance(waited * 4).await;
+    assert_eq!(goes().await, Ok(()), "the one that tries");
+    assert_eq!(goes().await, Err(Kind::Unavailable), "it is not back yet");
+    limiter.unanswered(waited);
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert_eq!(goes().await, Err(Kind::Unavailable));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(goes().await, Ok(()));
+    limiter.answered();
+    for _ in 0..10 {
+        assert_eq!(goes().await, Ok(()), "answered again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_when_an_app_falls_silent_is_refused_too() {
+    let limiter = limiter();
+    exhaust(&limiter, Lane::Write).await;
+    let call = |limiter: Arc<Limiter>| async move {
+        limiter
+            .acquire(Lane::Write, at(0))
+            .await
+            .map_err(|failure| failure.kind)
+    };
+    let waiting: Vec<_> = (0..50).map(|_| tokio::spawn(call(limiter.clone()))).collect();
+    tokio::task::yield_now().await;
+    (0..3).for_each(|_| limiter.unanswered(Duration::from_secs(35)));
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), Err(Kind::Unavailable));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_refused_at_once_costs_nobody_a_slot() {
+    let limiter = limiter();
+    (0..3).for_each(|_| limiter.unanswered(Duration::from_millis(5)));
+    tokio::time::advance(Duration::from_millis(20)).await;
+    limiter.acquire(Lane::Get, at(0)).await.unwrap();
+}

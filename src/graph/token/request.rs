@@ -18,7 +18,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const MACHINE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 
 /// A request for a token, ready to be sent. Reads the token file, if one is used.
-pub(super) async fn request(
+pub(in crate::graph) async fn request(
     app: &App,
     account: Option<&Account>,
     http: &Client,

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use x509_parser::asn1_rs::Oid;
 use x509_parser::certificate::X509Certificate;
@@ -217,7 +218,7 @@ impl Certificate {
     /// SHA-256 of it, in hexadecimal digits.
     pub fn fingerprint(&self) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der);
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(digest.as_ref())
     }
 
     /// Whether `other` may have signed it, by its name.

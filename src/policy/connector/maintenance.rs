@@ -133,7 +133,7 @@ fn set(field: &str, least: u32, most: u32, names: &[&str], first_name: u32) -> R
         let wrong =
             || format!("\"{part}\" is not understood; it takes {least} to {most}, as in *, 5, 1-5, */2 and 1,3");
         let number = |text: &str| {
-            let named = names
+            let word = names
                 .iter()
                 .zip(first_name..)
                 .find(|(name, _)| text.eq_ignore_ascii_case(name));
@@ -142,7 +142,7 @@ fn set(field: &str, least: u32, most: u32, names: &[&str], first_name: u32) -> R
                     .ok()
                     .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
             };
-            let value = named.map(|(_, value)| value).or_else(digits);
+            let value = word.map(|(_, value)| value).or_else(digits);
             value.filter(|value| (least..=most).contains(value)).ok_or_else(wrong)
         };
         let (range, step) = match part.split_once('/') {

@@ -126,7 +126,7 @@ pub fn judge(spec: &Microsoft, evidence: &MicrosoftEvidence, now: Timestamp) -> 
         let required = spec.applications.iter().find(|one| one.app_id == app.app_id);
         let required = required.map_or(&[][..], |one| &one.required_roles);
         findings.push(consent::judge(app, required, elsewhere, now));
-        findings.extend(credentials::judge(&spec.credential_expiry, app, now));
+        findings.extend(credentials::judge(spec.credential_expiry, app, now));
     }
     if let Some(services) = &evidence.services {
         findings.extend(upstream::judge(&spec.service_health.services, services));

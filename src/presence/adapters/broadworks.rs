@@ -22,6 +22,8 @@ use crate::policy::presence::pbx::{Activity, Capabilities, OwnEntry, PbxError, P
 
 mod channel;
 mod element;
+#[cfg(test)]
+pub(super) mod encoding;
 mod hub;
 mod item;
 mod requests;

@@ -24,6 +24,8 @@ use crate::policy::presence::pbx::{Capabilities, OwnEntry, PbxError, PbxEvent};
 mod book;
 mod calls;
 mod digest;
+#[cfg(test)]
+pub(super) mod encoding;
 mod endpoint;
 mod entry;
 mod message;

@@ -19,6 +19,8 @@ use crate::policy::presence::pbx::{Capabilities, OwnEntry, PbxError, PbxEvent};
 mod agent;
 mod dialog_info;
 mod digest;
+#[cfg(test)]
+pub(super) mod encoding;
 mod framing;
 mod message;
 mod pidf;

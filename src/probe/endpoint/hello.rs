@@ -233,8 +233,8 @@ mod tests {
         message
     }
 
-    fn chose(version: u16, cipher: u16) -> Option<Fallback> {
-        Some(Fallback::Chose { version, cipher })
+    fn chose(version: u16, cipher: u16) -> Fallback {
+        Fallback::Chose { version, cipher }
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
                 .collect();
             let (answer, done) = understand(&read);
             assert!(done);
-            assert_eq!(answer.fallback, chose(0x0301, 0x002f));
+            assert_eq!(answer.fallback, Some(chose(0x0301, 0x002f)));
             assert_eq!(answer.chain, [b"leaf".to_vec(), b"intermediate".to_vec()]);
             for length in 0..read.len() {
                 assert!(!understand(&read[..length]).1, "{length} of {}", read.len());
@@ -263,7 +263,7 @@ mod tests {
         let mut warned = record(ALERT, &[1, 112]);
         assert_eq!(understand(&warned), (Answer::default(), false));
         warned.extend(record(HANDSHAKE, &server_hello(0x0303, 0x0035)));
-        assert_eq!(understand(&warned).0.fallback, chose(0x0303, 0x0035));
+        assert_eq!(understand(&warned).0.fallback, Some(chose(0x0303, 0x0035)));
         assert_eq!(understand(b"HTTP/1.1 400 Bad Request\r\n\r\n").0, Answer::default());
     }
 

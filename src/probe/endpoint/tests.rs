@@ -243,7 +243,7 @@ async fn documents_are_fetched_without_following_and_within_limits() {
     assert_eq!(fetched(&at(gone), true).await, Answer::Status(404));
     let endless = |mut stream: TcpStream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+        while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
     };
     let (huge, _) = serve(endless).await;
     assert_eq!(fetched(&at(huge), true).await, Answer::TooLong);

@@ -34,8 +34,8 @@ pub async fn overviews(
     let state = shared.state();
     let services = &state.portal.services;
     let print = |one: &super::registry::Service| {
-        let id = id_of("service", &one.service);
-        let mut body = json!({"id": id, "service": one.service, "status": one.status});
+        let id = id_of("service", &one.name);
+        let mut body = json!({"id": id, "service": one.name, "status": one.status});
         if wish.issues {
             body["issues"] = json!(one.issues);
         }

@@ -89,7 +89,8 @@ pub struct Credential {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Service {
     /// Such as `Microsoft Teams`.
-    pub service: String,
+    #[serde(rename = "service")]
+    pub name: String,
     /// Such as `serviceOperational`.
     pub status: String,
     /// Its issues.
@@ -101,7 +102,7 @@ impl Registry {
     /// All services work.
     pub fn new() -> Self {
         let service = |name: &str| Service {
-            service: name.into(),
+            name: name.into(),
             status: "serviceOperational".into(),
             issues: Vec::new(),
         };

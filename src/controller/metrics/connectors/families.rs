@@ -350,7 +350,9 @@ fn figure(seen: &Seen<'_>, value: fn(&PexipHealth) -> Option<i32>) -> Vec<Line> 
     })
 }
 
-fn counted(seen: &Seen<'_>, labels: fn(&Count) -> Option<Vec<(&'static str, String)>>) -> Vec<Line> {
+type Labels = Vec<(&'static str, String)>;
+
+fn counted(seen: &Seen<'_>, labels: fn(&Count) -> Option<Labels>) -> Vec<Line> {
     of(seen, |shown| {
         let counts = shown.counts.iter();
         counts

@@ -127,11 +127,13 @@ fn devices(type_: &str, xsps: &[XspEvidence]) -> Option<Finding> {
     let learned = xsps.iter().filter_map(|xsp| xsp.devices.as_ref());
     let best = learned.max_by_key(|learned| matches!(learned, Learned::Known(_)))?;
     Some(match best {
-        Learned::Known(types) if types.iter().any(|one| one.trim().eq_ignore_ascii_case(type_)) => Finding::pass(
-            LOGIN,
-            "device",
-            format!("The test subscriber has a device of type {type_:?}."),
-        ),
+        Learned::Known(devices) if devices.iter().any(|device| device.trim().eq_ignore_ascii_case(type_)) => {
+            Finding::pass(
+                LOGIN,
+                "device",
+                format!("The test subscriber has a device of type {type_:?}."),
+            )
+        }
         Learned::Known(_) => {
             let message = format!(
                 "The test subscriber has no device of type {type_:?}, so Webex finds no profile to register with: assign one on BroadWorks."

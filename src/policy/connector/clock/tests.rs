@@ -16,11 +16,14 @@ fn samples(skews: &[(&str, i64)]) -> Vec<ClockSample> {
     skews.iter().map(|(source, skew)| sample(source, *skew, 1)).collect()
 }
 
+/// Sources with their skew, and how bad that is.
+type Case = (&'static [(&'static str, i64)], Option<Severity>);
+
 #[test]
 fn the_local_clock_is_judged_by_the_median() {
     use Severity::{Critical, Warning};
     let limits = ClockLimits::default();
-    let cases: &[(&[(&str, i64)], Option<Severity>)] = &[
+    let cases: &[Case] = &[
         (&[("a", 0)], None),
         (&[("a", 30)], None), // the error may be all of it
         (&[("a", 31)], Some(Warning)),

@@ -22,6 +22,7 @@ pub fn blinds(reason: Reason) -> bool {
         reason,
         Reason::ApiUnreachable
             | Reason::ApiRejected
+            | Reason::CredentialsRejected
             | Reason::PermissionDenied
             | Reason::DiscoveryUnavailable
             | Reason::EventHubDisabled
@@ -89,6 +90,9 @@ const TABLE: &[Row] = &[
     (Reason::HandshakeTimeout, ENDPOINT_UNREACHABLE, Confidence::Medium,
         "Connected, and then no answer in time",
         "Look at the load of the server, and at firewalls that look into TLS."),
+    (Reason::ConnectionFailed, ENDPOINT_UNREACHABLE, Confidence::Medium,
+        "A server cannot be reached, or breaks off",
+        "Look whether it runs, and at DNS, firewalls and routes between this cluster and it."),
     (Reason::NetworkUnreachable, ENDPOINT_UNREACHABLE, Confidence::Medium,
         "This cluster has no route to the address",
         "Look at the routes and egress rules of the cluster, for IPv6 above all."),
@@ -150,6 +154,9 @@ const TABLE: &[Row] = &[
     (Reason::UntrustedIssuer, CERTIFICATE_INVALID, Confidence::High,
         "No authority that is trusted has signed the certificate",
         "Take one of a public authority; the connector and its nodes need such. For a private one set tls.trust."),
+    (Reason::CertificateNotTrusted, CERTIFICATE_INVALID, Confidence::High,
+        "The certificate of a server is not trusted",
+        "Install one of a public authority with its intermediates, or name the authority in caBundleSecretRef."),
     (Reason::SelfSigned, CERTIFICATE_INVALID, Confidence::High,
         "The certificate has signed itself",
         "Take one of a public authority."),
@@ -188,8 +195,8 @@ const TABLE: &[Row] = &[
         "If calls end with error 401, take a certificate with client authentication; public authorities stopped issuing such in 2026."),
     // Microsoft
     (Reason::TenantIdMismatch, TENANT_MISMATCH, Confidence::High,
-        "The domain belongs to another tenant than the spec says",
-        "Correct microsoft.tenantId; the message has the tenant of the domain."),
+        "A tenant ID is not that of the tenant in which Teams lives",
+        "Correct it where the message says: microsoft.tenantId, or the Management Node, under Azure tenants."),
     (Reason::TenantNotFound, TENANT_MISMATCH, Confidence::High,
         "Microsoft knows no such tenant",
         "Correct microsoft.tenantId or the domain."),
@@ -332,6 +339,9 @@ const TABLE: &[Row] = &[
     (Reason::ApiRejected, FEED_DISCONNECTED, Confidence::High,
         "An API refuses the credentials, so that part of the connector cannot be seen",
         "Correct the Secret, or the rights of its user."),
+    (Reason::CredentialsRejected, FEED_DISCONNECTED, Confidence::High,
+        "Credentials that this operator uses are refused, so that part of the connector cannot be seen",
+        "Correct the Secret that the message names, or unlock the account."),
     (Reason::PermissionDenied, FEED_DISCONNECTED, Confidence::High,
         "The app or token of this operator may not read this",
         "Grant the permission that the message names."),

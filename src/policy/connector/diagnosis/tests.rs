@@ -389,6 +389,21 @@ fn webex() {
             vec![(Reason::AdapterCredentialsRejected, CRITICAL, HIGH)],
         ),
         (
+            "W8 every XSP refuses the test subscriber",
+            vec![blind(ProvisioningHealthy, Reason::CredentialsRejected)],
+            vec![(Reason::CredentialsRejected, INFO, HIGH)],
+        ),
+        (
+            "W9 an XSP cannot be reached",
+            vec![fault(EndpointReachable, CRITICAL, Reason::ConnectionFailed)],
+            vec![(Reason::ConnectionFailed, CRITICAL, MEDIUM)],
+        ),
+        (
+            "W9 the certificate of an XSP is not trusted",
+            vec![fault(EndpointReachable, CRITICAL, Reason::CertificateNotTrusted)],
+            vec![(Reason::CertificateNotTrusted, CRITICAL, HIGH)],
+        ),
+        (
             "W9 the XSP wants a client certificate",
             vec![fault(EndpointReachable, CRITICAL, Reason::ClientCertificateRequired)],
             vec![(Reason::ClientCertificateRequired, CRITICAL, HIGH)],

@@ -169,7 +169,7 @@ fn every_fault_of_a_certificate_has_its_reason() {
             "expired, and of nobody",
             |_| {
                 vec![leaf(&authority("other", None, |_| {}), |p| {
-                    p.not_after = date_time_ymd(2026, 6, 1)
+                    p.not_after = date_time_ymd(2026, 6, 1);
                 })]
             },
             &[Reason::Expired, Reason::UntrustedIssuer],
@@ -263,7 +263,7 @@ fn every_fault_of_a_certificate_has_its_reason() {
             "for another name",
             |w| {
                 let other = |p: &mut CertificateParams| {
-                    p.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())]
+                    p.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
                 };
                 vec![w.leaf(other), der(&w.middle)]
             },
@@ -273,7 +273,7 @@ fn every_fault_of_a_certificate_has_its_reason() {
             "in capitals",
             |w| {
                 let capitals = |p: &mut CertificateParams| {
-                    p.subject_alt_names = vec![rcgen::SanType::DnsName("CONNECTOR.Example".try_into().unwrap())]
+                    p.subject_alt_names = vec![rcgen::SanType::DnsName("CONNECTOR.Example".try_into().unwrap())];
                 };
                 vec![w.leaf(capitals), der(&w.middle)]
             },
@@ -310,7 +310,7 @@ fn every_fault_of_a_certificate_has_its_reason() {
             "of an authority for mail",
             |w| {
                 let mail = authority("mail", Some(&w.root), |p| {
-                    p.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection]
+                    p.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
                 });
                 vec![leaf(&mail, |_| {}), der(&mail)]
             },
@@ -464,7 +464,7 @@ fn lifetimes_decide_when_an_end_is_soon() {
     let soon = |from: (i32, u8, u8), to: (i32, u8, u8)| {
         let world = World::new();
         let leaf = world.leaf(|p| {
-            (p.not_before, p.not_after) = (date_time_ymd(from.0, from.1, from.2), date_time_ymd(to.0, to.1, to.2))
+            (p.not_before, p.not_after) = (date_time_ymd(from.0, from.1, from.2), date_time_ymd(to.0, to.1, to.2));
         });
         let leaf = crate::policy::connector::certificate::Certificate::read(&leaf).unwrap();
         certificates::soon(&TlsExpectation::default().expiry, &leaf, now())
@@ -533,7 +533,7 @@ fn dates_for_metrics_are_real_or_absent() {
     );
     // An unneeded certificate that expired moves no date of the way; without a way there is none.
     let old = authority("root", Some(&authority("x", None, |_| {})), |p| {
-        p.not_after = date_time_ymd(2026, 1, 2)
+        p.not_after = date_time_ymd(2026, 1, 2);
     });
     world.evidence.addresses[0].tls.chain.push(der(&old));
     assert_eq!(

@@ -111,6 +111,7 @@ fn judged(type_: ConditionType, truth: Truth, reason: Reason, severity: Option<S
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn the_connector_is_as_its_conditions() {
     use ConditionType::{CallsSucceeding, CertificatesValid, ClockSynchronized, EndpointReachable};
     let good = judged(EndpointReachable, Truth::True, Reason::Succeeded, None);

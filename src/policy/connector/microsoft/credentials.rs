@@ -12,7 +12,7 @@ const CONDITION: ConditionType = ConditionType::CredentialsValid;
 /// Judges the credentials of one app, if its registration was asked for and there is one.
 ///
 /// Which of several the connector uses is not known: the one that lasts longest counts, and others are told.
-pub(super) fn judge(limits: &CredentialLimits, app: &ApplicationEvidence, now: Timestamp) -> Vec<Finding> {
+pub(super) fn judge(limits: CredentialLimits, app: &ApplicationEvidence, now: Timestamp) -> Vec<Finding> {
     let id = &app.app_id;
     let Some(registration) = &app.registration else {
         return Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn judge(limits: &CredentialLimits, app: &ApplicationEvidence, now: T
     findings
 }
 
-fn last(limits: &CredentialLimits, id: &str, one: &AppCredential, now: Timestamp) -> Finding {
+fn last(limits: CredentialLimits, id: &str, one: &AppCredential, now: Timestamp) -> Finding {
     let (kind, name) = (one.kind, &one.name);
     if one.end <= now {
         let message = format!(
@@ -57,7 +57,7 @@ fn last(limits: &CredentialLimits, id: &str, one: &AppCredential, now: Timestamp
     Finding::fail(CONDITION, id, severity, Reason::CredentialExpiringSoon, message)
 }
 
-fn another(limits: &CredentialLimits, id: &str, one: &AppCredential) -> Finding {
+fn another(limits: CredentialLimits, id: &str, one: &AppCredential) -> Finding {
     let message = format!(
         "The {} {:?} of the app {id} ends in less than {} days, others last longer: see that the connector does not use it.",
         one.kind, one.name, limits.warn_days

@@ -18,14 +18,17 @@ pub(super) fn judge(wanted: &[String], learned: &Learned<Vec<ServiceState>>) -> 
         Err(unknown) => return vec![unknown],
     };
     let known = |name: &String| services.iter().find(|one| one.service.eq_ignore_ascii_case(name));
-    let judged = wanted.iter().map(|name| match known(name) {
-        Some(state) => service(name, state),
-        None => {
-            let message = format!("Microsoft's service health knows no service called {name}: correct spec.microsoft.serviceHealth.services.");
-            Finding::unknown(CONDITION, name, Reason::InsufficientEvidence, message)
-        }
-    });
+    let judged = wanted
+        .iter()
+        .map(|name| known(name).map_or_else(|| unheard_of(name), |state| service(name, state)));
     judged.collect()
+}
+
+fn unheard_of(name: &str) -> Finding {
+    let message = format!(
+        "Microsoft's service health knows no service called {name}: correct spec.microsoft.serviceHealth.services."
+    );
+    Finding::unknown(CONDITION, name, Reason::InsufficientEvidence, message)
 }
 
 fn service(name: &str, state: &ServiceState) -> Finding {

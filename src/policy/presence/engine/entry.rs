@@ -155,9 +155,15 @@ fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
 }
 
 fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Verdict {
-    match state.owned().entry.certain(now) {
-        Some(held) if held.value == entry => hold(state, settings, Why::InStep, now),
-        _ => Verdict::write(put(settings, entry), Why::Due),
+    let owned = &state.owned().entry;
+    if owned.certain(now).is_some_and(|held| held.value == entry) {
+        return hold(state, settings, Why::InStep, now);
+    }
+    // Another one without an answer may come after this one, and would be what the PBX says from then on.
+    let other = owned.intent.as_ref().filter(|intent| intent.value != entry);
+    match other.map(|intent| intent.sent + LATE).filter(|late| *late > now) {
+        Some(late) => Verdict::wait(Why::Waiting, Some(late)),
+        None => Verdict::write(put(settings, entry), Why::Due),
     }
 }
 
@@ -171,11 +177,11 @@ fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Ver
     else {
         return Verdict::rest(why);
     };
-    // What was begun without an answer is done again.
+    // What was begun without an answer is done again; but nothing is said anew by what Teams only shows since we wrote there.
     if owned.clearing {
-        return Verdict::write(Write::ClearOwn, Why::Due);
+        return clear(state, Why::Nothing, now);
     }
-    if owned.intent.is_some() {
+    if owned.intent.is_some() && why != Why::Echo {
         return Verdict::write(put(settings, held.value.clone()), Why::Due);
     }
     if !settings.capabilities.own_entry_expires {

@@ -199,6 +199,22 @@ impl From<reqwest::Error> for PbxError {
 }
 
 #[cfg(test)]
+impl Xsp {
+    /// A request that is made with this name and password.
+    pub(super) fn request_of(&self, username: &str, password: &str, path: &[&str], body: String) -> reqwest::Request {
+        let xsp = Self {
+            base: self.base.clone(),
+            client: self.client.clone(),
+            username: username.to_owned(),
+            password: password.into(),
+            cookies: Mutex::default(),
+            tally: self.tally.clone(),
+        };
+        xsp.request(Method::PUT, path, Some(body)).unwrap().build().unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use prometheus::Registry;
 

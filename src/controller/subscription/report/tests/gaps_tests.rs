@@ -124,6 +124,15 @@ fn a_receiver_that_is_away_long_leaves_a_gap_until_it_is_back() {
 }
 
 #[test]
+fn an_outage_that_begins_in_the_future_began_before_the_clock_was_set_back() {
+    let mut view = view(subscribed_status());
+    view.delivery = Delivery::Unavailable(at(20));
+    assert!(step(&mut view, 0).gaps.is_empty(), "by the clock of another machine");
+    view.delivery = Delivery::Unavailable(at(3600));
+    assert_eq!(gaps_of(&step(&mut view, 0)), [gap("ReceiverUnavailable", -1080, None)]);
+}
+
+#[test]
 fn a_renewal_does_not_end_the_outage_of_a_receiver() {
     let mut view = view(subscribed_status());
     view.delivery = Delivery::Unavailable(at(-600));

@@ -180,7 +180,11 @@ proptest! {
         history.short_lives = false;
         let calm = engine(&history, CALM, Ending::Stay, LONG);
         let lossy = engine(&history, LOSSY, Ending::Stay, LONG);
-        prop_assert_eq!((calm.session, calm.preferred, calm.entry), (lossy.session, lossy.preferred, lossy.entry));
+        prop_assert_eq!((calm.session, calm.preferred), (lossy.session, lossy.preferred));
+        // What is passed over for a time may be left standing, if what comes after it changes nothing.
+        if calm.entry_is_due {
+            prop_assert_eq!(calm.entry, lossy.entry);
+        }
     }
 
     // That a decision made twice is made once is asserted at each step of each history, see operator.rs.

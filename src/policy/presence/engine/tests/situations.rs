@@ -310,6 +310,23 @@ fn an_entry_that_vanished_is_put_again_and_one_that_no_record_knows_is_cleared()
 }
 
 #[test]
+fn an_entry_waits_until_another_without_an_answer_cannot_come_after_it() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_teams(reading("Busy", "Busy", 2, 10), second(10));
+    let put = decide(&state, &settings, second(10)).writes.remove(0);
+    state.begin(&put, second(10));
+    state.settle(&put, Outcome::Lost(Class::Retry), second(20), 0.0);
+    state.see_teams(reading("Away", "Away", 3, 25), second(25));
+    assert_eq!(perform(&mut state, &settings, 69), []);
+    let written = perform(&mut state, &settings, 70);
+    assert!(
+        matches!(&written[..], [Write::PutOwn { entry, .. }] if entry.activity == Activity::Away),
+        "{written:?}"
+    );
+}
+
+#[test]
 fn a_switch_that_the_person_turned_off_is_not_turned_on_for_the_same_state() {
     let switch = Capabilities {
         own_is_do_not_disturb: true,

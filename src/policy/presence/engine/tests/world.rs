@@ -44,6 +44,7 @@ pub enum Ending {
 }
 
 /// What came of it.
+#[allow(clippy::struct_excessive_bools)] // findings that have nothing to do with each other
 #[derive(Debug, Default)]
 pub struct Report {
     /// Writes, with the time since the history was over.
@@ -60,6 +61,8 @@ pub struct Report {
     pub session: Option<Session>,
     pub preferred: Option<Choice>,
     pub entry: Option<Activity>,
+    /// Whether our entry has to say just one thing in the end. An echo, for one, leaves what was said before.
+    pub entry_is_due: bool,
     /// What entries on the PBX say in the end.
     pub entries: Vec<(Origin, Activity)>,
     /// Whether the record says that nothing is ours.
@@ -1002,6 +1005,7 @@ impl World {
         if matches!(self.ending, Ending::Stay | Ending::Idle) {
             self.look_for_astray();
         }
+        self.report.entry_is_due = self.entry_due(&self.history.terms).is_some();
         let ours = self
             .teams
             .preferred
