@@ -197,104 +197,106 @@ fn wrong_values_are_refused() {
     }
 }
 
+/// Settings, what the manifests then have, and what they have not.
+const OPTIONS: [(&[&str], &[&str], &[&str]); 7] = [
+    (
+        &[],
+        &[
+            "kind: ClusterRole\n",
+            "replicas: 2",
+            "kind: PodDisruptionBudget",
+            "readOnlyRootFilesystem: true",
+            "image: teams-graph-operator:0.1.0",
+        ],
+        &[
+            "ServiceMonitor",
+            "PrometheusRule",
+            "NetworkPolicy",
+            "WATCH_NAMESPACE",
+            "hostNetwork",
+            "_LISTEN",
+            "endpointslices",
+            "-feeds",
+        ],
+    ),
+    (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
+    (
+        &["feeds.events.enabled=true", "feeds.events.port=8000"],
+        &[
+            "name: EVENTS_LISTEN",
+            "name: FEEDS_SERVICE\n          value: x-teams-graph-operator-feeds",
+            "port: 8000\n    targetPort: 8081",
+            "resourceNames: [x-teams-graph-operator-feeds]",
+        ],
+        &["SYSLOG_LISTEN", "syslog-udp"],
+    ),
+    (
+        &[
+            "watchNamespace=demo",
+            "rbac.aggregateUserRoles=false",
+            "identityNamespaces={a,b}",
+        ],
+        &[
+            "kind: Role\n",
+            "namespace: demo",
+            "name: WATCH_NAMESPACE",
+            "name: IDENTITY_NAMESPACES\n          value: \"a,b\"",
+        ],
+        &["ClusterRole"],
+    ),
+    (
+        &[
+            "image.repository=registry.example/op",
+            "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ],
+        &[
+            "image: registry.example/op@sha256:aaaa",
+            "value: registry.example/op@sha256:aaaa",
+        ],
+        &[":0.1.0\n"],
+    ),
+    (
+        &[
+            "metrics.serviceMonitor.enabled=true",
+            "metrics.podMonitor.enabled=true",
+            "metrics.prometheusRule.enabled=true",
+            "metrics.prometheusRule.runbookUrl=https://docs.example/runbooks",
+            "networkPolicy.enabled=true",
+        ],
+        &[
+            "kind: ServiceMonitor",
+            "kind: PodMonitor",
+            "kind: PrometheusRule",
+            "kind: NetworkPolicy",
+            "runbook_url: https://docs.example/runbooks/TeamsGraphNoLeader.md",
+        ],
+        &[],
+    ),
+    (
+        &[
+            "extraEnv[0].name=HTTPS_PROXY",
+            "extraEnv[0].value=http://proxy.example:3128",
+            "extraArgs[0]=--interval-seconds=60",
+            "podLabels.azure\\.workload\\.identity/use=yes",
+            "commonLabels.team=voice",
+            "serviceAccount.annotations.note=x",
+            "priorityClassName=high",
+        ],
+        &[
+            "HTTPS_PROXY",
+            "--interval-seconds=60",
+            "azure.workload.identity/use",
+            "team: voice",
+            "note: x",
+            "high",
+        ],
+        &[],
+    ),
+];
+
 #[test]
 fn options_reach_the_manifests() {
-    let cases: [(&[&str], &[&str], &[&str]); 7] = [
-        (
-            &[],
-            &[
-                "kind: ClusterRole\n",
-                "replicas: 2",
-                "kind: PodDisruptionBudget",
-                "readOnlyRootFilesystem: true",
-                "image: teams-graph-operator:0.1.0",
-            ],
-            &[
-                "ServiceMonitor",
-                "PrometheusRule",
-                "NetworkPolicy",
-                "WATCH_NAMESPACE",
-                "hostNetwork",
-                "_LISTEN",
-                "endpointslices",
-                "-feeds",
-            ],
-        ),
-        (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
-        (
-            &["feeds.events.enabled=true", "feeds.events.port=8000"],
-            &[
-                "name: EVENTS_LISTEN",
-                "name: FEEDS_SERVICE\n          value: x-teams-graph-operator-feeds",
-                "port: 8000\n    targetPort: 8081",
-                "resourceNames: [x-teams-graph-operator-feeds]",
-            ],
-            &["SYSLOG_LISTEN", "syslog-udp"],
-        ),
-        (
-            &[
-                "watchNamespace=demo",
-                "rbac.aggregateUserRoles=false",
-                "identityNamespaces={a,b}",
-            ],
-            &[
-                "kind: Role\n",
-                "namespace: demo",
-                "name: WATCH_NAMESPACE",
-                "name: IDENTITY_NAMESPACES\n          value: \"a,b\"",
-            ],
-            &["ClusterRole"],
-        ),
-        (
-            &[
-                "image.repository=registry.example/op",
-                "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            ],
-            &[
-                "image: registry.example/op@sha256:aaaa",
-                "value: registry.example/op@sha256:aaaa",
-            ],
-            &[":0.1.0\n"],
-        ),
-        (
-            &[
-                "metrics.serviceMonitor.enabled=true",
-                "metrics.podMonitor.enabled=true",
-                "metrics.prometheusRule.enabled=true",
-                "metrics.prometheusRule.runbookUrl=https://docs.example/runbooks",
-                "networkPolicy.enabled=true",
-            ],
-            &[
-                "kind: ServiceMonitor",
-                "kind: PodMonitor",
-                "kind: PrometheusRule",
-                "kind: NetworkPolicy",
-                "runbook_url: https://docs.example/runbooks/TeamsGraphNoLeader.md",
-            ],
-            &[],
-        ),
-        (
-            &[
-                "extraEnv[0].name=HTTPS_PROXY",
-                "extraEnv[0].value=http://proxy.example:3128",
-                "extraArgs[0]=--interval-seconds=60",
-                "podLabels.azure\\.workload\\.identity/use=yes",
-                "commonLabels.team=voice",
-                "serviceAccount.annotations.note=x",
-                "priorityClassName=high",
-            ],
-            &[
-                "HTTPS_PROXY",
-                "--interval-seconds=60",
-                "azure.workload.identity/use",
-                "team: voice",
-                "note: x",
-                "high",
-            ],
-            &[],
-        ),
-    ];
-    for (settings, present, absent) in cases {
+    for (settings, present, absent) in OPTIONS {
         let manifests = template("x", OPERATOR, "somewhere", settings);
         for wanted in present {
             assert!(manifests.contains(wanted), "{settings:?}: no {wanted:?}");
