@@ -9,6 +9,7 @@ mod doubts;
 mod driver;
 mod ensure;
 mod events;
+mod feeds;
 mod inbox;
 mod index;
 mod lease;
@@ -121,6 +122,8 @@ pub struct Args {
     /// Seconds between two comparisons of the stores with what the API server has; shorter only in tests.
     #[arg(long, env = "WATCH_CHECK_SECONDS", default_value_t = 600, hide = true, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch_check_seconds: u64,
+    #[command(flatten)]
+    feeds: feeds::Args,
 }
 
 impl Args {
@@ -149,6 +152,14 @@ impl Args {
             interval: Duration::from_secs(self.interval_seconds),
             longest_rest: LONGEST_REST,
             sweep_grace: Duration::from_secs(self.sweep_grace_seconds),
+        }
+    }
+
+    fn leader(&self) -> feeds::Leader {
+        feeds::Leader {
+            args: self.feeds.clone(),
+            pod: self.identity.clone(),
+            namespace: self.lease_namespace.clone(),
         }
     }
 
@@ -190,7 +201,7 @@ pub async fn run(args: Args) -> RunResult {
         keyrings: context::Keyrings::default(),
         handshakes: receiver::Handshakes::default(),
         workers: presence::Workers::default(),
-        connectors: connector::Connectors::new(metrics.looks.requests.clone()),
+        connectors: connector::Connectors::new(metrics.looks.requests.clone(), args.feeds.feeds(&metrics.looks.feeds)),
         inbox: inbox::Inbox::default(),
         backfills: backfill::Backfills::default(),
         doubts: doubts::Doubts::default(),
@@ -220,13 +231,14 @@ pub async fn run(args: Args) -> RunResult {
     let stop = CancellationToken::new();
     let mut work = tokio::spawn({
         let (context, stop) = (context.clone(), stop.clone());
+        let leader = args.leader();
         async move {
             // The sender lives as long as the process.
             let _ = is_leading.wait_for(|leading| *leading).await;
             tracing::info!("leading");
             context.metrics.leader.set(1);
             let _ = context.leading_since.set(tokio::time::Instant::now());
-            lead(context, unlisted, stop).await;
+            lead(context, unlisted, stop, leader).await;
         }
     });
     let mut candidacy = std::pin::pin!(candidate.run(&leading));
@@ -288,7 +300,7 @@ async fn shutdown_signal() -> std::io::Result<()> {
 }
 
 /// The leader's work: a controller per kind, and the links to the receiver pods.
-async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationToken) {
+async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationToken, leader: feeds::Leader) {
     // What is not in the stores yet would be taken for absent.
     tokio::select! {
         _ = unlisted.wait_for(BTreeSet::is_empty) => {}
@@ -296,6 +308,7 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
     }
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
     let mut workloads = AbortOnDropHandle::new(tokio::spawn(watching::workloads(context.clone())));
+    let mut feeds = AbortOnDropHandle::new(tokio::spawn(feeds::run(context.clone(), leader)));
     let (stores, queues) = (&context.stores, &context.queues);
     let drivers = futures::future::join5(
         drive(&stores.tenants, &queues.tenants, tenant::reconcile, &context, &stop),
@@ -327,6 +340,7 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
         _ = drivers => {}
         ended = &mut links => tracing::error!("the links to the receivers ended: {ended:?}"),
         ended = &mut workloads => tracing::error!("the watch on StatefulSets ended: {ended:?}"),
+        ended = &mut feeds => tracing::error!("the listeners for Pexip's nodes ended: {ended:?}"),
     }
 }
 

@@ -5,7 +5,6 @@
 mod answers;
 mod arrivals;
 mod body;
-mod connections;
 mod deliver;
 mod event;
 mod fields;

@@ -183,6 +183,8 @@ fn wrong_values_are_refused() {
             "terminationGracePeriodSeconds",
         ),
         (OPERATOR, "metrics.prometheusRule.enable=true", "prometheusRule"),
+        (OPERATOR, "feeds.syslog.port=0", "port"),
+        (OPERATOR, "feeds.service.type=ExternalName", "type"),
         (OPERATOR, "extraEnv[0].nam=x", "extraEnv"),
         (SIMULATOR, "replicaCount=2", "replicaCount"),
         (SIMULATOR, "service.port=0", "port"),
@@ -195,91 +197,106 @@ fn wrong_values_are_refused() {
     }
 }
 
+/// Settings, what the manifests then have, and what they have not.
+const OPTIONS: [(&[&str], &[&str], &[&str]); 7] = [
+    (
+        &[],
+        &[
+            "kind: ClusterRole\n",
+            "replicas: 2",
+            "kind: PodDisruptionBudget",
+            "readOnlyRootFilesystem: true",
+            "image: teams-graph-operator:0.1.0",
+        ],
+        &[
+            "ServiceMonitor",
+            "PrometheusRule",
+            "NetworkPolicy",
+            "WATCH_NAMESPACE",
+            "hostNetwork",
+            "_LISTEN",
+            "endpointslices",
+            "-feeds",
+        ],
+    ),
+    (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
+    (
+        &["feeds.events.enabled=true", "feeds.events.port=8000"],
+        &[
+            "name: EVENTS_LISTEN",
+            "name: FEEDS_SERVICE\n          value: x-teams-graph-operator-feeds",
+            "port: 8000\n    targetPort: 8081",
+            "resourceNames: [x-teams-graph-operator-feeds]",
+        ],
+        &["SYSLOG_LISTEN", "syslog-udp"],
+    ),
+    (
+        &[
+            "watchNamespace=demo",
+            "rbac.aggregateUserRoles=false",
+            "identityNamespaces={a,b}",
+        ],
+        &[
+            "kind: Role\n",
+            "namespace: demo",
+            "name: WATCH_NAMESPACE",
+            "name: IDENTITY_NAMESPACES\n          value: \"a,b\"",
+        ],
+        &["ClusterRole"],
+    ),
+    (
+        &[
+            "image.repository=registry.example/op",
+            "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ],
+        &[
+            "image: registry.example/op@sha256:aaaa",
+            "value: registry.example/op@sha256:aaaa",
+        ],
+        &[":0.1.0\n"],
+    ),
+    (
+        &[
+            "metrics.serviceMonitor.enabled=true",
+            "metrics.podMonitor.enabled=true",
+            "metrics.prometheusRule.enabled=true",
+            "metrics.prometheusRule.runbookUrl=https://docs.example/runbooks",
+            "networkPolicy.enabled=true",
+        ],
+        &[
+            "kind: ServiceMonitor",
+            "kind: PodMonitor",
+            "kind: PrometheusRule",
+            "kind: NetworkPolicy",
+            "runbook_url: https://docs.example/runbooks/TeamsGraphNoLeader.md",
+        ],
+        &[],
+    ),
+    (
+        &[
+            "extraEnv[0].name=HTTPS_PROXY",
+            "extraEnv[0].value=http://proxy.example:3128",
+            "extraArgs[0]=--interval-seconds=60",
+            "podLabels.azure\\.workload\\.identity/use=yes",
+            "commonLabels.team=voice",
+            "serviceAccount.annotations.note=x",
+            "priorityClassName=high",
+        ],
+        &[
+            "HTTPS_PROXY",
+            "--interval-seconds=60",
+            "azure.workload.identity/use",
+            "team: voice",
+            "note: x",
+            "high",
+        ],
+        &[],
+    ),
+];
+
 #[test]
 fn options_reach_the_manifests() {
-    let cases: [(&[&str], &[&str], &[&str]); 6] = [
-        (
-            &[],
-            &[
-                "kind: ClusterRole\n",
-                "replicas: 2",
-                "kind: PodDisruptionBudget",
-                "readOnlyRootFilesystem: true",
-                "image: teams-graph-operator:0.1.0",
-            ],
-            &[
-                "ServiceMonitor",
-                "PrometheusRule",
-                "NetworkPolicy",
-                "WATCH_NAMESPACE",
-                "hostNetwork",
-            ],
-        ),
-        (&["replicaCount=1"], &["replicas: 1"], &["PodDisruptionBudget"]),
-        (
-            &[
-                "watchNamespace=demo",
-                "rbac.aggregateUserRoles=false",
-                "identityNamespaces={a,b}",
-            ],
-            &[
-                "kind: Role\n",
-                "namespace: demo",
-                "name: WATCH_NAMESPACE",
-                "name: IDENTITY_NAMESPACES\n          value: \"a,b\"",
-            ],
-            &["ClusterRole"],
-        ),
-        (
-            &[
-                "image.repository=registry.example/op",
-                "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            ],
-            &[
-                "image: registry.example/op@sha256:aaaa",
-                "value: registry.example/op@sha256:aaaa",
-            ],
-            &[":0.1.0\n"],
-        ),
-        (
-            &[
-                "metrics.serviceMonitor.enabled=true",
-                "metrics.podMonitor.enabled=true",
-                "metrics.prometheusRule.enabled=true",
-                "metrics.prometheusRule.runbookUrl=https://docs.example/runbooks",
-                "networkPolicy.enabled=true",
-            ],
-            &[
-                "kind: ServiceMonitor",
-                "kind: PodMonitor",
-                "kind: PrometheusRule",
-                "kind: NetworkPolicy",
-                "runbook_url: https://docs.example/runbooks/TeamsGraphNoLeader.md",
-            ],
-            &[],
-        ),
-        (
-            &[
-                "extraEnv[0].name=HTTPS_PROXY",
-                "extraEnv[0].value=http://proxy.example:3128",
-                "extraArgs[0]=--interval-seconds=60",
-                "podLabels.azure\\.workload\\.identity/use=yes",
-                "commonLabels.team=voice",
-                "serviceAccount.annotations.note=x",
-                "priorityClassName=high",
-            ],
-            &[
-                "HTTPS_PROXY",
-                "--interval-seconds=60",
-                "azure.workload.identity/use",
-                "team: voice",
-                "note: x",
-                "high",
-            ],
-            &[],
-        ),
-    ];
-    for (settings, present, absent) in cases {
+    for (settings, present, absent) in OPTIONS {
         let manifests = template("x", OPERATOR, "somewhere", settings);
         for wanted in present {
             assert!(manifests.contains(wanted), "{settings:?}: no {wanted:?}");
@@ -388,7 +405,12 @@ fn a_real_api_server_accepts_the_manifests() {
     let restricted = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {ours}, labels: {{{warn}}}}}}}");
     apply(&[], &restricted);
     check(&read("deploy/operator.yaml").replace("teams-graph-system", &ours), &[]);
-    check(&template("x", OPERATOR, &ours, &["networkPolicy.enabled=true"]), &[]);
+    let listening = [
+        "networkPolicy.enabled=true",
+        "feeds.events.enabled=true",
+        "feeds.syslog.enabled=true",
+    ];
+    check(&template("x", OPERATOR, &ours, &listening), &[]);
     let watched = format!("watchNamespace={demo}");
     check(&template("x", OPERATOR, &ours, &[&watched]), &[]);
     let configured = ["ca.configMap=ca", "config.settings.challenges=true"];
@@ -410,7 +432,7 @@ fn a_real_api_server_accepts_the_manifests() {
 }
 
 /// Group, resource, and the verbs that are allowed in a watched namespace. Every other verb must be refused.
-const RIGHTS: [(&str, &str, &[&str]); 27] = [
+const RIGHTS: [(&str, &str, &[&str]); 28] = [
     ("teamsgraph.dev", "graphtenants", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
@@ -441,6 +463,7 @@ const RIGHTS: [(&str, &str, &[&str]); 27] = [
         &["get", "create", "patch", "delete"],
     ),
     ("events.k8s.io", "events", &["create", "patch"]),
+    ("discovery.k8s.io", "endpointslices", &[]),
     ("rbac.authorization.k8s.io", "clusterroles", &[]),
 ];
 const VERBS: [&str; 9] = [
@@ -511,6 +534,23 @@ impl Judge {
     }
 }
 
+impl Judge {
+    /// Of the way to the leader, which is asked for in the release's namespace alone.
+    async fn check_feeds(&self, namespace: &str, slice: &str) {
+        for verb in VERBS {
+            let group = "discovery.k8s.io";
+            let own = self.allows(verb, group, "endpointslices", namespace, Some(slice)).await;
+            let other = self
+                .allows(verb, group, "endpointslices", namespace, Some("other"))
+                .await;
+            let elsewhere = self.allows(verb, group, "endpointslices", "default", Some(slice)).await;
+            assert_eq!(own, ["patch", "create"].contains(&verb), "{verb} the slice");
+            assert_eq!(other, verb == "create", "{verb} another slice");
+            assert!(!elsewhere, "{verb} a slice elsewhere");
+        }
+    }
+}
+
 /// Roles and service account of the chart alone.
 fn install_rights(release: &str, namespace: &str, settings: &[&str]) {
     let mut command = helm(&["template", release, OPERATOR, "--namespace", namespace]);
@@ -530,7 +570,8 @@ async fn the_controller_may_do_what_it_needs_and_nothing_else() {
         namespace(name);
     }
     install_rights(&everywhere, &everywhere, &["fullnameOverride="]);
-    install_rights(&own, &own, &[&format!("watchNamespace={watched}")]);
+    let only = format!("watchNamespace={watched}");
+    install_rights(&own, &own, &[&only, "feeds.syslog.enabled=true"]);
     let reviews: Api<SubjectAccessReview> = Api::all(Client::try_default().await.unwrap());
     let judge = |release: &str| Judge {
         reviews: reviews.clone(),
@@ -550,6 +591,8 @@ async fn the_controller_may_do_what_it_needs_and_nothing_else() {
     one.check(&watched, true).await;
     one.check("default", false).await;
     one.check_lease(&own, &format!("{own}-teams-graph-operator")).await;
+    one.check_feeds(&own, &format!("{own}-teams-graph-operator-feeds"))
+        .await;
 
     for release in [&everywhere, &own] {
         let name = format!("{release}:{release}-teams-graph-operator");

@@ -42,6 +42,7 @@ async fn run(object: Arc<TeamsConnectorHealth>, context: &Context) -> Result<Act
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    observe::let_in(context, &object).await;
     let entry = context.connectors.entry(&object);
     let windows = match maintenance::parse(&object.spec.maintenance) {
         Ok(windows) => windows,

@@ -145,7 +145,7 @@ pub fn context_with(client: &Client, receiver_address: &str, http: &reqwest::Cli
         keyrings: Keyrings::default(),
         handshakes: super::receiver::Handshakes::default(),
         workers: super::presence::Workers::default(),
-        connectors: super::connector::Connectors::new(metrics.looks.requests.clone()),
+        connectors: super::connector::Connectors::new(metrics.looks.requests.clone(), super::feeds::Feeds::default()),
         inbox: super::inbox::Inbox::default(),
         backfills: super::backfill::Backfills::default(),
         doubts: super::doubts::Doubts::default(),

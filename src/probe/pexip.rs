@@ -6,9 +6,11 @@
 
 mod budget;
 mod cache;
+mod events;
 mod feed;
 mod get;
 mod pages;
+mod pushed;
 mod resources;
 mod wire;
 
@@ -20,12 +22,16 @@ use aws_lc_rs::digest::{Context, SHA256};
 use prometheus::IntCounterVec;
 use tokio::time::Instant;
 
+pub use events::NotEvents;
 pub use get::{Credentials, Unusable};
+pub use pushed::{Counts, Log, Sink, Sinks};
 
 use crate::api::connector::{CallFeed, Pexip};
 use crate::local_clock;
+use crate::policy::connector::pexip::calls::{CallRecord, FeedFault};
 use crate::policy::connector::pexip::capacity::{History, sample};
-use crate::policy::connector::pexip::{Answer, ApiFault, Configuration, PexipEvidence, PexipStatus};
+use crate::policy::connector::pexip::explain::writers;
+use crate::policy::connector::pexip::{Answer, ApiFault, Configuration, Connector, PexipEvidence, PexipStatus};
 use budget::Budget;
 use cache::Cache;
 use feed::{Ended, Feed};
@@ -113,11 +119,33 @@ fn fingerprint(settings: &Settings) -> Vec<u8> {
 }
 
 /// What is remembered of one object between looks.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Memory {
+    /// What nodes push.
+    pub pushed: Pushed,
     history: History,
-    /// The last call that was told of. `None`: none yet; the first look tells of none, as they may have been counted before.
+    /// The last call of the history that was told of. `None`: none yet; the first look tells of none, as they may have been counted
+    /// before.
     cursor: Option<u64>,
+    /// Calls of the event sink, and the last that was told of.
+    events: (Feed, u64),
+}
+
+/// What nodes push, as far as one object is concerned.
+pub struct Pushed {
+    /// Its event sink, or why there is none.
+    pub events: Result<Arc<Sink>, FeedFault>,
+    /// Lines of support logs. `None`: nobody listens.
+    pub log: Option<Arc<Log>>,
+}
+
+impl Default for Pushed {
+    fn default() -> Self {
+        Self {
+            events: Err(FeedFault::NoEvents),
+            log: None,
+        }
+    }
 }
 
 /// A Management Node. No Debug: there are credentials within.
@@ -135,9 +163,16 @@ impl Client {
         let (configuration, status) = tokio::join!(self.configuration(deadline), self.status(deadline));
         let ended = match spec.call_feed {
             CallFeed::None => None,
-            CallFeed::History => Some(self.ended(spec, &configuration, deadline).await),
+            CallFeed::History => Some(
+                self.ended(spec, &configuration, deadline)
+                    .await
+                    .map_err(FeedFault::History),
+            ),
+            CallFeed::Syslog => Some(self.explained(spec, &configuration, &memory.pushed, deadline).await),
+            CallFeed::EventSink => Some(self.told(spec, &configuration, memory)),
         };
         let fresh_calls = match &ended {
+            Some(Ok(ended)) if spec.call_feed == CallFeed::EventSink => memory.fresh_of_events(ended),
             Some(Ok(ended)) => memory.fresh(ended),
             _ => Vec::new(),
         };
@@ -183,16 +218,60 @@ impl Client {
         let lock = tokio::time::timeout_at(deadline, self.feed.lock());
         let mut feed = lock.await.map_err(|_| BUSY)?;
         feed.refresh(&self.getter, routes, deadline).await?;
-        let own = connectors.iter().find(|one| one.name == spec.connector_name);
-        Ok(own.map(|own| feed.of(&own.uri)).unwrap_or_default())
+        Ok(own(spec, connectors).map(|own| feed.of(&own.uri)).unwrap_or_default())
     }
+
+    /// The same, with the errors that the support log of the deployment's nodes has. What belongs to none of the calls may be any
+    /// connector's, if there are several.
+    async fn explained(
+        &self,
+        spec: &Pexip,
+        configuration: &Configuration,
+        pushed: &Pushed,
+        deadline: Instant,
+    ) -> Result<Ended, FeedFault> {
+        let log = pushed.log.as_ref().ok_or(FeedFault::NoLog)?;
+        let mut ended = self.ended(spec, configuration, deadline).await?;
+        let nodes = writers(spec, &configuration.nodes);
+        let logged = log.of(|node| nodes.contains(node), local_clock::now(), self.getter.skew());
+        let alone = configuration.connectors.as_ref().is_ok_and(|all| all.len() == 1);
+        ended.explain(&logged, alone);
+        Ok(ended)
+    }
+
+    /// The calls that the event sink told of.
+    fn told(&self, spec: &Pexip, configuration: &Configuration, memory: &mut Memory) -> Result<Ended, FeedFault> {
+        let sink = memory.pushed.events.clone()?;
+        // Without the rules, it cannot be told where calls went: what came waits.
+        let connectors = configuration.connectors.as_ref();
+        let connectors = connectors.map_err(|fault| FeedFault::Configuration(fault.clone()))?;
+        let routes = configuration.routes.as_ref();
+        let routes = routes.map_err(|fault| FeedFault::Configuration(fault.clone()))?;
+        let (feed, now) = (&mut memory.events.0, self.getter.now());
+        feed.take(sink.drain(local_clock::now(), self.getter.skew()), routes, now);
+        match sink.fault() {
+            Some(fault) => Err(fault),
+            None => Ok(own(spec, connectors).map(|own| feed.of(&own.uri)).unwrap_or_default()),
+        }
+    }
+}
+
+fn own<'a>(spec: &Pexip, connectors: &'a [Connector]) -> Option<&'a Connector> {
+    connectors.iter().find(|one| one.name == spec.connector_name)
 }
 
 impl Memory {
     /// The calls that were not told of before.
-    fn fresh(&mut self, ended: &Ended) -> Vec<crate::policy::connector::pexip::calls::CallRecord> {
+    fn fresh(&mut self, ended: &Ended) -> Vec<CallRecord> {
         let fresh = self.cursor.map(|cursor| ended.after(cursor)).unwrap_or_default();
         self.cursor = Some(ended.last().max(self.cursor.unwrap_or(0)));
+        fresh
+    }
+
+    /// The same of events: all that came came to this process.
+    fn fresh_of_events(&mut self, ended: &Ended) -> Vec<CallRecord> {
+        let fresh = ended.after(self.events.1);
+        self.events.1 = ended.last().max(self.events.1);
         fresh
     }
 }

@@ -217,9 +217,9 @@ impl Metrics {
         self.refused.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a connection of a listener that was one too many.
-    pub fn connection_refused(&self, listener: &str) {
-        self.connections_refused.with_label_values(&[listener]).inc();
+    /// Counts the connections of a listener that are too many.
+    pub fn connections_refused(&self, listener: &str) -> IntCounter {
+        self.connections_refused.with_label_values(&[listener])
     }
 
     /// Counts stored events.

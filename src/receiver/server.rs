@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
 use super::arrivals::Arrivals;
-use super::connections::Bounded;
 use super::deliver::{self, Delivery, SinkHealths};
 use super::internal::{self, Internal};
 use super::log::{Log, Options};
@@ -26,6 +25,7 @@ use super::settings::Settings;
 use super::setup::{self, Files, Setup};
 use super::tls::Certificate;
 use super::webhook::{self, Webhook};
+use crate::telemetry::connections::Bounded;
 use crate::telemetry::{health::Health, server};
 
 /// How long a new connection may take for its first request's head.
@@ -109,7 +109,7 @@ impl Receiver {
             store: settings.store,
         }));
 
-        let bounded = |listener, most| Bounded::new(listener, most, Arc::clone(&metrics));
+        let bounded = |listener, most| Bounded::new(most, metrics.connections_refused(listener));
         let (idle, few) = (settings.idle, bounded("internal", INTERNAL_CONNECTIONS));
         let internal = listen(settings.internal_listen, internal, few, idle, None).await?;
         let many = bounded("webhook", settings.limits.connections);

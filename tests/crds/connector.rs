@@ -74,6 +74,8 @@ fn accepted() -> Vec<Value> {
             "conferenceIdDigits": { "min": 9, "max": 12 }, "routingSamples": [{ "alias": "123456789@example.com", "expect": "123456789" }],
             "capacity": { "warnPercent": 60, "criticalPercent": 80, "callsPerInstance": 16 }, "heartbeatMaxAge": "10m", "callFeed": "None" }),
         ),
+        pexip(&json!({ "callFeed": "EventSink", "eventSinkSecretRef": { "name": "sink" } })),
+        pexip(&json!({ "callFeed": "Syslog" })),
         broadworks(
             &json!({ "xsps": { "urls": ["https://xsp1.example.com", "https://xsp2.example.com"],
             "testSubscriberSecretRef": { "name": "test" }, "deviceType": "Business Communicator - PC", "caBundleSecretRef": key } }),
@@ -122,6 +124,7 @@ async fn what_cannot_work_is_refused_with_the_reason() {
     let one = "endpoints must name at least one with type: DirectRouting and Generic";
     let no_pexip = "pexip is required with type: PexipInfinity and not allowed otherwise";
     let bundle = "caBundleSecretRef is required with trust: Bundle and PublicOrBundle, and not allowed with Public";
+    let no_sink = "eventSinkSecretRef is required with callFeed: EventSink, and not allowed otherwise";
     let twin = json!({ "name": "one", "host": "one.example.com" });
     let host = "must be a host name or an IP address, without scheme, port, path and spaces";
     let cases = [
@@ -204,6 +207,8 @@ async fn what_cannot_work_is_refused_with_the_reason() {
             pexip(&json!({ "capacity": { "warnPercent": 95 } })),
             "warnPercent must be less than criticalPercent",
         ),
+        (pexip(&json!({ "callFeed": "EventSink" })), no_sink),
+        (pexip(&json!({ "eventSinkSecretRef": { "name": "sink" } })), no_sink),
         (microsoft(&json!({ "tenantId": "contoso.example" })), "should match"),
         (
             microsoft(&json!({ "applications": [{ "appId": TENANT }] })),

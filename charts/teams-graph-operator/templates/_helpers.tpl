@@ -33,6 +33,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* Whether nodes of Pexip are listened to: "true", or nothing. */}}
+{{- define "operator.feeds" -}}
+{{- if or .Values.feeds.events.enabled .Values.feeds.syslog.enabled -}}true{{- end -}}
+{{- end -}}
+
 {{- define "operator.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "operator.fullname" .) .Values.serviceAccount.name -}}

@@ -10,6 +10,7 @@ use crate::api::reference::{SecretKeyRef, SecretRef};
 /// A Pexip Infinity deployment, read over the management API of its Management Node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.callFeed == 'EventSink') == has(self.eventSinkSecretRef)").message("eventSinkSecretRef is required with callFeed: EventSink, and not allowed otherwise"))]
 pub struct Pexip {
     /// Address of the Management Node, such as `https://mgr.example.com`.
     #[schemars(length(min = 8, max = 512))]
@@ -43,9 +44,13 @@ pub struct Pexip {
     /// How old the last sign of life of an instance may be.
     #[serde(default = "five_minutes")]
     pub heartbeat_max_age: DurationText,
-    /// How failed calls are learned.
+    /// How failed calls are learned. History: from the Management Node's record of participants. EventSink: each node tells of a call
+    /// as it ends. Syslog: the history, and the support log of the nodes, which alone tells of errors 401 and 500.
     #[serde(default)]
     pub call_feed: CallFeed,
+    /// Secret with the `username` and `password` that the event sink shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_sink_secret_ref: Option<SecretRef>,
 }
 
 fn five_minutes() -> DurationText {
@@ -139,11 +144,13 @@ fn calls_per_instance() -> i32 {
     15
 }
 
-/// How failed calls are learned. `History`: the Management Node's record of participants is read.
+/// How failed calls are learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // documented variants would lose their order in the schema
 pub enum CallFeed {
     #[default]
     History,
+    EventSink,
+    Syslog,
     None,
 }

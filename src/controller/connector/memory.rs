@@ -11,6 +11,7 @@ use super::found::{Found, Shown};
 use super::observe::{Probes, Shared};
 use super::schedule::Schedule;
 use crate::api::connector::TeamsConnectorHealth;
+use crate::controller::feeds::Feeds;
 use crate::controller::metrics::connectors::Board;
 use crate::policy::connector::course::Course;
 
@@ -39,13 +40,18 @@ pub struct Work {
 }
 
 impl Connectors {
-    /// None yet. Requests to their APIs are counted in `requests`.
-    pub fn new(requests: IntCounterVec) -> Self {
+    /// None yet. Requests to their APIs are counted in `requests`; `feeds` are what nodes push.
+    pub fn new(requests: IntCounterVec, feeds: Feeds) -> Self {
         Self {
             entries: Mutex::default(),
             shown: Board::default(),
-            shared: Shared::new(requests),
+            shared: Shared::new(requests, feeds),
         }
+    }
+
+    /// What nodes push.
+    pub fn feeds(&self) -> &Feeds {
+        &self.shared.feeds
     }
 
     /// What the probes of all of them share.
@@ -76,6 +82,7 @@ impl Connectors {
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);
         self.shown.forget(uid);
+        self.feeds().keep_only(|known| known != uid);
     }
 
     /// Forgets all but these.
@@ -83,6 +90,7 @@ impl Connectors {
         let uids: HashSet<String> = objects.iter().filter_map(|object| object.uid()).collect();
         self.lock().retain(|uid, _| uids.contains(uid));
         self.shown.keep_only(&uids);
+        self.feeds().keep_only(|uid| uids.contains(uid));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Entry>>> {

@@ -16,6 +16,7 @@ use super::found::Found;
 use crate::api::condition::ConditionType;
 use crate::api::connector::TeamsConnectorHealth;
 use crate::controller::context::Context;
+use crate::controller::feeds::Feeds;
 use crate::controller::reconcile::Error;
 use crate::policy::connector::clock::ClockSample;
 use crate::policy::connector::health::asked_for;
@@ -34,15 +35,18 @@ pub struct Shared {
     managers: probe::pexip::Managers,
     documents: Arc<probe::endpoint::Cache>,
     clients: broadworks::Clients,
+    /// What nodes push.
+    pub feeds: Feeds,
 }
 
 impl Shared {
     /// Nothing is connected yet. Requests are counted in `requests`.
-    pub fn new(requests: IntCounterVec) -> Self {
+    pub fn new(requests: IntCounterVec, feeds: Feeds) -> Self {
         Self {
             managers: probe::pexip::Managers::new(requests),
             documents: Arc::default(),
             clients: broadworks::Clients::default(),
+            feeds,
         }
     }
 }
@@ -76,7 +80,7 @@ pub async fn look(context: &Context, object: &TeamsConnectorHealth, probes: &mut
     };
     let (endpoints, pexip, microsoft, broadworks) = tokio::join!(
         endpoints::look(&asking),
-        pexip::look(&asking, &mut probes.pexip),
+        Box::pin(pexip::look(&asking, &mut probes.pexip)),
         microsoft::look(&asking, &mut probes.microsoft),
         broadworks::look(&asking, &mut probes.webex),
     );
@@ -92,6 +96,22 @@ pub async fn look(context: &Context, object: &TeamsConnectorHealth, probes: &mut
     }
     found.shown.clocks = clocks(&found.clock);
     Ok(found)
+}
+
+/// Lets the event sink of an object in before its first look, for which a new leader takes its time. What is wrong with it, the look
+/// tells.
+pub async fn let_in(context: &Context, object: &TeamsConnectorHealth) {
+    let namespace = object.namespace().unwrap_or_default();
+    if context.connectors.feeds().is_open(&namespace, &object.name_any()) {
+        return;
+    }
+    let asking = Asking {
+        context,
+        object,
+        namespace,
+        limit: limit(object),
+    };
+    let _ = pexip::sink(&asking).await;
 }
 
 /// The best sample of each source.

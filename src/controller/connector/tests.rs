@@ -99,6 +99,47 @@ async fn who_rests_and_who_cannot_work_waits_for_another_spec() {
 }
 
 #[tokio::test]
+async fn a_new_leader_lets_event_sinks_in_before_it_looks() {
+    let spec = json!({
+        "type": "PexipInfinity", "pexip": {
+            "managementUrl": "https://mgr.example.com", "credentialsSecretRef": { "name": "none" }, "connectorName": "eu",
+            "callFeed": "EventSink", "eventSinkSecretRef": { "name": "sink" },
+        },
+    });
+    let stored = object(&spec);
+    let (client, asked) = recording(move |asked| match asked.path.as_str() {
+        // "pexip" and "pass"
+        "/api/v1/namespaces/n/secrets/sink" => {
+            let data = json!({ "username": "cGV4aXA=", "password": "cGFzcw==" });
+            (200, json!({ "metadata": {}, "data": data }))
+        }
+        path if path.contains("/secrets/") => crate::controller::testing::refusal(404, "NotFound"),
+        _ => (200, stored.clone()),
+    });
+    let (mut context, _writers) = context(&client, "");
+    let looks = &context.metrics.looks;
+    let sinks = Arc::new(crate::probe::pexip::Sinks::new(looks.feeds.clone()));
+    let feeds = crate::controller::feeds::Feeds {
+        sinks: Some(sinks.clone()),
+        log: None,
+    };
+    let connectors = Connectors::new(looks.requests.clone(), feeds);
+    Arc::get_mut(&mut context).unwrap().connectors = connectors;
+    let mut object = object(&spec);
+    object["status"] = json!({ "observedGeneration": 1, "conditions": [] });
+    reconcile(parsed(&object), context.clone()).await;
+    let asked = asked.lock().unwrap().len();
+    assert_eq!(asked, 1, "the Secret alone: it is looked at later");
+    let sink = sinks.find("n", "c").unwrap();
+    assert!(sink.admits(Some("Basic cGV4aXA6cGFzcw==")) && !sink.admits(Some("Basic cGV4aXA6")));
+    context.connectors.forget("u");
+    assert!(sinks.find("n", "c").is_none(), "it goes with its object");
+    object["spec"]["pexip"]["eventSinkSecretRef"]["name"] = json!("none");
+    reconcile(parsed(&object), context).await;
+    assert!(sinks.find("n", "c").is_none(), "nobody is let in without a password");
+}
+
+#[tokio::test]
 async fn one_that_goes_is_left_alone() {
     let mut going = object(&networks(&json!({})));
     going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");

@@ -11,6 +11,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, R
 use super::objects::{head, owner, series};
 use crate::api::connector::TeamsConnectorHealth;
 use crate::controller::connector::{Part, Shown};
+use crate::probe::pexip::Counts;
 
 mod families;
 
@@ -57,6 +58,8 @@ pub struct Looks {
     seconds: HistogramVec,
     /// Requests to the APIs of connectors, by API and status code.
     pub requests: IntCounterVec,
+    /// What Pexip's nodes push.
+    pub feeds: Counts,
 }
 
 impl Looks {
@@ -87,10 +90,28 @@ impl Looks {
                 ),
                 &["api", "code"],
             )?,
+            feeds: Counts {
+                events: IntCounterVec::new(
+                    Opts::new(
+                        "teams_connector_feed_events_total",
+                        "What Pexip's nodes pushed, by feed (event_sink, syslog) and what came of it: call is what counts.",
+                    ),
+                    &["feed", "result"],
+                )?,
+                gaps: IntCounterVec::new(
+                    Opts::new(
+                        "teams_connector_feed_gap_events_total",
+                        "Events of Pexip's nodes that did not come, by the numbers of those that did.",
+                    ),
+                    &["feed"],
+                )?,
+            },
         };
         registry.register(Box::new(begun))?;
         registry.register(Box::new(looks.seconds.clone()))?;
         registry.register(Box::new(looks.requests.clone()))?;
+        registry.register(Box::new(looks.feeds.events.clone()))?;
+        registry.register(Box::new(looks.feeds.gaps.clone()))?;
         Ok(looks)
     }
 

@@ -64,7 +64,7 @@ pub fn asked_for(spec: &TeamsConnectorHealthSpec) -> Vec<ConditionType> {
         ConditionType::InstancesHealthy | ConditionType::CapacityAvailable | ConditionType::RoutingValid => {
             pexip.is_some()
         }
-        ConditionType::CallsSucceeding => pexip.is_some_and(|pexip| pexip.call_feed == CallFeed::History),
+        ConditionType::CallsSucceeding => pexip.is_some_and(|pexip| pexip.call_feed != CallFeed::None),
         ConditionType::ProvisioningHealthy => xsps || webex.is_some(),
         ConditionType::UpstreamOperational => upstream,
         // Each answer over HTTP has a time.

@@ -6,10 +6,14 @@
 pub mod calls;
 pub mod capacity;
 mod evidence;
+pub mod explain;
 mod figures;
 mod instances;
 mod nodes;
 pub mod routing;
+pub mod sequence;
+pub mod support_log;
+pub mod syslog;
 mod tenant;
 
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use super::Finding;
 use super::clock::ClockSample;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::Pexip;
-use calls::CallRecord;
+use calls::{CallRecord, Calls};
 use capacity::Sample;
 
 /// What one look at a deployment found.
@@ -37,7 +41,7 @@ pub struct PexipEvidence {
     /// How full the connector was at earlier looks, the oldest first, and at this one.
     pub samples: Vec<Sample>,
     /// Calls through this connector that ended lately. `None`: not asked for.
-    pub calls: Option<Answer<Vec<CallRecord>>>,
+    pub calls: Option<Calls>,
     /// Those among them that no earlier look has told of, so that each is counted once.
     pub fresh_calls: Vec<CallRecord>,
     /// The clock of the Management Node.

@@ -1,22 +1,23 @@
-//! Calls that ended, by the history of participants, each read once.
+//! Calls that ended, by participants who left, each taken once.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::get::Getter;
 use super::{FAILURE_AGE, STATUS_AGE, pages, wire};
-use crate::local_clock;
 use crate::policy::connector::pexip::calls::{CallEnd, CallRecord, WINDOW};
+use crate::policy::connector::pexip::explain::{Known, Logged, explain};
 use crate::policy::connector::pexip::routing::Table;
 use crate::policy::connector::pexip::{Answer, Uri};
 
 /// Records come into the history some seconds late: so far is looked back each time.
 const LATE: SignedDuration = SignedDuration::from_mins(2);
 /// How long calls are kept, and the most of them.
-const KEPT: SignedDuration = SignedDuration::from_mins(20);
-const MOST: usize = 10_000;
+pub(super) const KEPT: SignedDuration = SignedDuration::from_mins(20);
+pub(super) const MOST: usize = 10_000;
 
 /// The calls of all connectors that ended lately.
 #[derive(Default)]
@@ -32,25 +33,36 @@ pub(super) struct Feed {
 struct Call {
     number: u64,
     connector: Uri,
-    record: CallRecord,
+    known: Known,
 }
 
 /// Calls of one connector, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
-    calls: Vec<(u64, CallRecord)>,
+    calls: Vec<(u64, Known)>,
+    /// Failures that the support log tells and the calls do not.
+    others: Vec<CallRecord>,
     last: u64,
 }
 
 impl Ended {
     pub(super) fn records(self) -> Vec<CallRecord> {
-        self.calls.into_iter().map(|(_, record)| record).collect()
+        let known = self.calls.into_iter().map(|(_, known)| known.record);
+        known.chain(self.others).collect()
+    }
+
+    /// Adds what the support log tells. With `alone`, what belongs to none of the calls is of this connector all the same.
+    pub(super) fn explain(&mut self, logged: &[Logged], alone: bool) {
+        let others = explain(self.calls.iter_mut().map(|(_, known)| known), logged);
+        if alone {
+            self.others = others;
+        }
     }
 
     /// Those with a higher number.
     pub(super) fn after(&self, number: u64) -> Vec<CallRecord> {
         let later = self.calls.iter().filter(|(its, _)| *its > number);
-        later.map(|(_, record)| *record).collect()
+        later.map(|(_, known)| known.record).collect()
     }
 
     /// The number of the last call of any connector.
@@ -77,7 +89,8 @@ impl Feed {
     pub(super) fn of(&self, connector: &str) -> Ended {
         let own = self.calls.iter().filter(|call| call.connector == connector);
         Ended {
-            calls: own.map(|call| (call.number, call.record)).collect(),
+            calls: own.map(|call| (call.number, call.known.clone())).collect(),
+            others: Vec::new(),
             last: self.last,
         }
     }
@@ -89,19 +102,26 @@ impl Feed {
     }
 
     async fn read(&mut self, getter: &Getter, routes: &Table, deadline: Instant) -> Answer<()> {
-        let skew = getter.clock().map(|sample| sample.skew).unwrap_or_default();
-        let now = local_clock::now()
-            .checked_add(skew)
-            .unwrap_or_else(|_| local_clock::now());
+        let now = getter.now();
         let from = self.from(now).strftime("%Y-%m-%dT%H:%M:%S").to_string();
         let path = ["history", "v1", "participant"];
         let read: Answer<Vec<wire::Participant>> =
             pages::list(getter, &path, &[("end_time__gte", &from)], deadline).await;
+        self.take(read?, routes, now);
+        Ok(())
+    }
+
+    /// Takes participants who left. `now` is the time by the clock that wrote theirs.
+    pub(super) fn take(
+        &mut self,
+        participants: impl IntoIterator<Item = wire::Participant>,
+        routes: &Table,
+        now: Timestamp,
+    ) {
         self.forget(now);
-        for participant in read? {
+        for participant in participants {
             self.add(participant, routes, now);
         }
-        Ok(())
     }
 
     /// From when on the history is asked for.
@@ -116,7 +136,7 @@ impl Feed {
     fn forget(&mut self, now: Timestamp) {
         let is_recent = |ended: Timestamp| now.duration_since(ended) <= KEPT;
         self.seen.retain(|_, ended| is_recent(*ended));
-        self.calls.retain(|call| is_recent(call.record.ended));
+        self.calls.retain(|call| is_recent(call.known.record.ended));
     }
 
     fn add(&mut self, participant: wire::Participant, routes: &Table, now: Timestamp) {
@@ -129,7 +149,7 @@ impl Feed {
         };
         // One that ends in the future would be kept for ever.
         let is_recent = (-LATE..=KEPT).contains(&now.duration_since(ended));
-        if !is_recent || self.seen.len() >= MOST || self.seen.insert(id, ended).is_some() {
+        if !is_recent || self.seen.len() >= MOST || self.seen.insert(id.clone(), ended).is_some() {
             return;
         }
         let alias = participant.local_alias.unwrap_or_default();
@@ -140,10 +160,13 @@ impl Feed {
         self.calls.push_back(Call {
             number: self.last,
             connector: connector.clone(),
-            record: CallRecord {
-                ended,
-                end: CallEnd::read(participant.disconnect_reason.as_deref().unwrap_or_default()),
-                digits,
+            known: Known {
+                record: CallRecord {
+                    ended,
+                    end: CallEnd::read(participant.disconnect_reason.as_deref().unwrap_or_default()),
+                    digits,
+                },
+                ids: [Some(Arc::from(id)), participant.call_uuid.map(Arc::from)],
             },
         });
     }

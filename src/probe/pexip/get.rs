@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use prometheus::IntCounterVec;
 use reqwest::header::{
     ACCEPT, AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
@@ -155,6 +155,17 @@ impl Getter {
         (at.elapsed() < CLOCK_AGE).then(|| sample.clone())
     }
 
+    /// Now, by the manager's clock as far as it is known.
+    pub(super) fn now(&self) -> Timestamp {
+        let (now, skew) = (local_clock::now(), self.skew());
+        now.checked_add(skew).unwrap_or(now)
+    }
+
+    /// The manager's clock minus the local one, as far as that is known.
+    pub(super) fn skew(&self) -> SignedDuration {
+        self.clock().map(|sample| sample.skew).unwrap_or_default()
+    }
+
     async fn exchange(&self, path: &[&str], query: &[(&str, &str)]) -> Answer<Vec<u8>> {
         let request = self
             .http
@@ -205,7 +216,7 @@ impl Getter {
         self.requests.with_label_values(&["pexip", code]).inc();
     }
 
-    fn learn(&self, headers: &HeaderMap, sent: jiff::Timestamp, began: Instant) {
+    fn learn(&self, headers: &HeaderMap, sent: Timestamp, began: Instant) {
         let Some(date) = text(headers, &DATE) else { return };
         let answer = DatedAnswer {
             date,

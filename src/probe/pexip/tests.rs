@@ -1,5 +1,7 @@
 //! The client, against the simulator's Management Node.
 
+mod feeds;
+
 use std::time::Duration;
 
 use prometheus::{IntCounterVec, Opts};
@@ -94,6 +96,7 @@ fn spec() -> Pexip {
         capacity: CapacityLimits::default(),
         heartbeat_max_age: "5m".into(),
         call_feed: CallFeed::History,
+        event_sink_secret_ref: None,
     }
 }
 

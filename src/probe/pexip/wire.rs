@@ -236,6 +236,8 @@ pub(super) struct Participant {
     pub(super) service_type: Option<String>,
     #[serde(default, deserialize_with = "text")]
     pub(super) local_alias: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) call_uuid: Option<String>,
 }
 
 /// Times come in three forms, and all are in UTC: with microseconds and an offset, without an offset, and in whole seconds.
@@ -252,7 +254,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
 }
 
 /// Text, or a number or truth value as text. An empty one counts as absent.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(words(Value::deserialize(deserializer)?, LONGEST))
 }
 

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{Asking, Given};
 use crate::api::condition::Reason;
-use crate::api::connector::Pexip;
+use crate::api::connector::{CallFeed, Pexip};
 use crate::controller::connector::found::{Count, Found, Part, Shown};
 use crate::controller::connector::secrets;
 use crate::controller::reconcile::Error;
 use crate::local_clock;
 use crate::policy::connector::Finding;
-use crate::policy::connector::pexip::calls::{CallCounts, count};
+use crate::policy::connector::pexip::calls::{CallCounts, FeedFault, count};
 use crate::policy::connector::pexip::{PexipEvidence, alarm_levels, health, heartbeats, judge, judge_tenant};
 use crate::policy::subscription::Refusal;
-use crate::probe::pexip::{self, Client, Credentials, Settings};
+use crate::probe::pexip::{self, Client, Credentials, Pushed, Settings, Sink};
 
 /// What is remembered of one object. The client is shared and lives as long as somebody holds it.
 #[derive(Default)]
@@ -34,6 +35,14 @@ pub async fn look(asking: &Asking<'_>, memory: &mut Memory) -> Result<Found, Err
         Ok(client) => client,
         Err(refusal) => return Ok(Found::refused(refusal)),
     };
+    let (events, refusal) = match sink(asking).await? {
+        Ok(events) => (events, None),
+        Err(refusal) => (Err(FeedFault::NoCredentials), Some(refusal)),
+    };
+    memory.looks.pushed = Pushed {
+        events,
+        log: asking.context.connectors.feeds().log.clone(),
+    };
     let began = Instant::now();
     let evidence = client.look(spec, &mut memory.looks, asking.limit).await;
     memory.client = Some(client);
@@ -45,6 +54,7 @@ pub async fn look(asking: &Asking<'_>, memory: &mut Memory) -> Result<Found, Err
     Ok(Found {
         parts: vec![Part::new("pexip", "", began.elapsed(), &findings)],
         findings,
+        refusal,
         pexip: Some(health(spec, &evidence, now)),
         clock: evidence.clock.clone(),
         shown: shown(spec, &evidence, now),
@@ -76,6 +86,33 @@ fn shown(spec: &Pexip, evidence: &PexipEvidence, now: jiff::Timestamp) -> Shown 
         counts,
         ..Shown::default()
     }
+}
+
+/// The event sink of the object, which is let in with the name and password of its Secret.
+pub async fn sink(asking: &Asking<'_>) -> Given<Result<Arc<Sink>, FeedFault>> {
+    let (namespace, name) = (asking.namespace.as_str(), asking.object.name_any());
+    let Some(sinks) = &asking.context.connectors.feeds().sinks else {
+        return Ok(Ok(Err(FeedFault::NoEvents)));
+    };
+    let spec = asking.object.spec.pexip.as_ref();
+    let named = spec.filter(|spec| spec.call_feed == CallFeed::EventSink);
+    let Some(named) = named.and_then(|spec| spec.event_sink_secret_ref.as_ref()) else {
+        sinks.close(namespace, &name);
+        return Ok(Ok(Err(FeedFault::NoCredentials)));
+    };
+    let field = "spec.pexip.eventSinkSecretRef";
+    let data = secrets::read(&asking.context.client, namespace, field, &named.name).await?;
+    let pair = data.and_then(|data| Ok((data.text("username")?, data.text("password")?)));
+    let (username, password) = match pair {
+        Ok(pair) => pair,
+        Err(refusal) => {
+            sinks.close(namespace, &name);
+            return Ok(Err(refusal));
+        }
+    };
+    let uid = asking.object.uid().unwrap_or_default();
+    let (username, password) = (username.expose_secret(), password.expose_secret());
+    Ok(Ok(Ok(sinks.open(namespace, &name, &uid, username, password))))
 }
 
 async fn client(asking: &Asking<'_>, spec: &Pexip) -> Given<Arc<Client>> {

@@ -1,10 +1,11 @@
-//! Whether calls through the connector succeed, by the Management Node's history of participants.
+//! Whether calls through the connector succeed, by what is told of those that ended: in the Management Node's history of
+//! participants, by its event sink, or in its support log.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Answer, ApiFault, View};
+use super::{ApiFault, View};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::{DigitRange, Severity};
 use crate::policy::connector::Finding;
@@ -158,6 +159,36 @@ impl CallRecord {
     }
 }
 
+/// Calls that ended lately, or why they are not known.
+pub type Calls = Result<Vec<CallRecord>, FeedFault>;
+
+/// Why it is not known how calls ended. Displayed as a sentence, always in the same words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeedFault {
+    /// The history cannot be read.
+    #[error("The Management Node did not tell its history of calls: {0}.")]
+    History(#[from] ApiFault),
+    /// Where the calls lead cannot be told without the configuration.
+    #[error("Events of calls say nothing without the configuration of the Management Node: {0}.")]
+    Configuration(ApiFault),
+    /// This operator does not listen for events.
+    #[error(
+        "This operator takes no events of event sinks: set feeds.events.enabled in its chart, or another callFeed."
+    )]
+    NoEvents,
+    /// This operator does not listen for syslog.
+    #[error("This operator takes no support log: set feeds.syslog.enabled in its chart, or another callFeed.")]
+    NoLog,
+    /// Nobody is let in, as there is no password.
+    #[error("Events of the event sink are refused until its Secret can be read: see Ready.")]
+    NoCredentials,
+    /// Events came, and all showed other credentials.
+    #[error(
+        "The event sink shows other credentials than the Secret of eventSinkSecretRef has: enter those in the event sink."
+    )]
+    Refused,
+}
+
 /// Calls in numbers, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallCounts {
@@ -182,24 +213,22 @@ pub fn count(calls: &[CallRecord], range: DigitRange) -> CallCounts {
     counts
 }
 
-pub(super) fn judge(view: &View<'_>, calls: &Answer<Vec<CallRecord>>) -> Vec<Finding> {
+pub(super) fn judge(view: &View<'_>, calls: &Calls) -> Vec<Finding> {
     if let Err(finding) = view.connector(CONDITION) {
         return vec![finding];
     }
     let calls = match calls {
         Ok(calls) => calls,
-        Err(fault) => return vec![disconnected(fault)],
+        Err(fault) => {
+            let message = fault.to_string();
+            return vec![Finding::unknown(CONDITION, "", Reason::FeedDisconnected, message)];
+        }
     };
     let is_recent = |call: &&CallRecord| view.now.duration_since(call.ended) <= WINDOW;
     let recent: Vec<&CallRecord> = calls.iter().filter(is_recent).collect();
     let mut found = vec![verdict(view, &recent)];
     found.extend(slips(view, &recent));
     found
-}
-
-fn disconnected(fault: &ApiFault) -> Finding {
-    let message = format!("The Management Node did not tell its history of calls: {fault}.");
-    Finding::unknown(CONDITION, "", Reason::FeedDisconnected, message)
 }
 
 fn verdict(view: &View<'_>, recent: &[&CallRecord]) -> Finding {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::calls::{CallEnd, CallRecord};
-use super::{Answer, Instance, InstanceState, Licences, View};
+use super::calls::{CallEnd, CallRecord, Calls};
+use super::{Instance, InstanceState, Licences, View};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::connector::{CapacityLimits, Severity};
 use crate::policy::connector::Finding;
@@ -103,7 +103,7 @@ fn calls_of(view: &View<'_>, instance: &Instance) -> Option<i32> {
     instance.calls.filter(|calls| *calls >= 0).or_else(counted)
 }
 
-pub(super) fn judge(view: &View<'_>, samples: &[Sample], calls: Option<&Answer<Vec<CallRecord>>>) -> Vec<Finding> {
+pub(super) fn judge(view: &View<'_>, samples: &[Sample], calls: Option<&Calls>) -> Vec<Finding> {
     let mut found = match (view.connector(CONDITION), usage(view)) {
         (Err(finding), _) => vec![finding],
         (Ok(_), Some(usage)) => vec![in_use(view, usage, samples)],

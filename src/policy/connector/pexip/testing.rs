@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::calls::{CallEnd, CallRecord};
+use super::calls::{CallEnd, CallRecord, Calls};
 use super::routing::{Rule, Scope, Table};
 use super::*;
 use crate::api::connector::{CallFeed, CapacityLimits, DigitRange, RoutingSample};
@@ -41,6 +41,7 @@ pub fn spec() -> Pexip {
         capacity: CapacityLimits::default(),
         heartbeat_max_age: "5m".into(),
         call_feed: CallFeed::History,
+        event_sink_secret_ref: None,
     }
 }
 
@@ -81,7 +82,7 @@ pub struct World {
     pub rules: Vec<Rule>,
     pub status: PexipStatus,
     pub samples: Vec<Sample>,
-    pub calls: Option<Answer<Vec<CallRecord>>>,
+    pub calls: Option<Calls>,
     pub clock: Vec<ClockSample>,
 }
 

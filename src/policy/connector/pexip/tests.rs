@@ -48,7 +48,7 @@ fn without_answers_nothing_is_known_and_nothing_is_false() {
         let mut world = world();
         world.configuration = Configuration::unknown(&fault);
         world.status = PexipStatus::unknown(&fault);
-        world.calls = Some(Err(fault.clone()));
+        world.calls = Some(Err(fault.clone().into()));
         let found = world.findings();
         assert!(!found.is_empty());
         for one in found {

@@ -134,7 +134,7 @@ fn reasons_are_read() {
 #[test]
 fn a_history_that_cannot_be_read_is_unknown_and_one_that_is_not_asked_for_is_absent() {
     let mut denied = world();
-    denied.calls = Some(Err(ApiFault::Forbidden));
+    denied.calls = Some(Err(ApiFault::Forbidden.into()));
     assert_eq!(denied.told(CallsSucceeding), ["Unknown FeedDisconnected"]);
     let mut silent = world();
     silent.calls = None;

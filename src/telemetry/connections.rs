@@ -6,26 +6,23 @@ use std::task::{Context, Poll};
 
 use axum_server::accept::Accept;
 use futures::future::{Ready, ready};
+use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
-
-use super::metrics::Metrics;
 
 /// Lets so many connections in at once, and closes those beyond.
 #[derive(Clone)]
 pub struct Bounded {
-    listener: &'static str,
     free: Arc<Semaphore>,
-    metrics: Arc<Metrics>,
+    refused: IntCounter,
 }
 
 impl Bounded {
-    /// For a listener of this name in metrics.
-    pub fn new(listener: &'static str, most: usize, metrics: Arc<Metrics>) -> Self {
+    /// With so many places. Those who find none are counted.
+    pub fn new(most: usize, refused: IntCounter) -> Self {
         Self {
-            listener,
             free: Arc::new(Semaphore::new(most)),
-            metrics,
+            refused,
         }
     }
 }
@@ -37,7 +34,7 @@ impl<I, S> Accept<I, S> for Bounded {
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
-            self.metrics.connection_refused(self.listener);
+            self.refused.inc();
             return ready(Err(io::Error::other("too many connections")));
         };
         let counted = Counted {
