@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::identity::fingerprint;
 use super::renewal::{self, MINIMUM_SPACING};
 use super::resource::{self, Rule};
-use crate::api::condition::Reason;
+use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::subscription::{Applied, GraphSubscriptionSpec, GraphSubscriptionStatus};
 
 pub mod pending;
@@ -269,18 +269,25 @@ fn not_proven(situation: &Situation, wanted: &Applied) -> Option<Refusal> {
 /// What happened to the subscription that a create is to follow.
 pub fn cause(situation: &Situation) -> Cause {
     let status = situation.status;
-    // Both prove that it lived.
-    let last_sign = status.last_event_time.as_ref().max(status.last_renewal_time.as_ref());
+    let last_sign = last_sign(status);
     if let Some(told) = removed_at(situation) {
-        return Cause::Removed(last_sign.map_or(told, |at| told.min(at.0)));
+        return Cause::Removed(last_sign.map_or(told, |at| told.min(at)));
     }
     match (&status.subscription_id, &status.expiration_time) {
         // It may have been removed before, and nobody could ask.
-        (Some(_), Some(at)) if at.0 <= situation.now => Cause::Lapsed(last_sign.map_or(at.0, |sign| sign.0.min(at.0))),
-        // It should still live, and the list does not have it. It went at some time after the last renewal.
-        (Some(_), _) => Cause::Removed(last_sign.map_or(situation.now, |at| at.0)),
+        (Some(_), Some(at)) if at.0 <= situation.now => Cause::Lapsed(last_sign.map_or(at.0, |sign| sign.min(at.0))),
+        // It should still live, and the list does not have it. It went at some time after the last sign.
+        (Some(_), _) => Cause::Removed(last_sign.unwrap_or(situation.now)),
         (None, _) => Cause::First,
     }
+}
+
+/// When the current subscription is known to have lived: when it was last heard of or renewed, else when it was made.
+fn last_sign(status: &GraphSubscriptionStatus) -> Option<Timestamp> {
+    let sign = status.last_event_time.as_ref().max(status.last_renewal_time.as_ref());
+    let made = || condition::find(&status.conditions, ConditionType::Subscribed).filter(|made| made.status == "True");
+    sign.or_else(|| made().map(|made| &made.last_transition_time))
+        .map(|at| at.0)
 }
 
 fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted, id: &str) -> Plan {

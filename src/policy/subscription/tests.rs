@@ -1,6 +1,6 @@
 #![allow(clippy::unnecessary_wraps)] // they stand in fields that are optional
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::json;
 
 use super::*;
@@ -324,6 +324,25 @@ fn lifecycle_events_are_acted_on_once() {
         ..case(subscribed())
     };
     assert_eq!(decide(&removed), create(Cause::Removed(at(-HOUR))));
+    // The word may come hours later, while the receiver is away. Never renewed nor heard of, it lived when it was made.
+    let made = Condition {
+        type_: ConditionType::Subscribed.to_string(),
+        status: "True".to_owned(),
+        reason: Reason::Created.to_string(),
+        message: String::new(),
+        last_transition_time: time(at(-2 * HOUR)),
+        observed_generation: None,
+    };
+    let never_heard_of = Case {
+        status: GraphSubscriptionStatus {
+            last_renewal_time: None,
+            last_event_time: None,
+            conditions: vec![made],
+            ..subscribed()
+        },
+        ..removed
+    };
+    assert_eq!(decide(&never_heard_of), create(Cause::Removed(at(-2 * HOUR))));
     let renewed_just_now = GraphSubscriptionStatus {
         last_renewal_time: at_time(-60),
         ..subscribed()
