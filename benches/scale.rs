@@ -45,8 +45,8 @@ use support::ports::free_port;
 use world::{RECEIVER, TENANT, World};
 
 const TENANTS: usize = 20;
-/// Slots of the controller, and creates of the user, at a time.
-const AT_A_TIME: usize = 32;
+/// Slots of the controller (`controller::driver`), and creates of the user, at a time.
+const AT_A_TIME: usize = 128;
 /// Graph's limit of writes per app and tenant, by the second.
 const GRAPH_WRITES_PER_SECOND: f64 = 500.0 / 20.0;
 /// As long a new leader asks before it renews.

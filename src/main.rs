@@ -74,3 +74,16 @@ fn print_crds() -> RunResult {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// clap checks this when a program starts, in debug builds alone.
+    #[test]
+    fn no_argument_stands_in_the_way_of_another() {
+        Cli::command().debug_assert();
+    }
+}

@@ -16,6 +16,8 @@ use crate::probe::pexip::{Counts, Log, Sinks};
 
 /// Addresses on which nodes are listened to, and how they find the leader.
 #[derive(Clone, Debug, Default, clap::Args)]
+// The group of those arguments that these are a part of is called the same.
+#[group(skip)]
 pub struct Args {
     /// Address for events of Pexip's event sinks (HTTP without TLS). Without it, none are taken.
     #[arg(long, env = "EVENTS_LISTEN")]
