@@ -210,6 +210,18 @@ async fn settings_that_cannot_be_used_are_refused() {
         Some(Unusable::Roots)
     );
     assert_eq!(with("https://mgr.example.com", "t", None), None);
+    // Hard input 20: what gives credentials to whoever asks, and what is no host.
+    for forbidden in [
+        "https://169.254.169.254/",
+        "http://[fd00:ec2::254]/",
+        "https://[fe80::1]/",
+        "http://2852039166/",
+        "https://[::ffff:169.254.169.254]/",
+        "http://0.0.0.0/",
+    ] {
+        assert_eq!(with(forbidden, "t", None), Some(Unusable::Forbidden), "{forbidden}");
+    }
+    assert_eq!(with("https://10.0.0.1", "t", None), None);
 }
 
 #[tokio::test]
