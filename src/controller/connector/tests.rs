@@ -75,6 +75,37 @@ async fn it_is_looked_at_once_an_interval_and_not_for_its_own_writes() {
     assert!(!series().contains(looked), "what is gone is forgotten");
 }
 
+/// The first status of an object with this endpoint; a single look decides.
+async fn looked_at(endpoint: &Value) -> Value {
+    let spec = networks(&json!({ "failureThreshold": 1, "timeout": "4s", "endpoints": [endpoint] }));
+    let stored = object(&spec);
+    let (client, asked) = recording(move |_| (200, stored.clone()));
+    let (context, _writers) = context(&client, "");
+    reconcile(parsed(&object(&spec)), context).await;
+    let mut statuses = written(&asked.lock().unwrap());
+    statuses.remove(0)
+}
+
+/// Hard input 20: no datagram goes to an address that is not allowed.
+#[tokio::test]
+async fn sip_is_spoken_only_to_addresses_that_are_allowed() {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let mut endpoint = json!({ "name": "sbc", "host": "127.0.0.1", "port": port, "protocol": "Udp", "sip": {} });
+    let mut came = async || {
+        let wait = std::time::Duration::from_millis(200);
+        let received = tokio::time::timeout(wait, socket.recv_from(&mut [0; 2048])).await;
+        received.is_ok()
+    };
+    let status = looked_at(&endpoint).await;
+    assert_eq!(condition(&status, "EndpointReachable"), "False/AddressNotAllowed");
+    assert!(!came().await);
+    endpoint["allowPrivateAddresses"] = json!(true);
+    let status = looked_at(&endpoint).await;
+    assert_eq!(condition(&status, "EndpointReachable"), "False/SipNoAnswer");
+    assert!(came().await, "with leave, there is one");
+}
+
 #[tokio::test]
 async fn who_rests_and_who_cannot_work_waits_for_another_spec() {
     for (changes, ready, healthy) in [

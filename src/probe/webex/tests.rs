@@ -4,6 +4,7 @@ use super::*;
 use crate::api::condition::Reason;
 use crate::api::reference::SecretKeyRef;
 use crate::graph::http_client_inside;
+use crate::probe::fetch::Lost;
 use crate::simulator::{Config, Simulator};
 
 struct World {
@@ -140,6 +141,27 @@ async fn a_list_that_goes_on_elsewhere_is_refused() {
         matches!(&found, Learned::Unavailable(why) if why.contains("another address")),
         "{found:?}"
     );
+}
+
+/// Hard input 20: neither the API's address nor the status page's leads to what gives credentials.
+#[tokio::test]
+async fn addresses_of_metadata_services_are_not_asked() {
+    let mut world = World::new(json!({})).await;
+    let forbidden = Lost::Forbidden.to_string();
+    for address in [
+        "http://169.254.169.254/latest",
+        "http://2852039166/",
+        "https://[fe80::1]",
+    ] {
+        world.spec.url = address.to_owned();
+        let found = world.ask().await;
+        assert!(
+            matches!(&found, Learned::Unavailable(why) if why.contains(&forbidden)),
+            "{address}: {found:?}"
+        );
+        let page = status_page(&world.http, address, Duration::from_secs(5), &mut Vec::new()).await;
+        assert_eq!(page, Learned::Unavailable(forbidden.clone()), "{address}");
+    }
 }
 
 #[tokio::test]

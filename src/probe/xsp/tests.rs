@@ -113,6 +113,19 @@ async fn what_does_not_answer_is_told_and_not_logged_in_to() {
     assert_eq!(found[3].application, Reply::Status(404));
 }
 
+/// Hard input 20: a spec leads no login to what gives credentials.
+#[tokio::test]
+async fn addresses_of_metadata_services_are_not_asked() {
+    let mut world = World::new().await;
+    world.urls = ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/"]
+        .map(str::to_owned)
+        .to_vec();
+    for xsp in world.look(Some(&ann("p&*()w"))).await {
+        assert_eq!(xsp.application, Reply::Lost(Lost::Forbidden.to_string()));
+        assert_eq!((xsp.login, xsp.devices), (None, None));
+    }
+}
+
 #[test]
 fn types_are_read_whatever_is_around_them() {
     let types = |text: &str| device_types(text.as_bytes());
