@@ -9,6 +9,8 @@ mod handshake;
 pub mod microsoft;
 pub mod pexip;
 pub mod sip_options;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod webex;
 pub mod xsp;
 

@@ -25,7 +25,7 @@ use super::reconcile::{Action, Error, guard};
 use crate::api::connector::TeamsConnectorHealth;
 use crate::local_clock;
 use crate::policy::connector::course::Look;
-use crate::policy::connector::flap::Limits;
+use crate::policy::connector::flap::{Limits, Moment};
 use crate::policy::connector::health::{Above, asked_for};
 use crate::policy::connector::maintenance;
 
@@ -93,7 +93,11 @@ async fn look(
         judged_before: status.and_then(report::judged_at_latest),
         above,
     };
-    let standing = work.course.take(&look, &Limits::new(&object.spec, made), now);
+    let at = Moment {
+        now,
+        instant: Instant::now().into_std(),
+    };
+    let standing = work.course.take(&look, &Limits::new(&object.spec, made), at);
     for part in &found.parts {
         context.metrics.looks.took(part);
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 use url::Host;
 
 use crate::graph::http_client_builder;
@@ -28,6 +28,11 @@ pub enum Unusable {
 
 /// A client that trusts these certificates (PEM) besides the public ones, and follows no redirects.
 pub fn client(bundle: Option<&[u8]>) -> Result<Client, Unusable> {
+    builder(bundle)?.build().map_err(|_| Unusable::Client)
+}
+
+/// The same before it is made, for a probe that wants more of it.
+pub(super) fn builder(bundle: Option<&[u8]>) -> Result<ClientBuilder, Unusable> {
     let roots = match bundle {
         Some(pem) if pem.len() > LONGEST_BUNDLE => return Err(Unusable::Bundle),
         Some(pem) => Certificate::from_pem_bundle(pem).map_err(|_| Unusable::Bundle)?,
@@ -36,11 +41,7 @@ pub fn client(bundle: Option<&[u8]>) -> Result<Client, Unusable> {
     if bundle.is_some() && roots.is_empty() {
         return Err(Unusable::Bundle);
     }
-    http_client_builder()
-        .tls_certs_merge(roots)
-        .dns_resolver(Guarded)
-        .build()
-        .map_err(|_| Unusable::Client)
+    Ok(http_client_builder().tls_certs_merge(roots).dns_resolver(Guarded))
 }
 
 /// Whether a URL leads where no server of the kind can be. A name is judged by its addresses, when they are known.
@@ -73,11 +74,19 @@ impl Resolve for Guarded {
 async fn addresses(name: Name) -> Result<Addrs, Box<dyn Error + Send + Sync>> {
     let this_machine = name.as_str().eq_ignore_ascii_case("localhost");
     let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+    Ok(Box::new(allowed(found, this_machine)?.into_iter()))
+}
+
+/// The addresses of a name that may be asked; an error if there is none.
+fn allowed(found: impl Iterator<Item = SocketAddr>, this_machine: bool) -> io::Result<Vec<SocketAddr>> {
     let allowed: Vec<SocketAddr> = found.filter(|one| may_be_server(one.ip(), this_machine)).collect();
     if allowed.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "no address of it may be asked").into());
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "no address of it may be asked",
+        ));
     }
-    Ok(Box::new(allowed.into_iter()))
+    Ok(allowed)
 }
 
 #[cfg(test)]
@@ -110,6 +119,34 @@ mod tests {
         assert!(resolve("localhost").await.is_ok());
         assert!(!may_be_server("127.0.0.1".parse().unwrap(), false));
         assert!(!may_be_server("169.254.169.254".parse().unwrap(), true));
+    }
+
+    /// Hard input 20: what a name server answers is connected to only as far as it may be.
+    #[test]
+    fn of_the_addresses_of_a_name_only_those_of_servers_are_asked() {
+        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+            let parsed = texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443));
+            parsed.collect()
+        };
+        let mixed = addresses(&[
+            "169.254.169.254",
+            "10.0.0.7",
+            "fe80::1",
+            "127.0.0.1",
+            "192.0.2.1",
+            "fd00:ec2::254",
+        ]);
+        let without = allowed(mixed.clone().into_iter(), false).unwrap();
+        assert_eq!(without, addresses(&["10.0.0.7", "192.0.2.1"]));
+        let with = allowed(mixed.into_iter(), true).unwrap();
+        assert_eq!(with, addresses(&["10.0.0.7", "127.0.0.1", "192.0.2.1"]));
+        for none in [
+            &["169.254.169.254", "::ffff:169.254.169.254", "0.0.0.0", "127.0.0.1"][..],
+            &[],
+        ] {
+            let error = allowed(addresses(none).into_iter(), false).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{none:?}");
+        }
     }
 
     #[test]

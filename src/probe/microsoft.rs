@@ -48,7 +48,8 @@ pub struct Memory {
     tenants: HashMap<String, (Instant, Discovery)>,
     principals: HashMap<String, (Instant, Learned<Option<Principal>>)>,
     registrations: HashMap<String, (Instant, Registration)>,
-    lacking: HashMap<String, Timestamp>,
+    /// Since when something is missing: by a clock that nobody sets.
+    lacking: HashMap<String, Instant>,
 }
 
 impl Memory {
@@ -70,7 +71,7 @@ fn young<T: Clone>(kept: &HashMap<String, (Instant, T)>, name: &str) -> Option<T
 }
 
 /// Looks at all that the spec names. `now` is the time of the look.
-pub async fn look(plan: &Plan<'_>, memory: &mut Memory, now: Timestamp) -> MicrosoftEvidence {
+pub async fn look(plan: &Plan<'_>, memory: &mut Memory, now: Instant) -> MicrosoftEvidence {
     memory.begin(plan);
     let spec = plan.spec;
     let mut clock = Vec::new();
@@ -99,7 +100,7 @@ async fn ask_graph(
     graph: &Graph,
     memory: &mut Memory,
     evidence: &mut MicrosoftEvidence,
-    now: Timestamp,
+    now: Instant,
 ) {
     evidence.asked_in = match uuid::Uuid::parse_str(graph.tenant_id()) {
         Ok(id) => Some(id.to_string()),
@@ -140,7 +141,7 @@ async fn application(
     graph: &Graph,
     memory: &mut Memory,
     app: &ConnectorApplication,
-    now: Timestamp,
+    now: Instant,
 ) -> ApplicationEvidence {
     let principal = match young(&memory.principals, &app.app_id) {
         Some(known) => known,
@@ -155,18 +156,20 @@ async fn application(
         app_id: app.app_id.clone(),
         principal,
         registration,
-        lacking_since: None,
+        lacking_for: None,
     };
     remember(memory, app, &mut evidence, now);
     evidence
 }
 
-/// Keeps what is right, and since when something is missing.
-fn remember(memory: &mut Memory, app: &ConnectorApplication, evidence: &mut ApplicationEvidence, now: Timestamp) {
+/// Keeps what is right, and for how long something is missing.
+fn remember(memory: &mut Memory, app: &ConnectorApplication, evidence: &mut ApplicationEvidence, now: Instant) {
     let id = &app.app_id;
     match &evidence.principal {
         _ if evidence.lacks(&app.required_roles) => {
-            evidence.lacking_since = Some(*memory.lacking.entry(id.clone()).or_insert(now));
+            let since = *memory.lacking.entry(id.clone()).or_insert(now);
+            let lasted = SignedDuration::try_from(now.saturating_duration_since(since));
+            evidence.lacking_for = Some(lasted.unwrap_or(SignedDuration::MAX));
             memory.principals.remove(id);
         }
         Learned::Known(Some(principal)) => {

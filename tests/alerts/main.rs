@@ -1,6 +1,6 @@
 //! The alerts speak of metrics, labels and values that the programs really export; each has a page, and rules of promtool that let
 //! it fire once and stay silent once (`make test` runs those; this checks that none is forgotten).
-//! Run with `make test`, or `tests/cluster/api run cargo test --test alerts`.
+//! Run with `make test`, or `PROMTOOL=$(tests/support/tools promtool) tests/cluster/api run cargo test --test alerts`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod connector;
@@ -16,6 +16,7 @@ mod worker;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -205,12 +206,11 @@ async fn real_metrics(world: &mut World) -> Real {
     connector::watched(world).await;
     let (_process, port) = presence::process(world).await;
     let exported = async |world: &World| {
-        let texts = [
+        [
             world.metrics(world.telemetry_port).await,
             world.metrics(world.internal_port).await,
             world.metrics(port).await,
-        ];
-        samples(&texts.join("\n"))
+        ]
     };
     // These come last.
     let late = [
@@ -221,7 +221,7 @@ async fn real_metrics(world: &mut World) -> Real {
     ];
     world
         .until("all is exported", async || {
-            let found = exported(world).await;
+            let found = samples(&exported(world).await.join("\n"));
             let gaps = found.get("teamsgraph_subscription_gaps").map_or(0, Vec::len);
             let conditions = found.get("teamsgraph_condition").map_or(&[][..], Vec::as_slice);
             let told = |type_: &str| conditions.iter().any(|labels| labels["type"] == type_);
@@ -230,7 +230,33 @@ async fn real_metrics(world: &mut World) -> Real {
                 && ["Reachable", "ClockSynchronized", "ShardsReady"].into_iter().all(told)
         })
         .await;
-    exported(world).await
+    let texts = exported(world).await;
+    for (program, text) in ["controller", "receiver", "worker"].into_iter().zip(&texts) {
+        lint(program, text);
+    }
+    samples(&texts.join("\n"))
+}
+
+/// What Prometheus' own linter says of the names, types and helps that a program exports: nothing.
+fn lint(program: &str, text: &str) {
+    let Some(promtool) = std::env::var_os("PROMTOOL") else {
+        panic!("no promtool: run `tests/support/gate cluster`, or set PROMTOOL=$(tests/support/tools promtool)")
+    };
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    input.rewind().unwrap();
+    let output = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(input)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "metrics of the {program}: promtool ends with {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&said)
+    );
 }
 
 /// A subscription that missed something.

@@ -163,11 +163,7 @@ impl Replica {
 
     /// The value of a series, 0 when there is none or the process does not answer.
     pub async fn metric(&self, world: &World, series: &str) -> f64 {
-        let text = world.try_metrics(self.telemetry_port).await.unwrap_or_default();
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().unwrap())
+        world.metric(self.telemetry_port, series).await
     }
 
     pub async fn leads(&self, world: &World) -> bool {

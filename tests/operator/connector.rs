@@ -1,13 +1,22 @@
 //! `TeamsConnectorHealth`: the controller on a real API server, and servers of the test's own.
 
+mod broadworks;
+mod clock;
+mod secrets;
+mod sip;
+
 use serde_json::{Value, json};
 use teams_graph_operator::simulator::DEFAULT_SECRET;
-use tokio::net::TcpListener;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::server::TlsStream;
 
 use crate::world::{TENANT, World, condition, tls_server};
 
 const CONNECTOR: &str = "TeamsConnectorHealth";
+
+type Connection = TlsStream<TcpStream>;
 
 /// A TLS server on loopback, and the authority that signed its certificate.
 struct Server {
@@ -17,16 +26,28 @@ struct Server {
 }
 
 impl Server {
+    /// One that shows its certificate, and has nothing to say.
     async fn start() -> Self {
+        Self::serving(|mut stream| async move {
+            let _ = stream.read(&mut [0; 1]).await;
+        })
+        .await
+    }
+
+    /// One that does this with every connection.
+    async fn serving<F>(serve: impl Fn(Connection) -> F + Clone + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (acceptor, authority) = tls_server("localhost");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let running = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
+                let (acceptor, serve) = (acceptor.clone(), serve.clone());
                 tokio::spawn(async move {
-                    if let Ok(mut stream) = acceptor.accept(tcp).await {
-                        let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1]).await;
+                    if let Ok(stream) = acceptor.accept(tcp).await {
+                        serve(stream).await;
                     }
                 });
             }
@@ -64,6 +85,15 @@ fn endpoint(server: &Server) -> Value {
     })
 }
 
+/// The same by its address, of which there is one.
+fn loopback(server: &Server) -> Value {
+    let mut endpoint = endpoint(server);
+    endpoint["host"] = json!("127.0.0.1");
+    endpoint["expectedAddresses"] = json!([]);
+    endpoint["tls"]["serverName"] = json!("localhost");
+    endpoint
+}
+
 fn series(world: &World, name: &str, rest: &str) -> String {
     format!("{name}{{name=\"c\",namespace=\"{}\"{rest}", world.namespace)
 }
@@ -73,11 +103,7 @@ async fn an_endpoint_is_watched_and_told_of_until_it_goes() {
     let world = World::new("connector").await;
     let server = Server::start().await;
     world.secret("authority", &[("ca.crt", &server.authority)]).await;
-    let mut endpoint = endpoint(&server);
-    endpoint["host"] = json!("127.0.0.1");
-    endpoint["expectedAddresses"] = json!([]);
-    endpoint["tls"]["serverName"] = json!("localhost");
-    world.apply(CONNECTOR, "c", spec(&endpoint, &json!({}))).await;
+    world.apply(CONNECTOR, "c", spec(&loopback(&server), &json!({}))).await;
     for type_ in ["Healthy", "EndpointReachable", "CertificatesValid"] {
         world.condition(CONNECTOR, "c", type_, "True", "Succeeded").await;
     }

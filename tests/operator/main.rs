@@ -1,5 +1,5 @@
 //! The controller and the receiver as processes, against a real API server and the simulator.
-//! Run with `make test`, or `tests/cluster/api run cargo test --test operator`.
+//! Run with `make test`, or `LIBFAKETIME=$(tests/support/tools libfaketime) tests/cluster/api run cargo test --test operator`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod backfill;

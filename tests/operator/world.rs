@@ -356,6 +356,11 @@ impl World {
             .unwrap();
     }
 
+    pub async fn delete_secret(&self, name: &str) {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        secrets.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
     pub fn tenant_spec(&self) -> Value {
         let url = self.simulator.url();
         json!({
@@ -625,6 +630,15 @@ impl World {
     pub async fn try_metrics(&self, port: u16) -> Result<String, reqwest::Error> {
         let url = format!("http://127.0.0.1:{port}/metrics");
         self.http.get(url).send().await?.text().await
+    }
+
+    /// The value of a series, 0 when there is none or the process does not answer.
+    pub async fn metric(&self, port: u16, series: &str) -> f64 {
+        let text = self.try_metrics(port).await.unwrap_or_default();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// Asks for a look at an object right now.

@@ -91,6 +91,7 @@ mod tests {
     use super::*;
     use crate::controller::testing::{recording, refusal};
 
+    /// Hard input 18: a Secret that is gone, a line end, a password that shells would read.
     #[tokio::test]
     async fn what_is_missing_is_said_and_what_is_there_is_not() {
         // "pass*&()\n", an empty one, and bytes that are no text

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::diagnosis::{Cause, diagnose};
-use super::flap::{Limits, Track, settle};
+use super::flap::{Limits, Moment, Track, settle};
 use super::health::{self, Above, CONDITIONS, Judged};
 use super::{Finding, Outcome};
 use crate::api::condition::{self, ConditionType, Reason, Truth, Verdict};
@@ -55,7 +55,7 @@ pub struct Look<'a> {
 
 impl Course {
     /// Takes a look in.
-    pub fn take(&mut self, look: &Look<'_>, limits: &Limits, now: Timestamp) -> Standing {
+    pub fn take(&mut self, look: &Look<'_>, limits: &Limits, at: Moment) -> Standing {
         let mut judged: Vec<Judged> = Vec::new();
         let mut evidence: Vec<Finding> = look.signs.to_vec();
         self.0.retain(|type_, _| is_told(*type_, look));
@@ -64,13 +64,13 @@ impl Course {
                 continue;
             }
             let known = self.0.entry(type_).or_insert_with(|| Remembered {
-                track: Track::resumed(look.judged_before),
+                track: Track::resumed(look.judged_before, at),
                 held: Vec::new(),
             });
             let before = condition::find(look.before, type_).and_then(|before| verdict_of(type_, before));
             let found = health::fold(type_, look.findings);
             let fails = found.as_ref().is_some_and(|found| found.severity.is_some());
-            let now_so = settle(type_, &mut known.track, before.as_ref(), found, limits, now);
+            let now_so = settle(type_, &mut known.track, before.as_ref(), found, limits, at);
             let is_false = now_so.verdict.truth == Truth::False;
             if fails || !is_false {
                 known.held = look
@@ -135,14 +135,22 @@ fn verdict_of(type_: ConditionType, condition: &Condition) -> Option<Verdict> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
+
     use jiff::SignedDuration;
 
     use super::*;
 
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     const ASKED: &[ConditionType] = &[ConditionType::EndpointReachable, ConditionType::CallsSucceeding];
 
-    fn at(look: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + look * 60).unwrap()
+    fn at(look: u64) -> Moment {
+        let seconds = look * 60;
+        Moment {
+            now: Timestamp::from_second(1_800_000_000 + seconds.cast_signed()).unwrap(),
+            instant: *BEGAN + Duration::from_secs(seconds),
+        }
     }
 
     fn limits() -> Limits {
@@ -157,7 +165,7 @@ mod tests {
     struct World {
         course: Course,
         status: Vec<Condition>,
-        look: i64,
+        look: u64,
     }
 
     impl World {
@@ -172,7 +180,7 @@ mod tests {
             };
             let standing = self.course.take(&look, &limits(), at(self.look));
             for verdict in &standing.conditions {
-                condition::set(&mut self.status, verdict, Some(1), at(self.look));
+                condition::set(&mut self.status, verdict, Some(1), at(self.look).now);
             }
             self.look += 1;
             standing

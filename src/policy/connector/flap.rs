@@ -4,6 +4,8 @@
 //! What passes and fails by turns, as an address with a good and a bad server behind it does, counts as failing. A look that could
 //! not judge leaves the condition as it is until the last judgement is too old to be believed.
 
+use std::time::Instant;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::health::Judged;
@@ -14,6 +16,15 @@ use crate::api::connector::{Severity, TeamsConnectorHealthSpec};
 const TURNS: u32 = 2;
 /// A judgement of so many intervals ago is too old.
 const STALE_INTERVALS: i64 = 3;
+
+/// When a look was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the calendar: for what others dated.
+    pub now: Timestamp,
+    /// By a clock that nobody sets: for how long ago something was in this process.
+    pub instant: Instant,
+}
 
 /// What one object asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,26 +65,35 @@ pub struct Track {
     /// Looks that judged, the newest lowest: 1 failed.
     failed: u64,
     looks: u32,
-    /// When it was last judged.
-    judged: Option<Timestamp>,
+    /// A moment, and how long ago it was last judged then.
+    judged: Option<(Instant, SignedDuration)>,
     /// How bad the last fault was.
     severity: Option<Severity>,
 }
 
 impl Track {
-    /// That of a controller which has just started; `judged` is when the status was true at the latest.
-    pub fn resumed(judged: Option<Timestamp>) -> Self {
+    /// That of a controller which has just started; `judged` is when the status was true at the latest. Only here does the calendar
+    /// tell how old a judgement is: another process made it.
+    pub fn resumed(judged: Option<Timestamp>, at: Moment) -> Self {
+        let age = |judged: Timestamp| at.now.duration_since(judged).max(SignedDuration::ZERO);
         Self {
-            judged,
+            judged: judged.map(|judged| (at.instant, age(judged))),
             ..Self::default()
         }
     }
 
-    fn push(&mut self, failed: bool, limits: &Limits, now: Timestamp) {
+    /// How long ago it was last judged. A clock that is set makes nothing older or younger.
+    fn age(&self, at: Moment) -> Option<SignedDuration> {
+        let (since, age) = self.judged?;
+        let passed = at.instant.saturating_duration_since(since);
+        Some(age.saturating_add(SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX)))
+    }
+
+    fn push(&mut self, failed: bool, limits: &Limits, at: Moment) {
         let kept = limits.remembered();
         self.looks = (self.looks + 1).min(kept);
         self.failed = ((self.failed << 1) | u64::from(failed)) & !(u64::MAX << kept);
-        self.judged = Some(now);
+        self.judged = Some((at.instant, SignedDuration::ZERO));
     }
 
     /// Newest looks in a row that failed, or did not.
@@ -97,24 +117,24 @@ pub fn settle(
     before: Option<&Verdict>,
     found: Option<Judged>,
     limits: &Limits,
-    now: Timestamp,
+    at: Moment,
 ) -> Judged {
     let Some(found) = found else {
-        return unjudged(type_, track, before, None, limits, now);
+        return unjudged(type_, track, before, None, limits, at);
     };
     // What is written in the spec does not come and go.
     if type_ == ConditionType::InputsValid {
         return found;
     }
     match found.verdict.truth {
-        Truth::Unknown => unjudged(type_, track, before, Some(found), limits, now),
+        Truth::Unknown => unjudged(type_, track, before, Some(found), limits, at),
         Truth::False => {
-            track.push(true, limits, now);
+            track.push(true, limits, at);
             track.severity = found.severity;
-            failing(track, before, found, limits, now)
+            failing(track, before, found, limits, at.now)
         }
         Truth::True => {
-            track.push(false, limits, now);
+            track.push(false, limits, at);
             passing(track, before, found, limits)
         }
     }
@@ -154,11 +174,9 @@ fn unjudged(
     before: Option<&Verdict>,
     found: Option<Judged>,
     limits: &Limits,
-    now: Timestamp,
+    at: Moment,
 ) -> Judged {
-    let fresh = track
-        .judged
-        .is_some_and(|judged| now.duration_since(judged) < limits.stale_after);
+    let fresh = track.age(at).is_some_and(|age| age < limits.stale_after);
     let was = before.filter(|before| before.truth != Truth::Unknown);
     let unknown = |reason, message: &str| Judged {
         verdict: Verdict::new(type_, Truth::Unknown, reason, message),

@@ -1,6 +1,6 @@
 //! The Microsoft side of a connector: the tenant, the consent, the credentials, and Microsoft's word on its own services.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
 use super::clock::ClockSample;
@@ -49,8 +49,8 @@ pub struct ApplicationEvidence {
     pub principal: Learned<Option<Principal>>,
     /// Secrets and certificates of its registration; the inner `None`: there is no registration. The outer: not asked for.
     pub registration: Option<Learned<Option<Vec<AppCredential>>>>,
-    /// Since when the service principal or roles are seen to be missing without interruption.
-    pub lacking_since: Option<Timestamp>,
+    /// For how long the service principal or roles are seen to be missing without interruption.
+    pub lacking_for: Option<SignedDuration>,
 }
 
 /// A service principal.
@@ -125,7 +125,7 @@ pub fn judge(spec: &Microsoft, evidence: &MicrosoftEvidence, now: Timestamp) -> 
     for app in &evidence.applications {
         let required = spec.applications.iter().find(|one| one.app_id == app.app_id);
         let required = required.map_or(&[][..], |one| &one.required_roles);
-        findings.push(consent::judge(app, required, elsewhere, now));
+        findings.push(consent::judge(app, required, elsewhere));
         findings.extend(credentials::judge(spec.credential_expiry, app, now));
     }
     if let Some(services) = &evidence.services {

@@ -1,7 +1,8 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{CertificateParams, KeyPair};
+use jiff::SignedDuration;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use serde_json::{Value, json};
@@ -10,8 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::api::condition::{ConditionType, Reason, Truth, Verdict};
 use crate::policy::connector::address::Range;
-use crate::policy::connector::endpoint::{Answer, HttpEvidence, Proof};
+use crate::policy::connector::endpoint::{Answer, HttpEvidence, Proof, judge};
+use crate::policy::connector::flap::{Limits, Moment, Track, settle};
+use crate::policy::connector::health::fold;
+use crate::probe::testing::{BlackHole, DRIPS, drip, drips};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -139,22 +144,125 @@ async fn an_answer_over_plain_tcp_tells_status_emptiness_and_time() {
     }
 }
 
+/// Hard input 7: bytes that come now and then earn no more time.
 #[tokio::test]
 async fn the_deadline_counts_for_all_of_it() {
-    let drip = |mut stream: TcpStream| async move {
-        for byte in b"HTTP/1.1 200 OK\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
-            if stream.write_all(&[*byte]).await.is_err() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let (port, _) = serve(drip).await;
+    let (port, _) = serve(|stream| drip(stream, DRIPS[0])).await;
     let start = Instant::now();
     let asking = plan(port, &json!({ "protocol": "Tcp", "http": {} }));
     let evidence = look(&asking, Duration::from_millis(500)).await;
     assert_eq!(evidence.addresses[0].obstacle, Some(Obstacle::HttpTimeout));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// Hard input 7.
+#[tokio::test]
+async fn documents_that_come_byte_by_byte_are_given_up() {
+    for beginning in DRIPS {
+        let (url, start) = (drips(beginning).await, Instant::now());
+        let plan = plan(443, &json!({}));
+        let answer = documents::fetch(&plan, &url, start + Duration::from_millis(500)).await;
+        assert_eq!(answer, Answer::None, "{beginning}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+}
+
+/// Hard input 6: an IPv6 address that swallows packets takes nothing from the IPv4 address beside it. Skipped only on a machine
+/// without `::1`.
+#[tokio::test]
+async fn a_black_hole_takes_nothing_from_the_other_address() {
+    let Some((hole, _listener)) = BlackHole::beside_ipv4().await else {
+        println!("skipped: this machine has no ::1");
+        return;
+    };
+    let plan = plan(hole.port, &json!({ "protocol": "Tcp" }));
+    let addresses = ["::1", "127.0.0.1"].map(|text| text.parse().unwrap());
+    let end = Instant::now() + Duration::from_secs(1);
+    let (found, _) = look_at_all(&plan, &addresses, end).await;
+    let obstacles: Vec<_> = found.into_iter().map(|found| found.obstacle).collect();
+    assert_eq!(obstacles, [Some(Obstacle::ConnectTimeout), None]);
+}
+
+/// Shows one certificate after the other.
+#[derive(Debug)]
+struct ByTurns(Vec<Arc<CertifiedKey>>, AtomicUsize);
+
+impl ResolvesServerCert for ByTurns {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let turn = self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.get(turn % self.0.len()).cloned()
+    }
+}
+
+/// A certificate for `a.example` that ends in this year, and its key.
+fn signed(authority: &CertifiedIssuer<'static, KeyPair>, ends: i32) -> Arc<CertifiedKey> {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(ends, 1, 1);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key))
+}
+
+/// Hard input 5: a load balancer with two servers behind one address, one with the old certificate.
+#[tokio::test]
+async fn two_certificates_by_turns_do_not_toggle_the_verdict() {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let (good, old) = (signed(&authority, 2090), signed(&authority, 2021));
+    for shown in [[good.clone(), old.clone()], [old, good]] {
+        let resolver = ByTurns(shown.to_vec(), AtomicUsize::new(0));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(resolver));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (port, came) = serve(move |stream| {
+            let accepting = acceptor.accept(stream);
+            async move {
+                if let Ok(mut stream) = accepting.await {
+                    let _ = stream.read(&mut [0]).await;
+                }
+            }
+        })
+        .await;
+        let tls = json!({ "serverName": "a.example", "trust": "Bundle" });
+        let plan = plan(port, &json!({ "tls": tls }));
+        let plan = plan.with_bundle(authority.pem().as_bytes()).unwrap();
+        let told = eight_looks(&plan).await;
+        assert_eq!(came.load(Ordering::SeqCst), 8, "one handshake each");
+        let truths: Vec<Truth> = told.iter().map(|verdict| verdict.truth).collect();
+        let turns_back = truths.windows(2).any(|two| two == [Truth::False, Truth::True]);
+        assert!(!turns_back && truths.contains(&Truth::True), "{truths:?}");
+        let last = told.last().unwrap();
+        assert_eq!((last.truth, last.reason), (Truth::False, Reason::Expired), "{truths:?}");
+    }
+}
+
+/// What `CertificatesValid` says after each of eight looks.
+async fn eight_looks(plan: &Plan) -> Vec<Verdict> {
+    let limits = Limits {
+        failures: 3,
+        successes: 2,
+        stale_after: SignedDuration::from_mins(3),
+        settles: None,
+    };
+    let (mut track, mut told) = (Track::default(), Vec::<Verdict>::new());
+    let type_ = ConditionType::CertificatesValid;
+    for _ in 0..8 {
+        let at = Moment {
+            now: crate::local_clock::now(),
+            instant: Instant::now().into_std(),
+        };
+        let found = fold(type_, &judge(&plan.endpoint, &look(plan, PATIENCE).await, at.now));
+        told.push(settle(type_, &mut track, told.last(), found, &limits, at).verdict);
+    }
+    told
 }
 
 /// Shows one certificate, and signs with another key.

@@ -8,9 +8,7 @@ use prometheus::IntCounterVec;
 use reqwest::header::{
     ACCEPT, AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use reqwest::{Certificate, Client, Response};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -21,6 +19,7 @@ use crate::graph::connection::Fault;
 use crate::local_clock;
 use crate::policy::connector::clock::{ClockSample, DatedAnswer};
 use crate::policy::connector::pexip::{Answer, ApiFault};
+use crate::probe::client::{builder, is_forbidden};
 
 /// Longest answer that is read, in bytes.
 const LONGEST: usize = 8 << 20;
@@ -94,6 +93,9 @@ pub enum Unusable {
     /// The address is not a URL of HTTP.
     #[error("the address is not a URL of HTTP")]
     Address,
+    /// The address is one that no Management Node can have.
+    #[error("the address may not be asked")]
+    Forbidden,
     /// The token has characters that cannot be sent.
     #[error("the credentials have characters that cannot be sent")]
     Credentials,
@@ -102,11 +104,17 @@ pub enum Unusable {
     Roots,
 }
 
-/// The address as a base for those of resources.
+/// The address as a base for those of resources, which lead to no other host.
 pub(super) fn base(address: &str) -> Result<Url, Unusable> {
     let url = Url::parse(address).map_err(|_| Unusable::Address)?;
     let is_http = ["http", "https"].contains(&url.scheme()) && url.has_host();
-    is_http.then_some(url).ok_or(Unusable::Address)
+    if !is_http {
+        return Err(Unusable::Address);
+    }
+    if is_forbidden(&url) {
+        return Err(Unusable::Forbidden);
+    }
+    Ok(url)
 }
 
 /// Makes requests. No Debug: there are credentials within.
@@ -127,7 +135,7 @@ impl Getter {
         requests: IntCounterVec,
     ) -> Result<Self, Unusable> {
         Ok(Self {
-            http: http(&base, settings.roots.as_deref().unwrap_or_default())?,
+            http: http(&base, settings.roots.as_deref())?,
             base,
             authorization: settings.credentials.header()?,
             budget,
@@ -252,22 +260,13 @@ async fn body(mut response: Response) -> Answer<Vec<u8>> {
     Ok(body)
 }
 
-/// As [`crate::graph::http_client`], with the authorities of the spec besides. What is asked without TLS is in this cluster, where
-/// no proxy is needed.
-fn http(base: &Url, pem: &[u8]) -> Result<Client, Unusable> {
-    let roots = CertificateDer::pem_slice_iter(pem).map(|one| Certificate::from_der(&one.ok()?).ok());
-    let roots: Vec<Certificate> = roots.collect::<Option<_>>().ok_or(Unusable::Roots)?;
-    if roots.is_empty() && !pem.is_empty() {
-        return Err(Unusable::Roots);
-    }
-    let builder = Client::builder()
-        .user_agent(concat!("teams-graph-operator/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(5))
+/// The client of probes, which goes to no address that gives credentials. What is asked without TLS is in this cluster, where no proxy
+/// is needed.
+fn http(base: &Url, roots: Option<&[u8]>) -> Result<Client, Unusable> {
+    let builder = builder(roots)
+        .map_err(|_| Unusable::Roots)?
         .pool_idle_timeout(Duration::from_mins(2))
-        .pool_max_idle_per_host(2)
-        .tls_version_min(reqwest::tls::Version::TLS_1_2)
-        .redirect(reqwest::redirect::Policy::none())
-        .tls_certs_merge(roots);
+        .pool_max_idle_per_host(2);
     let builder = if base.scheme() == "http" {
         builder.no_proxy()
     } else {

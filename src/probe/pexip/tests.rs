@@ -14,6 +14,7 @@ use crate::api::reference::SecretRef;
 use crate::policy::connector::pexip::calls::CallEnd;
 use crate::policy::connector::pexip::{judge, judge_tenant};
 use crate::policy::connector::{Finding, Outcome};
+use crate::probe::testing::{DRIPS, drips};
 use crate::simulator::{Config, DEFAULT_TENANT, Simulator, TlsPem};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -157,6 +158,7 @@ async fn secrets_and_people_are_not_kept() {
     }
 }
 
+/// Hard input 18: line ends around what a Secret holds, and a password with signs of all sorts.
 #[tokio::test]
 async fn credentials_are_sent_as_they_are_meant() {
     let world = World::new().await;
@@ -210,6 +212,18 @@ async fn settings_that_cannot_be_used_are_refused() {
         Some(Unusable::Roots)
     );
     assert_eq!(with("https://mgr.example.com", "t", None), None);
+    // Hard input 20: what gives credentials to whoever asks, and what is no host.
+    for forbidden in [
+        "https://169.254.169.254/",
+        "http://[fd00:ec2::254]/",
+        "https://[fe80::1]/",
+        "http://2852039166/",
+        "https://[::ffff:169.254.169.254]/",
+        "http://0.0.0.0/",
+    ] {
+        assert_eq!(with(forbidden, "t", None), Some(Unusable::Forbidden), "{forbidden}");
+    }
+    assert_eq!(with("https://10.0.0.1", "t", None), None);
 }
 
 #[tokio::test]
@@ -262,6 +276,24 @@ async fn faults_of_the_network_are_unknown_and_quick() {
     assert!(world.counted("timeout") > 0);
 }
 
+/// Hard input 7: bytes that come now and then earn no more time.
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_given_up() {
+    let world = World::new().await;
+    for beginning in DRIPS {
+        let settings = Settings {
+            management_url: drips(beginning).await,
+            ..world.settings(Credentials::token("simulator-token"))
+        };
+        let client = world.managers.client(&settings).unwrap();
+        let began = Instant::now();
+        let limit = Duration::from_millis(500);
+        let evidence = client.look(&spec(), &mut Memory::default(), limit).await;
+        assert_eq!(evidence.status.instances.as_ref().err(), Some(&BUSY), "{beginning}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_manager_that_asks_for_a_pause_is_left_alone() {
     let world = World::new().await;
@@ -282,6 +314,7 @@ async fn a_manager_that_asks_for_a_pause_is_left_alone() {
     assert_eq!(world.asked("v1").await, asked);
 }
 
+/// Hard input 9: lists that change while they are read, a wrong total, and a `next` that leads elsewhere.
 #[tokio::test]
 async fn lists_are_read_to_their_end_and_within_this_host() {
     let world = World::new().await;
@@ -312,6 +345,7 @@ async fn too_many_objects_are_not_read() {
     assert!(evidence.status.instances.is_ok());
 }
 
+/// Hard input 9: nulls, times before and after now, and an id that is there twice.
 #[tokio::test]
 async fn odd_objects_are_read_as_far_as_they_go() {
     let world = World::new().await;
@@ -332,12 +366,14 @@ async fn odd_objects_are_read_as_far_as_they_go() {
     assert_eq!(faults(&evidence), [Reason::InsufficientEvidence, Reason::NoTraffic]);
 }
 
+/// Hard input 19: a manager takes 1,000 requests within 60 s, and 500 objects make no more than one.
 #[tokio::test]
 async fn objects_that_share_a_manager_share_what_was_read() {
     let world = World::new().await;
+    world.manners(json!({"maxRequests": 1000})).await;
     let client = world.client();
     assert!(Arc::ptr_eq(&client, &world.client()));
-    let looks = (0..50).map(|_| {
+    let looks = (0..500).map(|_| {
         let client = client.clone();
         async move { client.look(&spec(), &mut Memory::default(), LIMIT).await }
     });
@@ -346,6 +382,7 @@ async fn objects_that_share_a_manager_share_what_was_read() {
     for resource in ["teamsnode", "teams_proxy", "participant", "tls_certificate"] {
         assert_eq!(world.asked(resource).await, 1, "{resource}");
     }
+    assert_eq!(world.counted("429"), 0);
     drop((client, all));
     assert_eq!(world.asked("licensing").await, 1);
     world.look().await;
@@ -495,6 +532,94 @@ async fn faults_of_a_deployment_are_found() {
         json!([{"teamsnode_id": "/api/admin/status/v1/teamsnode/eu-vmss_2/", "failing_resources": "[Service]x"}]);
     world.admin("PUT", "/pexip/objects/status/teamsnodedsc", drift).await;
     assert!(faults(&world.look().await).contains(&Reason::ConfigurationDrift));
+}
+
+/// P13, P18, P22, P25, P26 and P37, and an empty list of instances in two of the ways of hard input 8.
+#[tokio::test]
+async fn faults_of_licences_routing_tenants_and_event_hubs_are_found() {
+    type Change = (&'static str, &'static str, Value);
+    let change = |resource, objects| -> Change { ("POST", resource, objects) };
+    let replace = |resource, objects| -> Change { ("PUT", resource, objects) };
+    let no_location = || change("configuration/system_location", json!([{"id": 1, "teams_proxy": null}]));
+    let no_instance = || replace("status/teamsnode", json!([]));
+    let other_tenant = "11111111-2222-4333-8444-555555555555";
+    let rows: Vec<(Vec<Change>, Reason)> = vec![
+        (
+            vec![replace(
+                "status/licensing",
+                json!([{"teams_count": 50, "teams_total": 50}]),
+            )],
+            Reason::LicencesExhausted,
+        ),
+        (
+            vec![
+                no_location(),
+                change("configuration/conference", json!([{"id": 1, "teams_proxy": null}])),
+            ],
+            Reason::ReceptionWithoutConnector,
+        ),
+        (
+            vec![
+                no_location(),
+                change(
+                    "configuration/gateway_routing_rule",
+                    json!([{"id": 1, "teams_proxy": null}]),
+                ),
+            ],
+            Reason::RuleWithoutConnector,
+        ),
+        (
+            vec![change(
+                "configuration/gateway_routing_rule",
+                json!([{"id": 2, "name": "all", "enable": true, "priority": 1, "match_string": ".*", "replace_string": ""}]),
+            )],
+            Reason::RuleShadowed,
+        ),
+        (vec![no_instance()], Reason::NoActiveInstance),
+        (
+            vec![
+                no_instance(),
+                change(
+                    "configuration/teams_proxy",
+                    json!([{"id": 1, "notifications_enabled": false}]),
+                ),
+            ],
+            Reason::EventHubDisabled,
+        ),
+        (
+            vec![change(
+                "configuration/azure_tenant",
+                json!([{"id": 1, "tenant_id": other_tenant}]),
+            )],
+            Reason::TenantIdMismatch,
+        ),
+        (
+            vec![
+                change(
+                    "configuration/azure_tenant",
+                    json!([{"id": 2, "name": "Fabrikam", "tenant_id": other_tenant}]),
+                ),
+                change(
+                    "configuration/teams_proxy",
+                    json!([{"id": 1, "azure_tenant": "/api/admin/configuration/v1/azure_tenant/2/"}]),
+                ),
+            ],
+            Reason::ConnectorUsesOtherTenant,
+        ),
+    ];
+    for (changes, expected) in rows {
+        let world = World::new().await;
+        for (method, resource, objects) in changes {
+            world
+                .admin(method, &format!("/pexip/objects/{resource}"), objects)
+                .await;
+        }
+        let evidence = world.look().await;
+        let tenant = judge_tenant(&spec(), DEFAULT_TENANT, &evidence);
+        let mut found = faults(&evidence);
+        found.extend(tenant.reason());
+        assert!(found.contains(&expected), "{expected}: {:#?}", findings(&evidence));
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use super::*;
 use crate::api::condition::Reason;
 use crate::api::reference::SecretKeyRef;
 use crate::graph::http_client_inside;
+use crate::probe::fetch::Lost;
+use crate::probe::testing::{DRIPS, drips};
 use crate::simulator::{Config, Simulator};
 
 struct World {
@@ -140,6 +142,53 @@ async fn a_list_that_goes_on_elsewhere_is_refused() {
         matches!(&found, Learned::Unavailable(why) if why.contains("another address")),
         "{found:?}"
     );
+}
+
+/// Hard input 7: bytes that come now and then earn no more time.
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_given_up() {
+    let mut world = World::new(json!({})).await;
+    let late = Lost::Timeout.to_string();
+    let limit = Duration::from_millis(500);
+    for beginning in DRIPS {
+        world.spec.url = drips(beginning).await;
+        let plan = Plan {
+            spec: &world.spec,
+            token: &world.token,
+            http: &world.http,
+            limit,
+        };
+        let began = Instant::now();
+        let found = subscribers(&plan, &mut Memory::default(), &mut Vec::new()).await;
+        assert!(
+            matches!(&found, Learned::Unavailable(why) if why.contains(&late)),
+            "{beginning}: {found:?}"
+        );
+        let page = status_page(&world.http, &world.spec.url, limit, &mut Vec::new()).await;
+        assert_eq!(page, Learned::Unavailable(late.clone()), "{beginning}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
+
+/// Hard input 20: neither the API's address nor the status page's leads to what gives credentials.
+#[tokio::test]
+async fn addresses_of_metadata_services_are_not_asked() {
+    let mut world = World::new(json!({})).await;
+    let forbidden = Lost::Forbidden.to_string();
+    for address in [
+        "http://169.254.169.254/latest",
+        "http://2852039166/",
+        "https://[fe80::1]",
+    ] {
+        world.spec.url = address.to_owned();
+        let found = world.ask().await;
+        assert!(
+            matches!(&found, Learned::Unavailable(why) if why.contains(&forbidden)),
+            "{address}: {found:?}"
+        );
+        let page = status_page(&world.http, address, Duration::from_secs(5), &mut Vec::new()).await;
+        assert_eq!(page, Learned::Unavailable(forbidden.clone()), "{address}");
+    }
 }
 
 #[tokio::test]

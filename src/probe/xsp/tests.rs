@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::graph::http_client_inside;
+use crate::probe::testing::{DRIPS, drips};
 use crate::simulator::{Config, Simulator};
 
 const ANN: &str = "ann@example.com";
@@ -111,6 +112,39 @@ async fn what_does_not_answer_is_told_and_not_logged_in_to() {
     assert_eq!(found[1].login, Some(Reply::Status(200)));
     assert_eq!(found[2].application, Reply::Lost("the connection is refused".into()));
     assert_eq!(found[3].application, Reply::Status(404));
+}
+
+/// Hard input 7: bytes that come now and then earn no more time.
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_given_up() {
+    let http = http_client_inside().unwrap();
+    let urls = [drips(DRIPS[0]).await, drips(DRIPS[1]).await];
+    let plan = Plan {
+        urls: &urls,
+        subscriber: None,
+        devices: false,
+        http: &http,
+        limit: Duration::from_millis(500),
+    };
+    let began = Instant::now();
+    let (evidence, _) = look(&plan).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for xsp in evidence {
+        assert_eq!(xsp.application, Reply::Lost(Lost::Timeout.to_string()));
+    }
+}
+
+/// Hard input 20: a spec leads no login to what gives credentials.
+#[tokio::test]
+async fn addresses_of_metadata_services_are_not_asked() {
+    let mut world = World::new().await;
+    world.urls = ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/"]
+        .map(str::to_owned)
+        .to_vec();
+    for xsp in world.look(Some(&ann("p&*()w"))).await {
+        assert_eq!(xsp.application, Reply::Lost(Lost::Forbidden.to_string()));
+        assert_eq!((xsp.login, xsp.devices), (None, None));
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ async fn one(asking: &Asking<'_>, endpoint: &Endpoint) -> Result<Found, Error> {
         Err(refusal) => return Ok(Found::refused(refusal)),
     };
     let began = Instant::now();
-    let evidence = probe(&plan, asking.limit).await;
+    let evidence = probe(&plan, for_contacts(endpoint, asking.limit)).await;
     let now = local_clock::now();
     let mut findings = judge(endpoint, &evidence, now);
     let rest = asking.limit.saturating_sub(began.elapsed());
@@ -64,6 +64,12 @@ async fn one(asking: &Asking<'_>, endpoint: &Endpoint) -> Result<Found, Error> {
         },
         ..Found::default()
     })
+}
+
+/// The part of the time in which addresses are looked at. One that swallows packets uses all of it up, and SIP with the others needs
+/// time too.
+fn for_contacts(endpoint: &Endpoint, limit: Duration) -> Duration {
+    if endpoint.sip.is_some() { limit * 3 / 4 } else { limit }
 }
 
 /// SIP OPTIONS to the addresses that may be asked and were reached. What certificates are worth was judged before.

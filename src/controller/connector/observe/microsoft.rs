@@ -38,7 +38,6 @@ pub async fn look(asking: &Asking<'_>, memory: &mut Memory) -> Result<Found, Err
     };
     let login = tenant.as_ref().and_then(|tenant| login(asking.context, tenant));
     let began = Instant::now();
-    let now = local_clock::now();
     let plan = Plan {
         spec,
         graph: graph.as_ref(),
@@ -46,8 +45,8 @@ pub async fn look(asking: &Asking<'_>, memory: &mut Memory) -> Result<Found, Err
         login: login.as_deref().unwrap_or(LOGIN),
         limit: asking.limit,
     };
-    let evidence = probe(&plan, memory, now).await;
-    let findings = judge(spec, &evidence, now);
+    let evidence = probe(&plan, memory, began.into_std()).await;
+    let findings = judge(spec, &evidence, local_clock::now());
     Ok(Found {
         parts: vec![Part::new("microsoft", "", began.elapsed(), &findings)],
         findings,

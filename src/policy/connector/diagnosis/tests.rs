@@ -294,6 +294,146 @@ fn pexip() {
     check(rows);
 }
 
+/// Faults that are causes by themselves: what each is worth, and its runbook.
+#[test]
+fn faults_that_need_no_sign() {
+    for (condition, severity, reason, confidence, runbook) in [
+        (InputsValid, WARNING, Reason::PrefixInvalid, HIGH, "Unhealthy"),
+        (InputsValid, WARNING, Reason::AmbiguousOctet, HIGH, "Unhealthy"),
+        (
+            CertificatesValid,
+            CRITICAL,
+            Reason::IncompleteChain,
+            HIGH,
+            "CertificateInvalid",
+        ),
+        (
+            CertificatesValid,
+            CRITICAL,
+            Reason::WrongExtendedKeyUsage,
+            HIGH,
+            "CertificateInvalid",
+        ),
+        (
+            CertificatesValid,
+            CRITICAL,
+            Reason::KeyTooSmall,
+            HIGH,
+            "CertificateInvalid",
+        ),
+        (
+            CertificatesValid,
+            CRITICAL,
+            Reason::WeakSignature,
+            HIGH,
+            "CertificateInvalid",
+        ),
+        (
+            CertificatesValid,
+            CRITICAL,
+            Reason::CertificateMalformed,
+            MEDIUM,
+            "CertificateInvalid",
+        ),
+        (CapacityAvailable, WARNING, Reason::NearCapacity, HIGH, "NearCapacity"),
+        (RoutingValid, WARNING, Reason::RegexInvalid, HIGH, "RoutingInvalid"),
+        (RoutingValid, WARNING, Reason::RuleShadowed, MEDIUM, "RoutingInvalid"),
+        (
+            ConsentGranted,
+            CRITICAL,
+            Reason::ServicePrincipalDisabled,
+            HIGH,
+            "ConsentMissing",
+        ),
+        (
+            ConsentGranted,
+            CRITICAL,
+            Reason::AppRegistrationMissing,
+            HIGH,
+            "ConsentMissing",
+        ),
+        (
+            InstancesHealthy,
+            WARNING,
+            Reason::BelowMinimumInstances,
+            HIGH,
+            "InstanceFailed",
+        ),
+        (
+            UpstreamOperational,
+            WARNING,
+            Reason::ServiceInterruption,
+            HIGH,
+            "UpstreamDegraded",
+        ),
+    ] {
+        let causes = diagnose(&[fault(condition, severity, reason)]);
+        let [cause] = causes.as_slice() else {
+            panic!("{reason}: {causes:?}");
+        };
+        let found = (cause.code, cause.severity, cause.confidence, cause.explains);
+        assert_eq!(found, (reason, severity, confidence, false));
+        assert_eq!(cause.runbook, format!("TeamsConnector{runbook}"), "{reason}");
+        assert_eq!(cause.evidence, [format!("edge: {reason}.")]);
+    }
+}
+
+/// The same faults beside what calls end with.
+#[test]
+fn what_else_explains_failed_calls() {
+    let certificate = |reason| {
+        (
+            vec![unauthorized(), fault(CertificatesValid, WARNING, reason)],
+            vec![(reason, CRITICAL, HIGH)],
+        )
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    for (row, reason) in [
+        ("P19 401, no intermediate", Reason::IncompleteChain),
+        ("P19 401, not for servers", Reason::WrongExtendedKeyUsage),
+        ("P19 401, a short key", Reason::KeyTooSmall),
+        ("P19 401, a weak signature", Reason::WeakSignature),
+        ("P19 401, what cannot be read", Reason::CertificateMalformed),
+    ] {
+        let (findings, expected) = certificate(reason);
+        rows.push((row, findings, expected));
+    }
+    for (row, reason) in [
+        ("P25 all calls, no expression", Reason::RegexInvalid),
+        ("P25 all calls, another rule", Reason::RuleShadowed),
+    ] {
+        let findings = vec![all_fail(), fault(RoutingValid, WARNING, reason)];
+        rows.push((row, findings, vec![(reason, CRITICAL, HIGH)]));
+    }
+    rows.extend([
+        (
+            "P34 500, the app is disabled",
+            vec![
+                server_error(),
+                fault(ConsentGranted, CRITICAL, Reason::ServicePrincipalDisabled),
+            ],
+            vec![(Reason::ServicePrincipalDisabled, CRITICAL, MEDIUM)],
+        ),
+        (
+            "some calls, Microsoft is interrupted",
+            vec![
+                some_fail(),
+                fault(UpstreamOperational, WARNING, Reason::ServiceInterruption),
+            ],
+            vec![(Reason::ServiceInterruption, WARNING, MEDIUM)],
+        ),
+        (
+            "P24 some calls, nearly full: no proof",
+            vec![some_fail(), fault(CapacityAvailable, WARNING, Reason::NearCapacity)],
+            vec![
+                (Reason::NearCapacity, WARNING, HIGH),
+                (Reason::CallRejected, WARNING, LOW),
+            ],
+        ),
+    ]);
+    check(rows);
+}
+
 /// The rows about innovaphone and aurenz, as far as they concern a connector.
 #[test]
 fn innovaphone_and_aurenz() {

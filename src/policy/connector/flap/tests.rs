@@ -1,11 +1,24 @@
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 
 const TYPE: ConditionType = ConditionType::EndpointReachable;
 
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 fn at(look: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + look * 60).unwrap()
+}
+
+/// The moment of a look, while the local clock is ahead by so many minutes.
+fn moment(look: u64, ahead: i64) -> Moment {
+    Moment {
+        now: at(look.cast_signed() + ahead),
+        instant: *BEGAN + Duration::from_secs(look * 60),
+    }
 }
 
 fn limits(failures: u32, successes: u32) -> Limits {
@@ -34,7 +47,9 @@ fn found(look: char) -> Option<Judged> {
 struct Story {
     track: Track,
     before: Option<Verdict>,
-    look: i64,
+    look: u64,
+    /// Minutes by which the local clock is ahead.
+    ahead: i64,
 }
 
 impl Story {
@@ -43,6 +58,7 @@ impl Story {
             track: Track::default(),
             before: before.and_then(found).map(|judged| judged.verdict),
             look: 0,
+            ahead: 0,
         }
     }
 
@@ -53,7 +69,7 @@ impl Story {
             self.before.as_ref(),
             found(look),
             limits,
-            at(self.look),
+            moment(self.look, self.ahead),
         );
         self.look += 1;
         self.before = Some(judged.verdict.clone());
@@ -155,7 +171,7 @@ fn what_the_spec_says_needs_no_second_look() {
         None,
         Some(found.clone()),
         &limits,
-        at(0),
+        moment(0, 0),
     );
     assert_eq!(told, found);
 }
@@ -169,9 +185,41 @@ fn a_status_of_long_ago_is_not_believed_by_a_new_controller() {
         (None, '?', Truth::Unknown),
         (None, '-', Truth::True),
     ] {
-        let mut track = Track::resumed(judged);
-        let told = settle(TYPE, &mut track, before.as_ref(), found(look), &limits(3, 2), at(0));
+        let now = moment(0, 0);
+        let mut track = Track::resumed(judged, now);
+        let told = settle(TYPE, &mut track, before.as_ref(), found(look), &limits(3, 2), now);
         assert_eq!(told.verdict.truth, expected, "{judged:?} {look}");
+    }
+}
+
+/// Hard input 17: a local clock that is set makes no judgement older or younger.
+#[test]
+fn a_local_clock_that_is_set_does_not_count() {
+    for ahead in [-1440, -5, 5, 1440] {
+        let mut story = Story::new(Some('+'));
+        story.tell("+", &limits(3, 2));
+        story.ahead = ahead;
+        assert_eq!(story.tell("????", &limits(3, 2)), "++??", "{ahead}");
+    }
+}
+
+/// Hard input 17: the calendar counts once, where a new controller goes on from a status, and the future is now.
+#[test]
+fn after_a_restart_the_calendar_counts_once() {
+    for (judged, expected) in [
+        (at(-2), "+???"),
+        (at(0), "+++?"),
+        (at(1440), "+++?"),
+        (at(-1440), "????"),
+    ] {
+        for ahead in [-1440, 0, 1440] {
+            let mut story = Story::new(Some('+'));
+            story.track = Track::resumed(Some(judged), moment(0, 0));
+            let first = story.tell("?", &limits(3, 2));
+            story.ahead = ahead;
+            let told = first + &story.tell("???", &limits(3, 2));
+            assert_eq!(told, expected, "{judged} {ahead}");
+        }
     }
 }
 
@@ -195,7 +243,7 @@ fn the_newest_fault_is_told_and_its_weight_is_kept() {
         story.before.as_ref(),
         Some(other.clone()),
         &limits,
-        at(2),
+        moment(2, 0),
     );
     assert_eq!(told, other);
 }

@@ -1,6 +1,6 @@
 //! Whether an app may do in the tenant what it has to.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{ApplicationEvidence, Principal};
 use crate::api::condition::{ConditionType, Reason};
@@ -15,12 +15,7 @@ const CONDITION: ConditionType = ConditionType::ConsentGranted;
 const PERMISSION: &str = "Application.Read.All";
 
 /// Judges the consent for one app. `elsewhere` is the tenant that was asked, if it is not the one that counts.
-pub(super) fn judge(
-    app: &ApplicationEvidence,
-    required: &[String],
-    elsewhere: Option<&str>,
-    now: Timestamp,
-) -> Finding {
+pub(super) fn judge(app: &ApplicationEvidence, required: &[String], elsewhere: Option<&str>) -> Finding {
     let id = &app.app_id;
     if let Some(other) = elsewhere {
         let message = format!(
@@ -38,11 +33,11 @@ pub(super) fn judge(
             let message = format!(
                 "The app {id} has no service principal in this tenant: an administrator has to give consent, with Pexip at /adminconsent of the connector."
             );
-            return settled(app, Reason::ServicePrincipalMissing, message, now);
+            return settled(app, Reason::ServicePrincipalMissing, message);
         }
         Err(unknown) => return unknown,
     };
-    disabled(id, principal).unwrap_or_else(|| roles(app, principal, required, now))
+    disabled(id, principal).unwrap_or_else(|| roles(app, principal, required))
 }
 
 fn disabled(id: &str, principal: &Principal) -> Option<Finding> {
@@ -56,7 +51,7 @@ fn disabled(id: &str, principal: &Principal) -> Option<Finding> {
     Some(fail(id, Reason::ServicePrincipalDisabled, message))
 }
 
-fn roles(app: &ApplicationEvidence, principal: &Principal, required: &[String], now: Timestamp) -> Finding {
+fn roles(app: &ApplicationEvidence, principal: &Principal, required: &[String]) -> Finding {
     let id = &app.app_id;
     let granted = match principal.roles.or_unknown(CONDITION, id, PERMISSION) {
         Ok(granted) => granted,
@@ -75,7 +70,7 @@ fn roles(app: &ApplicationEvidence, principal: &Principal, required: &[String], 
         "The app {id} lacks the application permissions {}: add them to its registration and give admin consent.",
         missing.join(", ")
     );
-    settled(app, Reason::RolesMissing, message, now)
+    settled(app, Reason::RolesMissing, message)
 }
 
 /// What is required and not granted, in the order of the spec.
@@ -101,11 +96,8 @@ impl ApplicationEvidence {
 }
 
 /// A fault once it has lasted.
-fn settled(app: &ApplicationEvidence, reason: Reason, message: String, now: Timestamp) -> Finding {
-    let lasted = app
-        .lacking_since
-        .is_some_and(|since| now.duration_since(since) >= REPLICATION);
-    if lasted {
+fn settled(app: &ApplicationEvidence, reason: Reason, message: String) -> Finding {
+    if app.lacking_for.is_some_and(|lasted| lasted >= REPLICATION) {
         return fail(&app.app_id, reason, message);
     }
     let message = format!("{message} It may be given already: Microsoft takes some minutes to tell.");

@@ -44,7 +44,7 @@ fn application() -> ApplicationEvidence {
             roles: Learned::Known(vec![ROLE.into(), "User.Read.All".into()]),
         })),
         registration: Some(Learned::Known(Some(vec![secret("one", 200)]))),
-        lacking_since: None,
+        lacking_for: None,
     }
 }
 
@@ -210,7 +210,7 @@ fn consent_is_judged_step_by_step() {
         let evidence = MicrosoftEvidence {
             applications: vec![ApplicationEvidence {
                 principal,
-                lacking_since: Some(now() - days(1)),
+                lacking_for: Some(days(1)),
                 ..application()
             }],
             ..evidence()
@@ -236,7 +236,7 @@ fn what_is_missing_for_minutes_may_be_on_its_way() {
     for (minutes, expected) in [(None, grace), (Some(0), grace), (Some(9), grace), (Some(10), missing)] {
         let mut evidence = evidence();
         let app = &mut evidence.applications[0];
-        app.lacking_since = minutes.map(|minutes| now() - SignedDuration::from_mins(minutes));
+        app.lacking_for = minutes.map(SignedDuration::from_mins);
         let Learned::Known(Some(principal)) = &mut app.principal else {
             panic!()
         };

@@ -14,6 +14,7 @@ fn hub(world: &mut World, enabled: Option<bool>) {
     }
 }
 
+/// Hard input 8.
 #[test]
 fn an_empty_list_is_empty_for_four_reasons() {
     let empty = |enabled| {

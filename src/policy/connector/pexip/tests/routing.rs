@@ -30,6 +30,7 @@ fn sample(alias: &str, expect: &str) -> RoutingSample {
     }
 }
 
+/// Hard input 11: replace strings.
 #[test]
 fn replace_strings_must_yield_conference_ids() {
     const YIELDS_NONE: &str = "Warning ReplaceDoesNotYieldConferenceId sample 1";
@@ -112,6 +113,7 @@ fn replace_strings_must_yield_conference_ids() {
     }
 }
 
+/// Hard input 11: 8 and 14 digits, and digits of another script.
 #[test]
 fn conference_ids_have_so_many_digits_of_the_latin_script() {
     let told = |alias: &str, expect: &str| {
@@ -146,6 +148,7 @@ fn lengths_that_do_not_pass_are_told_for_information() {
     assert_eq!(told(13), ["Info ReplaceDoesNotYieldConferenceId sample 1"]);
 }
 
+/// Hard input 11: backtracking without end.
 #[test]
 fn a_pattern_that_takes_too_long_is_unknown() {
     let told = with(|world| {
@@ -160,6 +163,7 @@ fn a_pattern_that_takes_too_long_is_unknown() {
     assert!(matches!(huge.route("a"), Routed::TooCostly(_)), "{:?}", huge.route("a"));
 }
 
+/// Hard input 11: a rule that another one shadows.
 #[test]
 fn the_first_rule_wins() {
     let earlier = |pattern: &str, change: fn(&mut Rule)| {
@@ -186,6 +190,7 @@ fn the_first_rule_wins() {
     assert_eq!(earlier(same, of_a_place), ["Warning RuleShadowed sample 1"]);
 }
 
+/// Hard input 11: a rule that is disabled.
 #[test]
 fn a_disabled_rule_is_named() {
     let mut world = world();
