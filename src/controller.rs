@@ -308,7 +308,7 @@ async fn lead(context: Arc<Context>, mut unlisted: Unlisted, stop: CancellationT
     }
     let mut links = AbortOnDropHandle::new(tokio::spawn(links::supervise(context.clone())));
     let mut workloads = AbortOnDropHandle::new(tokio::spawn(watching::workloads(context.clone())));
-    let mut feeds = AbortOnDropHandle::new(tokio::spawn(feeds::run(context.clone(), leader)));
+    let mut feeds = AbortOnDropHandle::new(tokio::spawn(feeds::run(context.clone(), leader, stop.clone())));
     let (stores, queues) = (&context.stores, &context.queues);
     let drivers = futures::future::join5(
         drive(&stores.tenants, &queues.tenants, tenant::reconcile, &context, &stop),

@@ -185,6 +185,16 @@ fn wrong_values_are_refused() {
         (OPERATOR, "metrics.prometheusRule.enable=true", "prometheusRule"),
         (OPERATOR, "feeds.syslog.port=0", "port"),
         (OPERATOR, "feeds.service.type=ExternalName", "type"),
+        (
+            OPERATOR,
+            "feeds.service.externalTrafficPolicy=None",
+            "externalTrafficPolicy",
+        ),
+        (
+            OPERATOR,
+            "feeds.service.loadBalancerSourceRanges={192.0.2.1}",
+            "loadBalancerSourceRanges",
+        ),
         (OPERATOR, "extraEnv[0].nam=x", "extraEnv"),
         (SIMULATOR, "replicaCount=2", "replicaCount"),
         (SIMULATOR, "service.port=0", "port"),
@@ -198,7 +208,7 @@ fn wrong_values_are_refused() {
 }
 
 /// Settings, what the manifests then have, and what they have not.
-const OPTIONS: [(&[&str], &[&str], &[&str]); 7] = [
+const OPTIONS: [(&[&str], &[&str], &[&str]); 8] = [
     (
         &[],
         &[
@@ -227,8 +237,23 @@ const OPTIONS: [(&[&str], &[&str], &[&str]); 7] = [
             "name: FEEDS_SERVICE\n          value: x-teams-graph-operator-feeds",
             "port: 8000\n    targetPort: 8081",
             "resourceNames: [x-teams-graph-operator-feeds]",
+            "fieldPath: spec.nodeName",
         ],
-        &["SYSLOG_LISTEN", "syslog-udp"],
+        &["SYSLOG_LISTEN", "syslog-udp", "externalTrafficPolicy", "NetworkPolicy"],
+    ),
+    (
+        &[
+            "feeds.syslog.enabled=true",
+            "feeds.service.type=LoadBalancer",
+            "feeds.service.loadBalancerSourceRanges={192.0.2.0/24}",
+            "networkPolicy.enabled=true",
+            "networkPolicy.feedsFrom[0].ipBlock.cidr=198.51.100.0/24",
+        ],
+        &[
+            "type: LoadBalancer\n  externalTrafficPolicy: Local\n  loadBalancerSourceRanges:\n  - 192.0.2.0/24\n",
+            "- port: syslog-udp\n      protocol: UDP\n    from:\n    - ipBlock:\n        cidr: 198.51.100.0/24\n",
+        ],
+        &["EVENTS_LISTEN", "port: events"],
     ),
     (
         &[
@@ -409,6 +434,8 @@ fn a_real_api_server_accepts_the_manifests() {
         "networkPolicy.enabled=true",
         "feeds.events.enabled=true",
         "feeds.syslog.enabled=true",
+        "feeds.service.type=LoadBalancer",
+        "feeds.service.loadBalancerSourceRanges={192.0.2.0/24}",
     ];
     check(&template("x", OPERATOR, &ours, &listening), &[]);
     let watched = format!("watchNamespace={demo}");
@@ -544,7 +571,7 @@ impl Judge {
                 .allows(verb, group, "endpointslices", namespace, Some("other"))
                 .await;
             let elsewhere = self.allows(verb, group, "endpointslices", "default", Some(slice)).await;
-            assert_eq!(own, ["patch", "create"].contains(&verb), "{verb} the slice");
+            assert_eq!(own, ["patch", "create", "delete"].contains(&verb), "{verb} the slice");
             assert_eq!(other, verb == "create", "{verb} another slice");
             assert!(!elsewhere, "{verb} a slice elsewhere");
         }

@@ -15,6 +15,7 @@ pub use schedule::interval;
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use tokio::time::Instant;
 
 use self::memory::Entry;
@@ -42,7 +43,6 @@ async fn run(object: Arc<TeamsConnectorHealth>, context: &Context) -> Result<Act
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    observe::let_in(context, &object).await;
     let entry = context.connectors.entry(&object);
     let windows = match maintenance::parse(&object.spec.maintenance) {
         Ok(windows) => windows,
@@ -51,6 +51,7 @@ async fn run(object: Arc<TeamsConnectorHealth>, context: &Context) -> Result<Act
     if object.spec.suspend {
         return rest(context, &object, &entry, &Outcome::Suspended).await;
     }
+    observe::let_in(context, &object).await;
     let request = asked(
         &*object,
         object
@@ -115,6 +116,9 @@ async fn rest(
 ) -> Result<Action, Error> {
     entry.schedule().forget();
     entry.hide();
+    // Nobody would take what it tells.
+    let namespace = object.namespace().unwrap_or_default();
+    context.connectors.feeds().close(&namespace, &object.name_any());
     report::report(context, object, outcome, local_clock::now()).await?;
     Ok(Action::await_change())
 }

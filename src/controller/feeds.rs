@@ -10,9 +10,17 @@ use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use crate::probe::pexip::{Counts, Log, Sinks};
+
+/// The pause before a listener that failed is begun anew.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Addresses on which nodes are listened to, and how they find the leader.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -34,6 +42,9 @@ pub struct Args {
     /// UID of this pod, for that.
     #[arg(long, env = "POD_UID", hide = true)]
     pod_uid: Option<String>,
+    /// Name of the node on which it is, for that.
+    #[arg(long, env = "NODE_NAME", hide = true)]
+    node_name: Option<String>,
 }
 
 impl Args {
@@ -58,9 +69,14 @@ pub struct Feeds {
 impl Feeds {
     /// Whether the event sink of an object is let in, or none is.
     pub fn is_open(&self, namespace: &str, name: &str) -> bool {
-        self.sinks
-            .as_ref()
-            .is_none_or(|sinks| sinks.find(namespace, name).is_some())
+        self.sinks.as_ref().is_none_or(|sinks| sinks.is_open(namespace, name))
+    }
+
+    /// Lets the event sink of an object in no more, and forgets what it told.
+    pub fn close(&self, namespace: &str, name: &str) {
+        if let Some(sinks) = &self.sinks {
+            sinks.close(namespace, name);
+        }
     }
 
     /// Lets in no event sink but those of these objects.
@@ -81,35 +97,57 @@ pub struct Leader {
     pub namespace: String,
 }
 
-/// Listens until a listener fails; for ever where there is none.
-pub async fn run(context: Arc<Context>, leader: Leader) -> io::Result<()> {
+/// Listens until `stop`, from when on nobody judges any more: what nodes cannot deliver then, they deliver to the next leader. It
+/// never ends, as the leader's work ends with it.
+pub async fn run(context: Arc<Context>, leader: Leader, stop: CancellationToken) {
     let (feeds, counts) = (context.connectors.feeds(), &context.metrics.looks.feeds);
-    let events = optional(
-        leader.args.events_listen.zip(feeds.sinks.clone()),
-        |(address, sinks)| async move {
-            let listener = events::bind(address)?;
-            events::serve(listener, sinks, counts.clone()).await
-        },
-    );
-    let syslog = optional(
-        leader.args.syslog_listen.zip(feeds.log.clone()),
-        |(address, log)| async move { syslog::Listening::bind(address).await?.serve(log).await },
-    );
-    let slice = optional(slice::Slice::of(&leader), |slice| slice.keep(&context.client));
+    let slice = async {
+        match slice::Slice::of(&leader) {
+            Ok(Some(slice)) => slice.keep(&context.client).await,
+            Ok(None) => {}
+            Err(why) => tracing::warn!("no way leads to what is listened to: {why}"),
+        }
+    };
     tokio::select! {
-        ended = events => ended,
-        ended = syslog => ended,
-        ended = slice => ended,
+        _ = async { tokio::join!(listen(&leader.args, feeds, counts), slice) } => {}
+        () = stop.cancelled() => {}
     }
+    pending().await
 }
 
-/// What is not wanted never ends.
-async fn optional<T, F>(wanted: Option<T>, run: impl FnOnce(T) -> F) -> io::Result<()>
+/// Listens to each by itself: one that fails keeps neither the others nor the leader from their work.
+async fn listen(args: &Args, feeds: &Feeds, counts: &Counts) {
+    let settled = Instant::now() + events::SETTLING;
+    let events = async {
+        let Some((address, sinks)) = args.events_listen.zip(feeds.sinks.as_ref()) else {
+            return;
+        };
+        let serve = || async { events::serve(events::bind(address)?, sinks.clone(), counts.clone(), settled).await };
+        again("event_sink", counts, serve).await;
+    };
+    let syslog = async {
+        let Some((address, log)) = args.syslog_listen.zip(feeds.log.as_ref()) else {
+            return;
+        };
+        let tcp = || async { syslog::connections(TcpListener::bind(address).await?, log.clone()).await };
+        let udp = || async { syslog::datagrams(UdpSocket::bind(address).await?, log.clone()).await };
+        tokio::join!(again("syslog", counts, tcp), again("syslog", counts, udp));
+    };
+    tokio::join!(events, syslog);
+}
+
+/// Serves for ever, beginning anew after each failure.
+async fn again<F>(feed: &'static str, counts: &Counts, serve: impl Fn() -> F)
 where
     F: Future<Output = io::Result<()>>,
 {
-    match wanted {
-        Some(wanted) => run(wanted).await,
-        None => pending().await,
+    loop {
+        let ended = serve().await;
+        counts.failed(feed);
+        tracing::error!(
+            feed,
+            "a listener for Pexip's nodes failed, and is begun anew: {ended:?}"
+        );
+        sleep(PAUSE).await;
     }
 }

@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use prometheus::IntCounterVec;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-pub use events::NotEvents;
 pub use get::{Credentials, Unusable};
 pub use pushed::{Counts, Log, Sink, Sinks};
 
@@ -127,6 +127,8 @@ pub struct Memory {
     /// The last call of the history that was told of. `None`: none yet; the first look tells of none, as they may have been counted
     /// before.
     cursor: Option<u64>,
+    /// The last failure that only the support log has and that was told of.
+    logged: u64,
     /// Calls of the event sink, and the last that was told of.
     events: (Feed, u64),
 }
@@ -214,10 +216,7 @@ impl Client {
     /// Calls through the connector of `spec` that ended lately.
     async fn ended(&self, spec: &Pexip, configuration: &Configuration, deadline: Instant) -> Answer<Ended> {
         let connectors = configuration.connectors.as_ref().map_err(Clone::clone)?;
-        let routes = configuration.routes.as_ref().map_err(Clone::clone)?;
-        let lock = tokio::time::timeout_at(deadline, self.feed.lock());
-        let mut feed = lock.await.map_err(|_| BUSY)?;
-        feed.refresh(&self.getter, routes, deadline).await?;
+        let feed = self.history(configuration, deadline).await?;
         Ok(own(spec, connectors).map(|own| feed.of(&own.uri)).unwrap_or_default())
     }
 
@@ -231,12 +230,26 @@ impl Client {
         deadline: Instant,
     ) -> Result<Ended, FeedFault> {
         let log = pushed.log.as_ref().ok_or(FeedFault::NoLog)?;
-        let mut ended = self.ended(spec, configuration, deadline).await?;
+        let connectors = configuration.connectors.as_ref();
+        let connectors = connectors.map_err(|fault| FeedFault::History(fault.clone()))?;
+        let feed = self.history(configuration, deadline).await?;
+        let Some(own) = own(spec, connectors) else {
+            return Ok(Ended::default());
+        };
         let nodes = writers(spec, &configuration.nodes);
-        let logged = log.of(|node| nodes.contains(node), local_clock::now(), self.getter.skew());
-        let alone = configuration.connectors.as_ref().is_ok_and(|all| all.len() == 1);
-        ended.explain(&logged, alone);
-        Ok(ended)
+        let (now, skew) = (local_clock::now(), self.getter.skew());
+        let logged = log.of(|node| nodes.contains(node), now, skew);
+        let now = now.checked_add(skew).unwrap_or(now);
+        Ok(feed.explained(&own.uri, logged, now, connectors.len() == 1))
+    }
+
+    /// The history, read anew where it is old.
+    async fn history(&self, configuration: &Configuration, deadline: Instant) -> Answer<MutexGuard<'_, Feed>> {
+        let routes = configuration.routes.as_ref().map_err(Clone::clone)?;
+        let lock = tokio::time::timeout_at(deadline, self.feed.lock());
+        let mut feed = lock.await.map_err(|_| BUSY)?;
+        feed.refresh(&self.getter, routes, deadline).await?;
+        Ok(feed)
     }
 
     /// The calls that the event sink told of.
@@ -263,8 +276,12 @@ fn own<'a>(spec: &Pexip, connectors: &'a [Connector]) -> Option<&'a Connector> {
 impl Memory {
     /// The calls that were not told of before.
     fn fresh(&mut self, ended: &Ended) -> Vec<CallRecord> {
-        let fresh = self.cursor.map(|cursor| ended.after(cursor)).unwrap_or_default();
+        let mut fresh = self.cursor.map(|cursor| ended.after(cursor)).unwrap_or_default();
         self.cursor = Some(ended.last().max(self.cursor.unwrap_or(0)));
+        // What is logged comes to this process alone.
+        let (others, last) = ended.others_after(self.logged);
+        self.logged = last.max(self.logged);
+        fresh.extend(others);
         fresh
     }
 

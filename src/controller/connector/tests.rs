@@ -255,6 +255,12 @@ async fn a_new_leader_lets_event_sinks_in_before_it_looks() {
     assert_eq!(asked, 1, "the Secret alone: it is looked at later");
     let sink = sinks.find("n", "c").unwrap();
     assert!(sink.admits(Some("Basic cGV4aXA6cGFzcw==")) && !sink.admits(Some("Basic cGV4aXA6")));
+    object["spec"]["suspend"] = json!(true);
+    reconcile(parsed(&object), context.clone()).await;
+    assert!(sinks.find("n", "c").is_none(), "nobody would take what it tells");
+    object["spec"]["suspend"] = json!(false);
+    reconcile(parsed(&object), context.clone()).await;
+    assert!(sinks.is_open("n", "c"));
     context.connectors.forget("u");
     assert!(sinks.find("n", "c").is_none(), "it goes with its object");
     object["spec"]["pexip"]["eventSinkSecretRef"]["name"] = json!("none");

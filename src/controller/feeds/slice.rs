@@ -1,8 +1,7 @@
 //! The way to the leader: the `EndpointSlice` of a Service without a selector, made by whoever leads. A label on the leader's pod would
 //! do as well, but needs the right to change pods.
 
-use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -29,10 +28,24 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// That of this process. `None` where nobody asked for one, or where the pod is not known.
-    pub fn of(leader: &Leader) -> Option<Self> {
+    /// That of this process. `None` where nobody asked for one; an error says why it cannot be made.
+    pub fn of(leader: &Leader) -> Result<Option<Self>, &'static str> {
         let args = &leader.args;
-        let (service, ip, uid) = (args.feeds_service.as_ref()?, args.pod_ip?, args.pod_uid.as_ref()?);
+        let Some(service) = &args.feeds_service else {
+            return Ok(None);
+        };
+        let (Some(ip), Some(uid)) = (args.pod_ip, &args.pod_uid) else {
+            return Err("POD_IP or POD_UID is missing");
+        };
+        // [::] takes IPv4 as well.
+        let is_reached = |at: &SocketAddr| at.is_ipv6() == ip.is_ipv6() || at.ip() == Ipv6Addr::UNSPECIFIED;
+        if ![args.events_listen, args.syslog_listen]
+            .iter()
+            .flatten()
+            .all(is_reached)
+        {
+            return Err("POD_IP is of the one IP version, and EVENTS_LISTEN or SYSLOG_LISTEN of the other");
+        }
         let mut ports = Vec::new();
         if let Some(address) = args.events_listen {
             ports.push(json!({ "name": "events", "port": address.port(), "protocol": "TCP" }));
@@ -45,6 +58,14 @@ impl Slice {
             IpAddr::V4(_) => "IPv4",
             IpAddr::V6(_) => "IPv6",
         };
+        let mut endpoint = json!({
+            "addresses": [ip.to_string()], "conditions": { "ready": true },
+            "targetRef": { "kind": "Pod", "name": leader.pod, "namespace": leader.namespace, "uid": uid },
+        });
+        if let Some(node) = &args.node_name {
+            // With externalTrafficPolicy Local, it leads nowhere otherwise.
+            endpoint["nodeName"] = json!(node);
+        }
         let manifest = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {
@@ -57,21 +78,18 @@ impl Slice {
                 "ownerReferences": [{ "apiVersion": "v1", "kind": "Pod", "name": leader.pod, "uid": uid }],
             },
             "addressType": family,
-            "endpoints": [{
-                "addresses": [ip.to_string()], "conditions": { "ready": true },
-                "targetRef": { "kind": "Pod", "name": leader.pod, "namespace": leader.namespace, "uid": uid },
-            }],
+            "endpoints": [endpoint],
             "ports": ports,
         });
-        Some(Self {
+        Ok(Some(Self {
             namespace: leader.namespace.clone(),
             service: service.clone(),
             manifest,
-        })
+        }))
     }
 
     /// Makes it, and keeps it as long as this process leads.
-    pub async fn keep(self, client: &Client) -> io::Result<()> {
+    pub async fn keep(self, client: &Client) {
         let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &self.namespace);
         let params = PatchParams::apply(WORKLOADS).force();
         loop {

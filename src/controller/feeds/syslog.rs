@@ -2,7 +2,6 @@
 //! connector look bad, and no more.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,49 +21,29 @@ const CONNECTIONS: usize = 256;
 const SILENT: Duration = Duration::from_mins(15);
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 16 << 10;
-/// The pause when no connection can be accepted, for want of files for instance.
+/// The pause when no connection or datagram can be taken, for want of files or memory for instance.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Both sockets, on the same address.
-pub struct Listening {
-    tcp: TcpListener,
-    udp: UdpSocket,
-}
-
-impl Listening {
-    /// Takes the address.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
-        let udp = UdpSocket::bind(tcp.local_addr()?).await?;
-        Ok(Self { tcp, udp })
-    }
-
-    /// Where it listens.
-    #[cfg(test)]
-    pub fn address(&self) -> SocketAddr {
-        self.tcp.local_addr().unwrap()
-    }
-
-    /// Takes lines until a socket fails. Connections end with this future.
-    pub async fn serve(self, log: Arc<Log>) -> io::Result<()> {
-        tokio::select! {
-            ended = datagrams(&self.udp, &log) => ended,
-            ended = connections(&self.tcp, &log) => ended,
+/// Takes lines over UDP.
+pub async fn datagrams(socket: UdpSocket, log: Arc<Log>) -> io::Result<()> {
+    // One more than is kept, to see that there is more.
+    let mut buffer = vec![0; LONGEST + 1];
+    loop {
+        match socket.recv_from(&mut buffer).await {
+            Ok((length, _)) => {
+                let bytes = buffer.get(..length.min(LONGEST)).unwrap_or_default();
+                take(&log, bytes, length > LONGEST);
+            }
+            Err(error) => {
+                tracing::warn!("no datagram of the support log could be taken: {error}");
+                sleep(PAUSE).await;
+            }
         }
     }
 }
 
-async fn datagrams(socket: &UdpSocket, log: &Log) -> io::Result<()> {
-    // One more than is kept, to see that there is more.
-    let mut buffer = vec![0; LONGEST + 1];
-    loop {
-        let (length, _) = socket.recv_from(&mut buffer).await?;
-        let bytes = buffer.get(..length.min(LONGEST)).unwrap_or_default();
-        take(log, bytes, length > LONGEST);
-    }
-}
-
-async fn connections(listener: &TcpListener, log: &Arc<Log>) -> io::Result<()> {
+/// Takes lines over TCP. Connections end with this future.
+pub async fn connections(listener: TcpListener, log: Arc<Log>) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut running = JoinSet::new();
     loop {

@@ -15,9 +15,15 @@ const LEFT: &str = "participant_disconnected";
 /// The one with which a node begins to count.
 const BEGINS: &str = "eventsink_started";
 
+/// Longest id and alias of a call, in bytes; with a longer one, it is unreadable.
+const LONGEST_ID: usize = 64;
+const LONGEST_ALIAS: usize = 255;
+/// So much of a reason is kept, in bytes: its beginning says it.
+const LONGEST_REASON: usize = 128;
+
 /// The body is not what an event sink sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotEvents;
+pub(super) struct NotEvents;
 
 /// One event. What has another type than expected counts as absent.
 #[derive(Deserialize)]
@@ -73,7 +79,7 @@ impl Event<'_> {
         let left = self.data.and_then(|data| serde_json::from_str::<Left>(data.get()).ok());
         match left {
             Some(left) if left.uuid.is_none() => About::Unreadable,
-            Some(left) if left.may_be_for_teams() => About::Left(left),
+            Some(left) if left.may_be_for_teams() => left.bounded().map_or(About::Unreadable, About::Left),
             Some(_) => About::Other,
             None => About::Unreadable,
         }
@@ -86,6 +92,25 @@ impl Left {
         let is =
             |field: &Option<String>, word: &str| field.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(word));
         is(&self.service_type, "gateway") && !is(&self.call_direction, "out")
+    }
+
+    /// The same in bounded memory. `None`: it has an id or alias that no call has.
+    fn bounded(mut self) -> Option<Self> {
+        let is_longer = |field: &Option<String>, longest| field.as_ref().is_some_and(|text| text.len() > longest);
+        if is_longer(&self.uuid, LONGEST_ID) || is_longer(&self.destination_alias, LONGEST_ALIAS) {
+            return None;
+        }
+        if let Some(reason) = &mut self.disconnect_reason {
+            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+            reason.shrink_to_fit();
+        }
+        self.call_direction = None;
+        Some(self)
+    }
+
+    /// The id of the participant.
+    pub(super) fn id(&self) -> &str {
+        self.uuid.as_deref().unwrap_or_default()
     }
 
     /// The same as the history has it.

@@ -1,6 +1,6 @@
 //! Calls that ended, by participants who left, each taken once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +30,7 @@ pub(super) struct Feed {
     asked: Option<(Instant, Answer<()>)>,
 }
 
+#[derive(Clone)]
 struct Call {
     number: u64,
     connector: Uri,
@@ -40,23 +41,17 @@ struct Call {
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     calls: Vec<(u64, Known)>,
-    /// Failures that the support log tells and the calls do not.
-    others: Vec<CallRecord>,
+    /// Failures that the support log tells and the calls do not, by their numbers in it.
+    others: Vec<(u64, CallRecord)>,
     last: u64,
+    /// The number of the last line that no longer waits for its call.
+    last_logged: u64,
 }
 
 impl Ended {
     pub(super) fn records(self) -> Vec<CallRecord> {
         let known = self.calls.into_iter().map(|(_, known)| known.record);
-        known.chain(self.others).collect()
-    }
-
-    /// Adds what the support log tells. With `alone`, what belongs to none of the calls is of this connector all the same.
-    pub(super) fn explain(&mut self, logged: &[Logged], alone: bool) {
-        let others = explain(self.calls.iter_mut().map(|(_, known)| known), logged);
-        if alone {
-            self.others = others;
-        }
+        known.chain(self.others.into_iter().map(|(_, record)| record)).collect()
     }
 
     /// Those with a higher number.
@@ -68,6 +63,12 @@ impl Ended {
     /// The number of the last call of any connector.
     pub(super) fn last(&self) -> u64 {
         self.last
+    }
+
+    /// Failures that the support log alone has with a higher number, and the number up to which that was found out.
+    pub(super) fn others_after(&self, number: u64) -> (Vec<CallRecord>, u64) {
+        let later = self.others.iter().filter(|(its, _)| *its > number);
+        (later.map(|(_, record)| *record).collect(), self.last_logged)
     }
 }
 
@@ -90,9 +91,35 @@ impl Feed {
         let own = self.calls.iter().filter(|call| call.connector == connector);
         Ended {
             calls: own.map(|call| (call.number, call.known.clone())).collect(),
-            others: Vec::new(),
             last: self.last,
+            ..Ended::default()
         }
+    }
+
+    /// The same, with the errors that the support log has. With `alone`, what belongs to no call is of this connector all the same.
+    /// `now` is the time by the clock that wrote the calls.
+    pub(super) fn explained(&self, connector: &str, logged: Vec<Logged>, now: Timestamp, alone: bool) -> Ended {
+        let (logged, settled) = (self.of_connectors(logged), now - LATE);
+        // Those of other connectors too, so that nothing of theirs is taken for this one's.
+        let mut calls: Vec<Call> = self.calls.iter().cloned().collect();
+        let others = explain(calls.iter_mut().map(|call| &mut call.known), &logged, settled);
+        let known = logged.iter().filter(|one| one.at <= settled);
+        let own = calls.into_iter().filter(|call| call.connector == connector);
+        Ended {
+            calls: own.map(|call| (call.number, call.known)).collect(),
+            others: if alone { others } else { Vec::new() },
+            last: self.last,
+            last_logged: known.map(|one| one.number).max().unwrap_or(0),
+        }
+    }
+
+    /// Without what is logged under the id of a participant whom no rule led to a connector.
+    fn of_connectors(&self, mut logged: Vec<Logged>) -> Vec<Logged> {
+        let ids = self.calls.iter().flat_map(|call| call.known.ids.iter().flatten());
+        let ids: HashSet<&str> = ids.map(AsRef::as_ref).collect();
+        let is_elsewhere = |id: &str| self.seen.contains_key(id) && !ids.contains(id);
+        logged.retain(|one| !one.call.as_deref().is_some_and(is_elsewhere));
+        logged
     }
 
     /// As if a while had passed.
@@ -171,3 +198,6 @@ impl Feed {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,8 @@ pub async fn sink(asking: &Asking<'_>) -> Given<Result<Arc<Sink>, FeedFault>> {
     let (username, password) = match pair {
         Ok(pair) => pair,
         Err(refusal) => {
-            sinks.close(namespace, &name);
+            // It may be missing for a moment only.
+            sinks.withhold(namespace, &name);
             return Ok(Err(refusal));
         }
     };

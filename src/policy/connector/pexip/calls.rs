@@ -182,9 +182,9 @@ pub enum FeedFault {
     /// Nobody is let in, as there is no password.
     #[error("Events of the event sink are refused until its Secret can be read: see Ready.")]
     NoCredentials,
-    /// Events came, and all showed other credentials.
+    /// Events came, and all showed other credentials or none.
     #[error(
-        "The event sink shows other credentials than the Secret of eventSinkSecretRef has: enter those in the event sink."
+        "The event sink shows other credentials than the Secret of eventSinkSecretRef has, or none: enter those in the event sink."
     )]
     Refused,
 }

@@ -11,10 +11,14 @@ use crate::api::connector::Pexip;
 
 /// A failure of the log without a known call belongs to a call that failed so near to it.
 const NEAR: SignedDuration = SignedDuration::from_mins(1);
+/// For so many of these, the latest, a call is looked for: anybody may write lines, and each is compared with all calls.
+const MOST_NEAR: usize = 1000;
 
 /// A request to the connector that failed, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
+    /// Its place among all that was logged.
+    pub number: u64,
     /// When, by the clock of the Management Node.
     pub at: Timestamp,
     /// The call that it was for.
@@ -46,46 +50,58 @@ pub fn writers(spec: &Pexip, nodes: &Answer<Vec<Node>>) -> HashSet<String> {
         .collect()
 }
 
-/// Gives calls the errors that the log has for them. What is logged of one call counts once. Returned is what belongs to none of
-/// these calls.
-pub fn explain<'a>(calls: impl IntoIterator<Item = &'a mut Known>, logged: &[Logged]) -> Vec<CallRecord> {
+/// Gives calls the errors that the log has for them. What is logged of one call counts once. The calls are complete up to
+/// `settled`: what was logged later and not under the id of one of them waits for its own. Returned is what belongs to none of these
+/// calls, with its number.
+pub fn explain<'a>(
+    calls: impl IntoIterator<Item = &'a mut Known>,
+    logged: &[Logged],
+    settled: Timestamp,
+) -> Vec<(u64, CallRecord)> {
     let mut calls: Vec<&mut Known> = calls.into_iter().collect();
-    let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
-    for (at, call) in calls.iter().enumerate() {
-        by_id.extend(call.ids.iter().flatten().map(|id| (id.clone(), at)));
-    }
-    let mut told = HashSet::new();
-    let once: Vec<&Logged> = logged
-        .iter()
-        .filter(|one| one.call.as_ref().is_none_or(|call| told.insert(call.clone())))
-        .collect();
-    let mut left = Vec::new();
-    for one in once {
-        let known = one.call.as_ref().and_then(|call| by_id.get(call).copied());
-        if let Some(at) = known
-            && let Some(call) = calls.get_mut(at)
-        {
-            call.record.end = one.end;
-        } else {
-            left.push(one);
-        }
-    }
+    let left = explain_by_id(&mut calls, logged);
+    let mut left: Vec<&Logged> = left.into_iter().filter(|one| one.at <= settled).collect();
     // Those that say how they failed in other words cannot be it.
     let may_be = |end: CallEnd| matches!(end, CallEnd::DialOutFailed | CallEnd::Rejected | CallEnd::Other);
     let mut open: Vec<&mut Known> = calls.into_iter().filter(|call| may_be(call.record.end)).collect();
-    left.retain(|one| match nearest(&open, one) {
+    let latest = left.split_off(left.len().saturating_sub(MOST_NEAR));
+    let without = latest.into_iter().filter(|one| match nearest(&open, one) {
         Some(at) => {
             open.swap_remove(at).record.end = one.end;
             false
         }
         None => true,
     });
+    left.extend(without.collect::<Vec<_>>());
     let own = |one: &Logged| CallRecord {
         ended: one.at,
         end: one.end,
         digits: None,
     };
-    left.into_iter().map(own).collect()
+    left.into_iter().map(|one| (one.number, own(one))).collect()
+}
+
+/// The same by ids alone. Returned is what has none of these.
+fn explain_by_id<'a>(calls: &mut [&mut Known], logged: &'a [Logged]) -> Vec<&'a Logged> {
+    let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
+    for (at, call) in calls.iter().enumerate() {
+        by_id.extend(call.ids.iter().flatten().map(|id| (id.clone(), at)));
+    }
+    let mut told = HashSet::new();
+    let mut left = Vec::new();
+    for one in logged {
+        if one.call.as_ref().is_some_and(|call| !told.insert(call)) {
+            continue;
+        }
+        let known = one.call.as_ref().and_then(|call| by_id.get(call).copied());
+        match known.and_then(|at| calls.get_mut(at)) {
+            // A later try got through.
+            Some(call) if call.record.end == CallEnd::Completed => {}
+            Some(call) => call.record.end = one.end,
+            None => left.push(one),
+        }
+    }
+    left
 }
 
 /// The nearest of these calls that failed.
@@ -118,6 +134,7 @@ mod tests {
 
     fn logged(call: Option<&str>, seconds: i64, end: CallEnd) -> Logged {
         Logged {
+            number: 1000 - u64::try_from(seconds).unwrap(),
             at: ago(seconds),
             call: call.map(Into::into),
             end,
@@ -156,9 +173,15 @@ mod tests {
             logged(Some("a"), 101, Unauthorized),
             logged(Some("a"), 100, Unauthorized),
             logged(Some("b2"), 900, ServerError),
+            logged(Some("c"), 101, Unauthorized),
         ];
-        assert_eq!(explain(&mut calls, &log), [], "tries of one call count once");
-        assert_eq!(ends(&calls), [Unauthorized, ServerError, Completed]);
+        let left = explain(&mut calls, &log, ago(500));
+        assert_eq!(left, [], "tries of one call count once, and an id needs not wait");
+        assert_eq!(
+            ends(&calls),
+            [Unauthorized, ServerError, Completed],
+            "one that went through after all did not fail"
+        );
     }
 
     #[test]
@@ -176,10 +199,44 @@ mod tests {
             logged(Some("other"), 101, Unauthorized),
             logged(Some("later"), 10, Unauthorized),
         ];
-        let left = explain(&mut calls, &log);
+        let left = explain(&mut calls, &log, ago(0));
         assert_eq!(ends(&calls), [Unauthorized, Unauthorized, Completed, InvalidId]);
-        let ended: Vec<Timestamp> = left.iter().map(|one| one.ended).collect();
-        assert_eq!(ended, [ago(101), ago(10)], "calls of their own");
-        assert!(left.iter().all(|one| one.end == Unauthorized && one.digits.is_none()));
+        let found: Vec<(u64, Timestamp)> = left.iter().map(|(number, one)| (*number, one.ended)).collect();
+        assert_eq!(found, [(899, ago(101)), (990, ago(10))], "calls of their own");
+        assert!(
+            left.iter()
+                .all(|(_, one)| one.end == Unauthorized && one.digits.is_none())
+        );
+    }
+
+    #[test]
+    fn what_was_logged_a_moment_ago_waits_for_its_call() {
+        use CallEnd::{DialOutFailed, Unauthorized};
+        let mut calls = [call("a", 100, DialOutFailed)];
+        let log = [
+            logged(None, 101, Unauthorized),
+            logged(Some("b"), 99, Unauthorized),
+            logged(Some("c"), 60, Unauthorized),
+        ];
+        assert_eq!(explain(&mut calls, &log, ago(120)), []);
+        assert_eq!(ends(&calls), [DialOutFailed], "it may be another's");
+        // Then it came.
+        let mut calls = [call("a", 100, DialOutFailed), call("b", 99, DialOutFailed)];
+        let left = explain(&mut calls, &log[1..], ago(61));
+        assert_eq!((left, ends(&calls)), (Vec::new(), vec![DialOutFailed, Unauthorized]));
+    }
+
+    #[test]
+    fn only_the_latest_lines_are_compared_with_all_calls() {
+        use CallEnd::{DialOutFailed, Unauthorized};
+        let mut calls = [call("a", 100, DialOutFailed)];
+        let log: Vec<Logged> = (0..=MOST_NEAR)
+            .map(|_| logged(None, 100, Unauthorized))
+            .chain([logged(Some("x"), 500, Unauthorized)])
+            .rev()
+            .collect();
+        let left = explain(&mut calls, &log, ago(0));
+        assert_eq!(left.len(), MOST_NEAR + 1);
+        assert_eq!(left[0].1.ended, ago(500), "in their order");
     }
 }

@@ -191,11 +191,13 @@ mod tests {
         }
 
         #[test]
-        fn lengths_and_lines_in_any_order(parts in prop::collection::vec("[0-9 \n<a]{0,8}", 0..30)) {
-            let text = parts.concat();
-            for (message, _) in cut(&[text.as_bytes()]) {
-                prop_assert!(message.len() <= text.len());
-            }
+        fn lengths_and_lines_in_any_order(messages in prop::collection::vec(("[0-9 <a]{0,8}", any::<bool>()), 0..30)) {
+            let sent = messages.iter().map(|(text, is_counted)| {
+                let message = format!("<{text}");
+                if *is_counted { format!("{} {message}", message.len()) } else { message + "\n" }
+            });
+            let expected: Vec<_> = messages.iter().map(|(text, _)| whole(&format!("<{text}"))).collect();
+            prop_assert_eq!(cut(&[sent.collect::<String>().as_bytes()]), expected);
         }
     }
 }

@@ -2,9 +2,9 @@ use prometheus::Opts;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::connector::pexip::calls::CallEnd;
+use crate::probe::pexip::feed::{KEPT, MOST};
 
-fn counts() -> Counts {
+pub(super) fn counts() -> Counts {
     let counters = |name: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, "Help."), labels).unwrap();
     Counts {
         events: counters("events", &["feed", "result"]),
@@ -17,7 +17,7 @@ fn sink() -> (Arc<Sink>, Counts) {
     (Sinks::new(counts.clone()).open("n", "c", "u", "pexip", "p:ass"), counts)
 }
 
-fn second(at: i64) -> Timestamp {
+pub(super) fn second(at: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + at).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn bulk(events: &[Value]) -> Value {
 }
 
 fn take(sink: &Sink, body: &Value) {
-    sink.take(body.to_string().as_bytes(), second(100)).unwrap();
+    sink.take(body.to_string().as_bytes(), second(100));
 }
 
 fn drained(sink: &Sink) -> Vec<String> {
@@ -50,7 +50,7 @@ fn drained(sink: &Sink) -> Vec<String> {
 }
 
 impl Counts {
-    fn of(&self, feed: &str, result: &str) -> u64 {
+    pub(super) fn of(&self, feed: &str, result: &str) -> u64 {
         self.events.with_label_values(&[feed, result]).get()
     }
 
@@ -97,7 +97,7 @@ fn each_event_is_taken_once_however_it_comes() {
 }
 
 #[test]
-fn only_calls_through_a_gateway_are_kept_and_nothing_of_people() {
+fn only_calls_through_a_gateway_are_kept() {
     let (sink, counts) = sink();
     let changed = |seq, key: &str, value: Value| {
         let mut one = left("10.0.0.1", seq, 1);
@@ -172,10 +172,13 @@ fn what_cannot_be_read_costs_nothing_else() {
         "{\"event\":\"eventsink_bulk\",\"data\":{}}",
         "<html>",
     ] {
-        assert_eq!(sink.take(body.as_bytes(), second(100)), Err(NotEvents), "{body}");
+        let before = counts.of("event_sink", "malformed");
+        sink.take(body.as_bytes(), second(100));
+        assert_eq!(counts.of("event_sink", "malformed"), before + 1, "{body}");
     }
     let deep = format!("{{\"event\":\"x\",\"node\":{}", "[".repeat(100_000));
-    assert_eq!(sink.take(deep.as_bytes(), second(100)), Err(NotEvents));
+    sink.take(deep.as_bytes(), second(100));
+    assert_eq!(counts.of("event_sink", "malformed"), 14);
     // Without node and number, it is taken for new.
     let mut plain = left("a", 9, 2);
     plain
@@ -186,23 +189,70 @@ fn what_cannot_be_read_costs_nothing_else() {
     assert_eq!(drained(&sink), ["a-9-2"]);
 }
 
+/// What makes a number look like one of before must not cost a call: the id decides.
+#[test]
+fn a_call_with_a_number_that_came_before_is_taken() {
+    let (sink, counts) = sink();
+    for seq in 1..=9 {
+        take(&sink, &left("a", seq, 50));
+    }
+    // The node begins again, and its clock was set back.
+    let started = event("a", 1, 20, "eventsink_started", &json!({}));
+    take(&sink, &bulk(&[started, left("a", 2, 21), left("a", 3, 22)]));
+    let kept = drained(&sink);
+    assert_eq!(kept.len(), 11);
+    assert_eq!(kept[9..], ["a-2-21", "a-3-22"]);
+    assert_eq!(
+        (counts.of("event_sink", "call"), counts.of("event_sink", "duplicate")),
+        (9, 3)
+    );
+}
+
+#[test]
+fn what_no_call_has_is_not_kept() {
+    let (sink, counts) = sink();
+    let with = |seq, key: &str, length| {
+        let mut one = left("a", seq, 1);
+        one["data"][key] = json!("ä".repeat(length));
+        one
+    };
+    let sent = [
+        with(1, "uuid", 33),
+        with(2, "destination_alias", 128),
+        with(3, "uuid", 32),
+        with(4, "destination_alias", 127),
+        with(5, "disconnect_reason", 900),
+    ];
+    take(&sink, &bulk(&sent));
+    let kept = sink.drain(second(100), SignedDuration::ZERO);
+    assert_eq!((kept.len(), counts.of("event_sink", "malformed")), (3, 2));
+    assert_eq!(kept[2].disconnect_reason.as_ref().unwrap().len(), 128);
+}
+
 #[test]
 fn too_many_events_are_dropped_and_counted() {
     let (sink, counts) = sink();
     for seq in 1..=u64::try_from(MOST).unwrap() + 5 {
         take(&sink, &left("a", seq, 1));
     }
-    assert_eq!(drained(&sink).len(), MOST);
     assert_eq!(counts.of("event_sink", "dropped"), 5);
+    let kept = drained(&sink);
+    assert_eq!((kept.len(), kept[0].as_str()), (MOST, "a-6-1"), "the oldest go");
+    take(&sink, &left("b", 1, 1));
+    let late = second(101) + KEPT;
+    sink.take(left("b", 2, 1).to_string().as_bytes(), late);
+    assert_eq!(counts.of("event_sink", "dropped"), 6, "and those of long ago");
+    assert_eq!(sink.drain(late, SignedDuration::ZERO).len(), 1);
+}
+
+fn header(text: &str) -> String {
+    format!("Basic {}", STANDARD.encode(text))
 }
 
 #[test]
 fn who_shows_the_name_and_password_is_let_in() {
     let (sink, _) = sink();
-    let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
-    assert!(sink.admits(Some(&header("pexip:p:ass"))));
-    assert!(sink.admits(Some(&header("pexip:p:ass").replace("Basic ", "basic  "))));
-    assert!(sink.fault().is_none());
+    let right = header("pexip:p:ass");
     let wrong = ["pexip:p:asS", "pexip:", ":", "pexip:p:ass ", "Pexip:p:ass"];
     for text in wrong {
         assert!(!sink.admits(Some(&header(text))), "{text}");
@@ -210,15 +260,68 @@ fn who_shows_the_name_and_password_is_let_in() {
     for header in [None, Some("Basic"), Some("Basic %%"), Some("Bearer cGV4aXA6cDphc3M=")] {
         assert!(!sink.admits(header), "{header:?}");
     }
+    assert!(sink.admits(Some(&right)));
+    assert!(sink.admits(Some(&right.replace("Basic ", "basic  "))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_do_not_make_an_event_sink_look_misconfigured() {
+    let (sink, _) = sink();
+    let (right, wrong) = (header("pexip:p:ass"), header("pexip:other"));
+    let refuse = || assert!(!sink.admits(Some(&wrong)) && !sink.admits(None));
+    refuse();
+    assert_eq!(sink.fault(), None, "twice is not often");
+    refuse();
+    assert_eq!(sink.fault(), Some(FeedFault::Refused), "nobody showed the right ones");
+    assert!(sink.admits(Some(&right)));
+    assert_eq!(sink.fault(), None);
+    refuse();
+    refuse();
+    assert_eq!(sink.fault(), None, "the right one came lately");
+    tokio::time::advance(WINDOW.unsigned_abs() * 2).await;
+    assert_eq!(sink.fault(), None, "both are long ago");
+    refuse();
     assert_eq!(sink.fault(), Some(FeedFault::Refused));
-    assert!(sink.admits(Some(&header("pexip:p:ass"))));
-    assert!(sink.fault().is_none(), "the right one came since");
+}
+
+#[test]
+fn a_changed_password_forgets_who_came_before() {
+    let sinks = Sinks::new(counts());
+    let sink = sinks.open("n", "c", "u", "a", "one");
+    assert!(sink.admits(Some(&header("a:one"))));
+    sinks.open("n", "c", "u", "a", "two");
+    for _ in 0..3 {
+        assert!(sinks.admit("n", "c", Some(&header("a:one"))).is_none());
+    }
+    assert_eq!(sink.fault(), Some(FeedFault::Refused), "the event sink has the old one");
+    sinks.open("n", "c", "u", "a", "two");
+    assert!(sink.fault().is_some(), "nothing changed");
+    sinks.open("n", "c", "u", "a", "three");
+    assert_eq!(sink.fault(), None);
+}
+
+#[test]
+fn without_its_secret_a_sink_lets_nobody_in_and_keeps_what_came() {
+    let sinks = Sinks::new(counts());
+    sinks.withhold("n", "c");
+    assert!(!sinks.is_open("n", "c"));
+    let sink = sinks.open("n", "c", "u", "a", "one");
+    assert!(sinks.is_open("n", "c") && sinks.admit("n", "c", Some(&header("a:one"))).is_some());
+    take(&sink, &left("a", 1, 1));
+    sinks.withhold("n", "c");
+    for shown in [Some(header("a:one")), Some(header("")), None] {
+        assert!(sinks.admit("n", "c", shown.as_deref()).is_none());
+        assert!(sinks.admit("n", "other", shown.as_deref()).is_none());
+    }
+    assert!(!sinks.is_open("n", "c") && sink.fault().is_none());
+    let again = sinks.open("n", "c", "u", "a", "one");
+    assert!(sinks.admit("n", "c", Some(&header("a:one"))).is_some());
+    assert_eq!(drained(&again), ["a-1-1"]);
 }
 
 #[test]
 fn objects_have_sinks_of_their_own_that_go_with_them() {
     let sinks = Sinks::new(counts());
-    let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
     let first = sinks.open("n", "c", "u", "a", "one");
     take(&first, &left("a", 1, 1));
     let again = sinks.open("n", "c", "u", "a", "two");
@@ -231,40 +334,4 @@ fn objects_have_sinks_of_their_own_that_go_with_them() {
     assert!(sinks.find("n", "c").is_some() && sinks.find("n", "d").is_none() && sinks.find("m", "c").is_none());
     sinks.close("n", "c");
     assert!(sinks.find("n", "c").is_none());
-}
-
-fn failed(node: &str, call: &str, error: &str) -> String {
-    format!(
-        "<134>Nov 27 09:00:00 {node} 2026-11-27 09:00:00,123 Level=\"ERROR\" Name=\"support.teams\" \
-         Message=\"Teams API request failed\" Call-Id=\"{call}\" Error=\"{error}\""
-    )
-}
-
-#[test]
-fn lines_are_kept_for_a_while_by_the_node_that_wrote_them() {
-    let counts = counts();
-    let log = Log::new(counts.clone());
-    for (node, call, error, at) in [
-        ("edge01", "c", "401", 0),
-        ("edge02", "d", "500", 60),
-        ("edge01", "e", "404", 60),
-    ] {
-        log.take(failed(node, call, error).as_bytes(), second(at));
-    }
-    log.take(b"hello", second(60));
-    let of = |now, skew| log.of(|node| node == "edge01", second(now), SignedDuration::from_secs(skew));
-    let expected = Logged {
-        at: second(30),
-        call: Some("c".into()),
-        end: CallEnd::Unauthorized,
-    };
-    assert_eq!(of(100, 30), [expected]);
-    assert_eq!(of(3600, 0), [], "too old");
-    let counted = ["call", "other", "malformed"].map(|result| counts.of("syslog", result));
-    assert_eq!(counted, [2, 1, 1]);
-    for number in 0..=MOST {
-        log.take(failed("edge01", &number.to_string(), "401").as_bytes(), second(200));
-    }
-    assert_eq!(of(200, 0).len(), MOST);
-    assert_eq!(counts.of("syslog", "dropped"), 3, "the oldest");
 }

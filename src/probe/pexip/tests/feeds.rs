@@ -1,5 +1,7 @@
 //! Calls that nodes tell of, against the simulator's configuration.
 
+use jiff::SignedDuration;
+
 use super::*;
 use crate::policy::connector::pexip::calls::WINDOW;
 
@@ -30,7 +32,7 @@ fn event(seq: u64, alias: &str, reason: &str) -> Value {
 
 fn push(sink: &Sink, events: &[Value]) {
     let bulk = json!({ "node": "127.0.0.1", "seq": 0, "event": "eventsink_bulk", "data": events });
-    sink.take(bulk.to_string().as_bytes(), local_clock::now()).unwrap();
+    sink.take(bulk.to_string().as_bytes(), local_clock::now());
 }
 
 fn ends(evidence: &PexipEvidence) -> Vec<CallEnd> {
@@ -130,22 +132,28 @@ async fn the_support_log_tells_with_which_errors_calls_failed() {
     assert!(matches!(unheard.calls, Some(Err(FeedFault::NoLog))));
     let log = Arc::new(Log::new(counts()));
     memory.pushed.log = Some(log.clone());
-    let reason = json!({"count": 4, "reason": "Gateway dial out failed"});
+    // So long ago that no call of then is missing in the history.
+    let then = local_clock::now() - SignedDuration::from_mins(3);
+    let reason = json!({"count": 4, "reason": "Gateway dial out failed", "ended": then.to_string()});
     world.admin("POST", "/pexip/calls", reason).await;
     let evidence = client.look(&spec, &mut memory, LIMIT).await;
     assert_eq!(reason_of(&spec, &evidence), Some(Reason::GatewayDialOutFailed));
     for call in ["a", "b", "c", "d", "e", "e"] {
-        log.take(failed("edge01", call).as_bytes(), local_clock::now());
+        log.take(failed("edge01", call).as_bytes(), then);
     }
     for call in ["v", "w", "x", "y", "z"] {
-        log.take(failed("edge77", call).as_bytes(), local_clock::now());
+        log.take(failed("edge77", call).as_bytes(), then);
     }
+    log.take(failed("edge01", "new").as_bytes(), local_clock::now());
     let evidence = client.look(&spec, &mut memory, LIMIT).await;
     assert_eq!(
         ends(&evidence),
         [CallEnd::Unauthorized; 5],
-        "four of the history, and one that it lacks"
+        "four of the history, one that it lacks, and not one that it may still get"
     );
+    assert_eq!(evidence.fresh_calls.len(), 1, "nobody else counted it");
+    let again = client.look(&spec, &mut memory, LIMIT).await;
+    assert_eq!(again.fresh_calls, [], "once");
     assert_eq!(reason_of(&spec, &evidence), Some(Reason::ApiUnauthorized));
     // By the id, however long ago.
     let id = {
@@ -176,7 +184,10 @@ async fn with_several_connectors_an_error_without_a_call_is_of_none() {
     let mut memory = Memory::default();
     memory.pushed.log = Some(log.clone());
     for call in ["a", "b", "c", "d"] {
-        log.take(failed("edge01", call).as_bytes(), local_clock::now());
+        log.take(
+            failed("edge01", call).as_bytes(),
+            local_clock::now() - SignedDuration::from_mins(3),
+        );
     }
     let evidence = world.client().look(&with(CallFeed::Syslog), &mut memory, LIMIT).await;
     assert_eq!(ends(&evidence), []);
