@@ -112,7 +112,7 @@ pub async fn run(context: Arc<Context>, leader: Leader, stop: CancellationToken)
         _ = async { tokio::join!(listen(&leader.args, feeds, counts), slice) } => {}
         () = stop.cancelled() => {}
     }
-    pending().await
+    pending::<()>().await;
 }
 
 /// Listens to each by itself: one that fails keeps neither the others nor the leader from their work.

@@ -65,7 +65,7 @@ impl Counts {
 
 /// The event sinks of all objects, by namespace and name.
 pub struct Sinks {
-    sinks: Mutex<HashMap<(String, String), Arc<Sink>>>,
+    by_object: Mutex<HashMap<(String, String), Arc<Sink>>>,
     /// Stands for those that are not there. It lets nobody in.
     nobody: Arc<Sink>,
     counts: Counts,
@@ -75,7 +75,7 @@ impl Sinks {
     /// None yet.
     pub fn new(counts: Counts) -> Self {
         Self {
-            sinks: Mutex::default(),
+            by_object: Mutex::default(),
             nobody: Arc::new(Sink::new("", counts.clone())),
             counts,
         }
@@ -131,7 +131,7 @@ impl Sinks {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Sink>>> {
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_object.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
