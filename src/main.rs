@@ -23,7 +23,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Reconcile the kinds of teamsgraph.dev (runs in the cluster, or beside it with your kubeconfig).
-    Controller(controller::Args),
+    Controller(Box<controller::Args>),
     /// Take notifications, store them, deliver them (built by the controller from a NotificationReceiver).
     Receiver(receiver::Args),
     /// Keep presence in step between Teams and a PBX (built by the controller from a PresenceSync).
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> RunResult {
     logs::init(cli.log_format, &cli.log_filter)?;
     match cli.command {
-        Command::Controller(args) => controller::run(args).await,
+        Command::Controller(args) => controller::run(*args).await,
         Command::Receiver(args) => receiver::run(args).await,
         Command::PresenceWorker(args) => presence::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
