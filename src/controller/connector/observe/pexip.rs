@@ -17,7 +17,7 @@ use crate::policy::connector::Finding;
 use crate::policy::connector::pexip::calls::{CallCounts, FeedFault, count};
 use crate::policy::connector::pexip::{PexipEvidence, alarm_levels, health, heartbeats, judge, judge_tenant};
 use crate::policy::subscription::Refusal;
-use crate::probe::pexip::{self, Client, Credentials, Pushed, Settings, Sink};
+use crate::probe::pexip::{self, Client, Credentials, Pushed, Settings, Sink, Unusable};
 
 /// What is remembered of one object. The client is shared and lives as long as somebody holds it.
 #[derive(Default)]
@@ -140,7 +140,22 @@ async fn client(asking: &Asking<'_>, spec: &Pexip) -> Given<Arc<Client>> {
         roots,
     };
     let made = asking.context.connectors.shared().managers.client(&settings);
-    Ok(made.map_err(|why| Refusal::waiting(Reason::CredentialsMalformed, format!("spec.pexip: {why}"))))
+    Ok(made.map_err(unusable))
+}
+
+/// Says which field cannot be used, and why.
+fn unusable(why: Unusable) -> Refusal {
+    match why {
+        Unusable::Address | Unusable::Forbidden => {
+            Refusal::stalled(Reason::InvalidSpec, format!("spec.pexip.managementUrl: {why}"))
+        }
+        Unusable::Credentials => malformed("credentialsSecretRef", why),
+        Unusable::Roots => malformed("caBundleSecretRef", why),
+    }
+}
+
+fn malformed(field: &str, why: Unusable) -> Refusal {
+    Refusal::waiting(Reason::CredentialsMalformed, format!("spec.pexip.{field}: {why}"))
 }
 
 fn credentials(data: &secrets::Data) -> Result<Credentials, Refusal> {
@@ -152,4 +167,29 @@ fn credentials(data: &secrets::Data) -> Result<Credentials, Refusal> {
     }
     let (username, password) = (data.text("username")?, data.text("password")?);
     Ok(Credentials::basic(username.expose_secret(), password.expose_secret()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_named_by_its_field() {
+        let cases = [
+            (Unusable::Address, Reason::InvalidSpec, "managementUrl"),
+            (Unusable::Forbidden, Reason::InvalidSpec, "managementUrl"),
+            (
+                Unusable::Credentials,
+                Reason::CredentialsMalformed,
+                "credentialsSecretRef",
+            ),
+            (Unusable::Roots, Reason::CredentialsMalformed, "caBundleSecretRef"),
+        ];
+        for (why, reason, field) in cases {
+            let refusal = unusable(why);
+            assert_eq!(refusal.reason, reason, "{why:?}");
+            assert_eq!(refusal.stalled, reason == Reason::InvalidSpec, "{why:?}");
+            assert!(refusal.message.contains(field), "{why:?}");
+        }
+    }
 }
