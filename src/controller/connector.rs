@@ -96,7 +96,7 @@ async fn look(
     };
     let at = Moment {
         now,
-        instant: Instant::now().into_std(),
+        elapsed: context.leads_for(),
     };
     let standing = work.course.take(&look, &Limits::new(&object.spec, made), at);
     for part in &found.parts {

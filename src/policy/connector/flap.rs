@@ -4,7 +4,7 @@
 //! What passes and fails by turns, as an address with a good and a bad server behind it does, counts as failing. A look that could
 //! not judge leaves the condition as it is until the last judgement is too old to be believed.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,8 +22,8 @@ const STALE_INTERVALS: i64 = 3;
 pub struct Moment {
     /// By the calendar: for what others dated.
     pub now: Timestamp,
-    /// By a clock that nobody sets: for how long ago something was in this process.
-    pub instant: Instant,
+    /// Since this process began to look, by a clock that nobody sets: for how long ago something was.
+    pub elapsed: Duration,
 }
 
 /// What one object asks for.
@@ -66,7 +66,7 @@ pub struct Track {
     failed: u64,
     looks: u32,
     /// A moment, and how long ago it was last judged then.
-    judged: Option<(Instant, SignedDuration)>,
+    judged: Option<(Duration, SignedDuration)>,
     /// How bad the last fault was.
     severity: Option<Severity>,
 }
@@ -77,7 +77,7 @@ impl Track {
     pub fn resumed(judged: Option<Timestamp>, at: Moment) -> Self {
         let age = |judged: Timestamp| at.now.duration_since(judged).max(SignedDuration::ZERO);
         Self {
-            judged: judged.map(|judged| (at.instant, age(judged))),
+            judged: judged.map(|judged| (at.elapsed, age(judged))),
             ..Self::default()
         }
     }
@@ -85,7 +85,7 @@ impl Track {
     /// How long ago it was last judged. A clock that is set makes nothing older or younger.
     fn age(&self, at: Moment) -> Option<SignedDuration> {
         let (since, age) = self.judged?;
-        let passed = at.instant.saturating_duration_since(since);
+        let passed = at.elapsed.saturating_sub(since);
         Some(age.saturating_add(SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX)))
     }
 
@@ -93,7 +93,7 @@ impl Track {
         let kept = limits.remembered();
         self.looks = (self.looks + 1).min(kept);
         self.failed = ((self.failed << 1) | u64::from(failed)) & !(u64::MAX << kept);
-        self.judged = Some((at.instant, SignedDuration::ZERO));
+        self.judged = Some((at.elapsed, SignedDuration::ZERO));
     }
 
     /// Newest looks in a row that failed, or did not.

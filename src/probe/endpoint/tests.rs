@@ -254,10 +254,11 @@ async fn eight_looks(plan: &Plan) -> Vec<Verdict> {
     };
     let (mut track, mut told) = (Track::default(), Vec::<Verdict>::new());
     let type_ = ConditionType::CertificatesValid;
+    let began = Instant::now();
     for _ in 0..8 {
         let at = Moment {
             now: crate::local_clock::now(),
-            instant: Instant::now().into_std(),
+            elapsed: began.elapsed(),
         };
         let found = fold(type_, &judge(&plan.endpoint, &look(plan, PATIENCE).await, at.now));
         told.push(settle(type_, &mut track, told.last(), found, &limits, at).verdict);
