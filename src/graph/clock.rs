@@ -12,8 +12,6 @@ use crate::local_clock;
 /// How many answers the median is taken of: one wrong clock among Microsoft's servers is outvoted, a step of ours soon seen.
 /// While there are fewer, the local clock has the missing votes: one answer alone moves nothing.
 const SAMPLES: usize = 3;
-/// Answers within this time count as one, once there are enough.
-const ONE_VOTE: Duration = Duration::from_secs(1);
 /// A slower answer says too little about when its header was written.
 const SLOWEST: Duration = Duration::from_secs(4);
 /// `Date` has whole seconds, and load balancers add their own error: smaller differences are not corrected.
@@ -57,12 +55,7 @@ impl Clock {
         let mut samples = self.lock();
         samples.retain(|sample| sample.holds(local, at));
         if samples.len() == SAMPLES {
-            // Many apps are answered at a time, perhaps all by one server: they have one vote together.
-            if samples.back().is_some_and(|last| at.duration_since(last.at) < ONE_VOTE) {
-                samples.pop_back();
-            } else {
-                samples.pop_front();
-            }
+            samples.pop_front();
         }
         samples.push_back(Sample { offset, local, at });
     }
@@ -137,23 +130,6 @@ mod tests {
             clock.learn_at(local + seconds(offset), NO_TIME, local, at);
         }
         assert!(clock.skew_at(local, at).unwrap().abs() < seconds(1));
-    }
-
-    #[test]
-    fn many_answers_at_a_time_have_one_vote() {
-        let (clock, local, at) = (Clock::default(), Timestamp::now(), Instant::now());
-        let answer = |offset, after| {
-            let (local, at) = (local + seconds(after), at + Duration::from_secs(after.unsigned_abs()));
-            clock.learn_at(local + seconds(offset), NO_TIME, local, at);
-            clock.skew_at(local, at).unwrap_or_default()
-        };
-        for after in [0, 10, 20] {
-            assert!(answer(0, after).abs() < seconds(1));
-        }
-        for _ in 0..9 {
-            assert!(answer(3600, 30).abs() < seconds(1), "one server's clock is wrong");
-        }
-        assert!(answer(3600, 40) > seconds(3599), "and another says the same");
     }
 
     #[test]
