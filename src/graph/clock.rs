@@ -53,7 +53,6 @@ impl Clock {
         // The header is cut to whole seconds: on average it is half a second late.
         let offset = date.duration_since(local) + half + SignedDuration::from_millis(500);
         let mut samples = self.lock();
-        samples.retain(|sample| sample.holds(local, at));
         if samples.len() == SAMPLES {
             samples.pop_front();
         }
