@@ -8,6 +8,7 @@ mod support;
 mod columns;
 mod connector;
 mod drift;
+mod kept;
 mod manifests;
 mod presence;
 mod roundtrip;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use teams_graph_operator::api::presence::PresenceSyncSpec;
 
+use crate::kept::kept_and_filled_in_alike;
 use crate::manifests::presence;
 use crate::support::{Namespace, client, collection, send};
 
@@ -102,25 +103,8 @@ fn accepted() -> Vec<Value> {
 
 #[tokio::test]
 async fn what_the_types_write_is_kept_and_filled_in_alike() {
-    let client = client().await;
-    let namespace = Namespace::new(&client).await;
-    let path = format!("{}?dryRun=All", collection(&namespace.name, "presencesyncs"));
-    for changes in accepted() {
-        let mut object = presence();
-        object["spec"] = spec(&changes);
-        let stored = send(&client, "POST", &path, &object).await;
-        let stored = stored.unwrap_or_else(|message| panic!("{changes}: {message}"));
-        // The server's defaults are those of the types, and what the types write it keeps.
-        let typed: PresenceSyncSpec = serde_json::from_value(object["spec"].clone()).unwrap();
-        let written = serde_json::to_value(&typed).unwrap();
-        assert_eq!(stored["spec"], written, "{changes}");
-        object["spec"] = written.clone();
-        assert_eq!(
-            send(&client, "POST", &path, &object).await.unwrap()["spec"],
-            written,
-            "{changes}"
-        );
-    }
+    let specs = accepted().iter().map(spec).collect();
+    kept_and_filled_in_alike::<PresenceSyncSpec>("presencesyncs", presence(), specs).await;
 }
 
 #[tokio::test]
