@@ -16,7 +16,7 @@ const SWEEP_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(20);
 /// A gap is looked at when what was on its way when it ended has arrived.
 const SETTLE: SignedDuration = SignedDuration::from_secs(30);
-/// How far a receiver's clock and Graph's may be apart when an arrival is compared with a change.
+/// How far a receiver's clock and Graph's may be apart before a change that came after an arrival is called lost.
 const CLOCKS: SignedDuration = SignedDuration::from_secs(10);
 
 /// A stretch of time in which notifications may be missing.
@@ -236,8 +236,24 @@ pub fn kind(change: &Change, asked: &[ChangeType], since: Timestamp) -> Option<C
         .or_else(|| has(ChangeType::Created).filter(|_| new))
 }
 
-/// Whether a change was told of: an item about it came after it happened, or, where that is not known, after `judged_from`.
-pub fn told(change: &Change, received: Option<Timestamp>, judged_from: Timestamp) -> bool {
+/// Whether a change arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// An item about it came after it happened.
+    Came,
+    /// An item came shortly before: about this change if clocks differ, about an earlier one if not.
+    Doubtful,
+    /// Nothing came.
+    Missing,
+}
+
+/// Whether a change arrived, by when an item about the same object last came. Where it is not known when it happened, that item came
+/// after `judged_from`.
+pub fn arrival(change: &Change, received: Option<Timestamp>, judged_from: Timestamp) -> Arrival {
     let happened = change.modified.unwrap_or(judged_from);
-    received.is_some_and(|received| received + CLOCKS >= happened)
+    match received {
+        Some(received) if received >= happened => Arrival::Came,
+        Some(received) if received + CLOCKS >= happened => Arrival::Doubtful,
+        _ => Arrival::Missing,
+    }
 }

@@ -10,7 +10,7 @@ use super::Trouble;
 use super::job::Order;
 use crate::api::subscription::ChangeType;
 use crate::controller::subscription::observe::shifted;
-use crate::policy::backfill::{Change, told};
+use crate::policy::backfill::{Arrival, Change, arrival};
 use crate::policy::truth::path;
 
 /// Ids that are asked for at a time.
@@ -45,7 +45,7 @@ struct Known {
     received: Vec<Option<Timestamp>>,
 }
 
-/// A change that did not arrive, as what it is handed over, and whether it would be known if it had.
+/// A change that did not arrive, as what it is handed over, and whether it surely did not.
 pub type Untold = (Change, ChangeType, bool);
 
 /// One job's dealings with the pods. One that cannot be asked holds nothing up: what it took comes a second time then.
@@ -91,7 +91,7 @@ impl<'a> Handing<'a> {
         })
     }
 
-    /// The changes, which happened after `since`, that did not arrive. Of one that carries no time an item tells that came after
+    /// The changes, which happened after `since`, that did not arrive, or may not have. Of one that carries no time an item tells that came after
     /// `judged_from`.
     pub async fn untold(
         &self,
@@ -103,8 +103,9 @@ impl<'a> Handing<'a> {
         for chunk in changes.chunks(IDS) {
             let (complete, received) = self.known(chunk).await?;
             for ((change, kind), received) in chunk.iter().zip(received) {
-                if !told(change, received, judged_from) {
-                    let judged = change.modified.unwrap_or(since) >= complete;
+                let arrival = arrival(change, received, judged_from);
+                if arrival != Arrival::Came {
+                    let judged = arrival == Arrival::Missing && change.modified.unwrap_or(since) >= complete;
                     untold.push((change.clone(), *kind, judged));
                 }
             }

@@ -237,6 +237,25 @@ async fn what_a_restarted_pod_cannot_know_is_handed_over_without_an_alarm() {
 }
 
 #[tokio::test]
+async fn what_came_shortly_before_a_change_may_be_about_an_earlier_one() {
+    let world = World::default();
+    world.keeps("-", ago(300));
+    let order = order(&world, "users/1/messages", vec![]).await;
+    let seconds_ago = |seconds: i64| Timestamp::now() - SignedDuration::from_secs(seconds);
+    *world.arrived.lock().unwrap() = vec![("told", seconds_ago(1_799)), ("in doubt", seconds_ago(1_804))];
+    let since = Timestamp::from_second(ago(300).as_second() - 1).unwrap();
+    let address = format!(
+        "users/1/messages?$filter=lastModifiedDateTime%20gt%20{since}&$select=id,createdDateTime,lastModifiedDateTime&$top=500"
+    );
+    let message = |id: &str| json!({ "id": id, "lastModifiedDateTime": ago(30), "createdDateTime": ago(400) });
+    let answer = json!({ "value": [message("told"), message("in doubt")] });
+    world.answers(Box::leak(address.into_boxed_str()), answer);
+    let found = done(&order).await.unwrap();
+    assert_eq!(world.handed(), handed(&[("updated", "users/1/messages/in doubt")]));
+    assert_eq!(found.lost, None);
+}
+
+#[tokio::test]
 async fn a_link_that_is_too_old_leads_to_a_bounded_look_at_everything() {
     for (status, code) in [
         (410, "syncStateNotFound"),

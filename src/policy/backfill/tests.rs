@@ -234,11 +234,25 @@ fn changes_are_handed_over_as_what_was_asked_for() {
 
 #[test]
 fn what_came_after_a_change_tells_of_it() {
+    use Arrival::{Came, Doubtful, Missing};
     let timed = change(None, Some(100), false);
-    assert!(!told(&timed, None, at(0)));
-    assert!(!told(&timed, Some(at(80)), at(0)), "that was about an earlier change");
-    assert!(told(&timed, Some(at(95)), at(0)), "clocks differ a little");
     let untimed = change(None, None, false);
-    assert!(told(&untimed, Some(at(50)), at(50)));
-    assert!(!told(&untimed, Some(at(30)), at(50)));
+    let cases = [
+        (&timed, None, Missing),
+        (&timed, Some(89), Missing),
+        (&timed, Some(90), Doubtful),
+        (&timed, Some(99), Doubtful),
+        (&timed, Some(100), Came),
+        (&untimed, None, Missing),
+        (&untimed, Some(30), Missing),
+        (&untimed, Some(49), Doubtful),
+        (&untimed, Some(50), Came),
+    ];
+    for (change, received, expected) in cases {
+        assert_eq!(
+            arrival(change, received.map(at), at(50)),
+            expected,
+            "{change:?} {received:?}"
+        );
+    }
 }
