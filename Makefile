@@ -15,7 +15,7 @@ demo-down: ## End what make demo left running
 	@tests/demo/down
 
 test: ## Everything CI checks: format, lints, licences, alerts, unit tests, a real Kamailio, bad TLS, tests on a real API server
-	@tests/support/gate lint alerts unit presence tls cluster faults
+	@PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} tests/support/gate lint alerts unit presence tls cluster faults
 
 e2e: ## Tests with real pods; KUBECONFIG=… for a cluster of your own
 	@tests/e2e/run

@@ -6,7 +6,7 @@ use super::super::mapping::OnPbx;
 use super::super::pbx::{Activity, Origin, OwnEntry};
 use super::super::teams::{Base, Reading};
 use super::choice::{self, Said};
-use super::owned::Layer;
+use super::owned::{Held, Layer};
 use super::verdict::Verdict;
 use super::{LATE, Part, SETTLE, Settings, UserState, Why, Write};
 
@@ -156,8 +156,12 @@ fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
 
 fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Verdict {
     let owned = &state.owned().entry;
-    if owned.certain(now).is_some_and(|held| held.value == entry) {
-        return hold(state, settings, Why::InStep, now);
+    if let Some(held) = owned.certain(now).filter(|held| held.value == entry) {
+        match off_from(state, settings, held) {
+            None => return hold(state, settings, Why::InStep, now),
+            Some(off) if off > now => return Verdict::wait(Why::InStep, Some(off)),
+            Some(_) => {}
+        }
     }
     // Another one without an answer may come after this one, and would be what the PBX says from then on.
     let other = owned.intent.as_ref().filter(|intent| intent.value != entry);
@@ -165,6 +169,15 @@ fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) 
         Some(late) => Verdict::wait(Why::Waiting, Some(late)),
         None => Verdict::write(put(settings, entry), Why::Due),
     }
+}
+
+/// From when on a switch that was never told of as ours, and is told of as off since it was written, is off: it was on by the person's
+/// hand when it was written, so it stayed theirs, and they turned it off.
+fn off_from(state: &UserState, settings: &Settings, held: &Held<OwnEntry>) -> Option<Timestamp> {
+    let told = state.pbx().filter(|_| settings.capabilities.own_is_do_not_disturb)?;
+    let mut entries = told.view.entries.as_ref()?.iter();
+    let shown = entries.any(|entry| entry.origin == Origin::Ours);
+    (!shown && !held.seen && told.at > held.settled).then(|| held.settled + SETTLE)
 }
 
 fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Verdict {

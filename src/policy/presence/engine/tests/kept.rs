@@ -148,6 +148,23 @@ fn histories_that_failed_once_pass() {
                 (24_310, Crash(0)),
             ],
         ),
+        history(
+            Source::Poll,
+            Terms {
+                own: Own::Switch,
+                ..plain
+            },
+            12_148_725_658_252_406_069,
+            vec![
+                (283_529, Action::EntriesUnknown(106_799)),
+                (16_300, Choose(Some(Choice::DoNotDisturb))),
+                (0, Entry(Activity::DoNotDisturb)),
+                (0, line(Line::Idle)),
+                (43_275, line(Line::Idle)),
+                (0, Crash(137_360)),
+                (0, Entry(Activity::Unset)),
+            ],
+        ),
     ];
     for history in &kept {
         hold_all(history);

@@ -353,6 +353,32 @@ fn a_switch_that_the_person_turned_off_is_not_turned_on_for_the_same_state() {
 }
 
 #[test]
+fn a_switch_that_stayed_the_persons_is_put_again_once_it_is_off() {
+    let switch = Capabilities {
+        own_is_do_not_disturb: true,
+        ..capabilities(false)
+    };
+    let settings = Settings::new(&spec(&json!({})), switch);
+    let mut state = person();
+    let unknown = PbxView {
+        entries: None,
+        line: Line::Idle,
+    };
+    state.see_pbx(unknown, second(5));
+    state.see_teams(reading("DoNotDisturb", "DoNotDisturb", 2, 10), second(10));
+    // It is on by the person's hand, which nobody can see: the write changes nothing.
+    let put = perform(&mut state, &settings, 10);
+    assert_eq!(put.len(), 1);
+    // The person turned it off before it could be seen again; just after the write that may be what was before.
+    state.see_pbx(view(&[], Line::Idle), second(12));
+    let decision = decide(&state, &settings, second(12));
+    assert_eq!((decision.writes, decision.look_again), (Vec::new(), Some(second(15))));
+    assert_eq!(perform(&mut state, &settings, 15), put);
+    assert!(!state.owned().switched_off, "that was not ours");
+    assert_eq!(perform(&mut state, &settings, 30), [], "once");
+}
+
+#[test]
 fn an_entry_that_shows_before_its_write_is_answered_is_missed_when_it_vanishes() {
     let switch = Capabilities {
         own_is_do_not_disturb: true,
