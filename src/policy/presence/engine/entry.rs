@@ -157,9 +157,9 @@ fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
 fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) -> Verdict {
     let owned = &state.owned().entry;
     if let Some(held) = owned.certain(now).filter(|held| held.value == entry) {
-        match off_from(state, settings, held) {
+        match missing_from(state, settings, held) {
             None => return hold(state, settings, Why::InStep, now),
-            Some(off) if off > now => return Verdict::wait(Why::InStep, Some(off)),
+            Some(from) if from > now => return Verdict::wait(Why::InStep, Some(from)),
             Some(_) => {}
         }
     }
@@ -171,13 +171,15 @@ fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) 
     }
 }
 
-/// From when on a switch that was never told of as ours, and is told of as off since it was written, is off: it was on by the person's
-/// hand when it was written, so it stayed theirs, and they turned it off.
-fn off_from(state: &UserState, settings: &Settings, held: &Held<OwnEntry>) -> Option<Timestamp> {
-    let told = state.pbx().filter(|_| settings.capabilities.own_is_do_not_disturb)?;
+/// From when on an entry that was written, but is told of as not there since, is missing: another write without an answer came after
+/// it, or a switch was on by the person's hand, stayed theirs, and they turned it off. Just after the write, what is told may be older.
+fn missing_from(state: &UserState, settings: &Settings, held: &Held<OwnEntry>) -> Option<Timestamp> {
+    let told = state.pbx().filter(|told| told.at > held.sent)?;
     let mut entries = told.view.entries.as_ref()?.iter();
     let shown = entries.any(|entry| entry.origin == Origin::Ours);
-    (!shown && !held.seen && told.at > held.settled).then(|| held.settled + SETTLE)
+    // Some adapters cannot show it.
+    let would_show = held.seen || settings.capabilities.own_is_do_not_disturb;
+    (!shown && would_show).then(|| held.settled + SETTLE)
 }
 
 fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Verdict {

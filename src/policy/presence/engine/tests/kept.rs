@@ -165,6 +165,20 @@ fn histories_that_failed_once_pass() {
                 (0, Entry(Activity::Unset)),
             ],
         ),
+        history(
+            Source::Rich,
+            Terms { line: false, ..plain },
+            9_213_511_546_856_579_415,
+            vec![
+                (1_179, GraphDown(58_701)),
+                (14_677, client(Client::Idle)),
+                (27_883, NoEntry),
+                (15_262, Entry(Activity::OnThePhone)),
+                (418, Entry(Activity::Away)),
+                (400, Crash(0)),
+                (0, NoEntry),
+            ],
+        ),
     ];
     for history in &kept {
         hold_all(history);

@@ -379,6 +379,21 @@ fn a_switch_that_stayed_the_persons_is_put_again_once_it_is_off() {
 }
 
 #[test]
+fn an_entry_that_vanished_just_after_it_was_put_is_put_again() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_teams(reading("Away", "Away", 2, 10), second(10));
+    let put = perform(&mut state, &settings, 10);
+    assert_eq!(put.len(), 1);
+    state.see_pbx(view(&[(Origin::Ours, Activity::Away)], Line::Idle), second(11));
+    // An earlier process took it back, and that came late.
+    state.see_pbx(view(&[], Line::Idle), second(12));
+    let decision = decide(&state, &settings, second(12));
+    assert_eq!((decision.writes, decision.look_again), (Vec::new(), Some(second(15))));
+    assert_eq!(perform(&mut state, &settings, 15), put);
+}
+
+#[test]
 fn an_entry_that_shows_before_its_write_is_answered_is_missed_when_it_vanishes() {
     let switch = Capabilities {
         own_is_do_not_disturb: true,
