@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::resource::{self, Rule};
+use super::resource::{self, Announces, Rule};
 use super::truth::Truth;
 use crate::api::duration::DurationText;
 use crate::api::subscription::{Backfill, ChangeType, Gap, GapState, GraphSubscriptionSpec, GraphSubscriptionStatus};
@@ -96,7 +96,7 @@ pub fn sweep_interval(spec: &GraphSubscriptionSpec) -> Option<SignedDuration> {
     let rule = resource::rule_for(&spec.resource);
     let truth = rule.truth.of(&spec.resource);
     // A link has to be kept up with; loss that Graph announces need not be looked for.
-    let useful = truth.tells_changes() && (truth.follows_a_link() || !rule.announces_loss);
+    let useful = truth.tells_changes() && (truth.follows_a_link() || rule.announces != Announces::Loss);
     let asked = spec.sweep_interval.as_ref();
     let asked = asked.and_then(DurationText::seconds).map(SignedDuration::from_secs);
     (useful && obstacle(spec).is_none()).then(|| asked.unwrap_or(SWEEP_INTERVAL))

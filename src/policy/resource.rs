@@ -10,6 +10,17 @@ use crate::api::subscription::ChangeType::{self, Created, Deleted, Updated};
 /// Graph raises anything shorter to this, in minutes.
 pub const MINIMUM_MINUTES: i64 = 45;
 
+/// What Graph tells, by lifecycle events, of notifications that do not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announces {
+    /// Nothing.
+    Nothing,
+    /// That it removed the subscription (`subscriptionRemoved`).
+    Removal,
+    /// That, and that it could not deliver some (`missed`).
+    Loss,
+}
+
 /// What Graph allows for a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -23,8 +34,8 @@ pub struct Rule {
     pub permissions: &'static [&'static str],
     /// Whether an app can subscribe without a signed-in user.
     pub app_only: bool,
-    /// Whether Graph tells when notifications were missed or the subscription was removed.
-    pub announces_loss: bool,
+    /// What Graph tells of losses.
+    pub announces: Announces,
     /// How Graph tells afterwards what changed.
     pub truth: Truth,
     /// Minutes within which a notification usually follows its change.
@@ -113,7 +124,7 @@ static UNLISTED: Rule = Rule {
     change_types: ALL,
     permissions: &[],
     app_only: true,
-    announces_loss: false,
+    announces: Announces::Nothing,
     truth: NO_QUERY,
     latency_minutes: USUAL_LATENCY,
 };
@@ -130,17 +141,23 @@ const fn rule(
         change_types,
         permissions,
         app_only: true,
-        announces_loss: false,
+        announces: Announces::Nothing,
         truth: NO_QUERY,
         latency_minutes: USUAL_LATENCY,
     }
 }
 
-const fn announcing(rule: Rule) -> Rule {
-    Rule {
-        announces_loss: true,
-        ..rule
-    }
+const fn announcing(announces: Announces, rule: Rule) -> Rule {
+    Rule { announces, ..rule }
+}
+
+/// Messages of chats and channels.
+const fn message(rule: Rule) -> Rule {
+    announcing(Announces::Removal, rule)
+}
+
+const fn outlook(rule: Rule) -> Rule {
+    announcing(Announces::Loss, rule)
 }
 
 /// With a way to find out afterwards what changed.
@@ -205,23 +222,23 @@ static RULES: &[Rule] = &[
     ),
     told_by(
         ALL_MESSAGES,
-        announcing(rule("chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
+        message(rule("chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
     ),
     told_by(
         Truth::DeltaSince,
-        announcing(rule("chats/*/messages", 4320, ALL, CHAT_MESSAGES)),
+        message(rule("chats/*/messages", 4320, ALL, CHAT_MESSAGES)),
     ),
     told_by(
         MODIFIED_MESSAGES,
-        announcing(rule("users/*/chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
+        message(rule("users/*/chats/getAllMessages", 4320, ALL, CHAT_MESSAGES)),
     ),
     told_by(
         ALL_MESSAGES,
-        announcing(rule("teams/getAllMessages", 4320, ALL, CHANNEL_MESSAGES)),
+        message(rule("teams/getAllMessages", 4320, ALL, CHANNEL_MESSAGES)),
     ),
     told_by(
         Truth::DeltaSince,
-        announcing(rule(
+        message(rule(
             "teams/*/channels/*/messages",
             4320,
             ALL,
@@ -278,7 +295,7 @@ static RULES: &[Rule] = &[
     rule("teams/*/schedule/*/*", 360, ALL, SCHEDULE),
     rule("appCatalogs/teamsApps/*/installations", 4320, ALL, &[]),
     rule("appCatalogs/teamsApps/*/installedToChats", 4320, ALL, &[]),
-    announcing(rule(
+    message(rule(
         "appCatalogs/teamsApps/*/installedToChats/getAllMessages",
         4320,
         ALL,
@@ -298,24 +315,21 @@ static RULES: &[Rule] = &[
         ALL,
         INTERACTIONS,
     ),
-    told_by(MODIFIED, announcing(rule("users/*/messages", 10_080, ALL, MAIL))),
+    told_by(MODIFIED, outlook(rule("users/*/messages", 10_080, ALL, MAIL))),
     told_by(
         MODIFIED,
-        announcing(rule("users/*/mailFolders/*/messages", 10_080, ALL, MAIL)),
+        outlook(rule("users/*/mailFolders/*/messages", 10_080, ALL, MAIL)),
     ),
-    told_by(MODIFIED, announcing(rule("users/*/events", 10_080, ALL, EVENTS))),
+    told_by(MODIFIED, outlook(rule("users/*/events", 10_080, ALL, EVENTS))),
+    told_by(MODIFIED, outlook(rule("users/*/calendar/events", 10_080, ALL, EVENTS))),
     told_by(
         MODIFIED,
-        announcing(rule("users/*/calendar/events", 10_080, ALL, EVENTS)),
+        outlook(rule("users/*/calendars/*/events", 10_080, ALL, EVENTS)),
     ),
+    told_by(MODIFIED, outlook(rule("users/*/contacts", 10_080, ALL, CONTACTS))),
     told_by(
         MODIFIED,
-        announcing(rule("users/*/calendars/*/events", 10_080, ALL, EVENTS)),
-    ),
-    told_by(MODIFIED, announcing(rule("users/*/contacts", 10_080, ALL, CONTACTS))),
-    told_by(
-        MODIFIED,
-        announcing(rule("users/*/contactFolders/*/contacts", 10_080, ALL, CONTACTS)),
+        outlook(rule("users/*/contactFolders/*/contacts", 10_080, ALL, CONTACTS)),
     ),
     told_by(FILES_DELTA, rule("users/*/drive/root", 42_300, &[Updated], FILES)),
     delegated_only(rule("users/*/todo/lists/*/tasks", 4230, ALL, &[])),
@@ -354,9 +368,9 @@ static RULES: &[Rule] = &[
         ALL,
         &["PrintTaskDefinition.ReadWrite.All"],
     ),
-    announcing(delegated_only(rule("me/messages", 10_080, ALL, &[]))),
-    announcing(delegated_only(rule("me/events", 10_080, ALL, &[]))),
-    announcing(delegated_only(rule("me/contacts", 10_080, ALL, &[]))),
+    outlook(delegated_only(rule("me/messages", 10_080, ALL, &[]))),
+    outlook(delegated_only(rule("me/events", 10_080, ALL, &[]))),
+    outlook(delegated_only(rule("me/contacts", 10_080, ALL, &[]))),
     delegated_only(rule("me/todo/lists/*/tasks", 4230, ALL, &[])),
 ];
 

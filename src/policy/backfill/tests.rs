@@ -98,8 +98,9 @@ fn sweeps_are_for_what_can_be_lost_in_silence() {
     assert_eq!(hours("users"), Some(1));
     assert_eq!(hours("communications/callRecords"), Some(1));
     assert_eq!(hours("drives/1/root"), Some(1));
-    assert_eq!(hours("chats/1/messages"), None, "Graph announces its loss");
-    assert_eq!(hours("users/1/messages"), None);
+    assert_eq!(hours("chats/1/messages"), Some(1), "only a removal is announced");
+    assert_eq!(hours("teams/1/channels/2/messages"), Some(1));
+    assert_eq!(hours("users/1/messages"), None, "Graph announces its loss");
     assert_eq!(hours("chats/1"), None, "the state does not tell what changed");
     assert_eq!(hours("chats/getAllMessages"), None);
     let mut often = spec("users");

@@ -50,7 +50,11 @@ fn row(rule: &Rule) -> String {
         let names = rule.permissions.iter().map(|name| format!("`{name}`"));
         names.collect::<Vec<_>>().join(" or ")
     };
-    let loss = if rule.announces_loss { "yes" } else { "no" };
+    let loss = match rule.announces {
+        Announces::Nothing => "no",
+        Announces::Removal => "removal",
+        Announces::Loss => "yes",
+    };
     let filled = match rule.truth {
         Truth::Nothing(_) => "no".to_owned(),
         Truth::Delta { .. } | Truth::DeltaOfOne | Truth::DeltaSince => "delta query".to_owned(),

@@ -1,6 +1,6 @@
 //! The simulator's own copy of the rules beside the operator's. Neither uses the other; here they are compared.
 
-use crate::policy::resource;
+use crate::policy::resource::{self, Announces};
 use crate::simulator::subscriptions::catalogue;
 
 #[test]
@@ -19,7 +19,12 @@ fn both_catalogues_say_the_same() {
         let (ours, theirs) = (resource::rule_for(&path), catalogue::rules(&path).unwrap());
         assert_eq!(ours.maximum_minutes, theirs.minutes, "{path}");
         assert_eq!(ours.app_only, !theirs.roles.is_empty(), "{path}");
-        assert_eq!(ours.announces_loss, !theirs.losses.is_empty(), "{path}");
+        let announces = match theirs.losses {
+            [] => Announces::Nothing,
+            ["subscriptionRemoved"] => Announces::Removal,
+            _ => Announces::Loss,
+        };
+        assert_eq!(ours.announces, announces, "{path}");
         let changes: Vec<String> = ours
             .change_types
             .iter()

@@ -13,6 +13,7 @@ use super::process::{deliver, reference};
 use super::world::{DAY, HOUR, Sim, State, Trouble, uid};
 use crate::controller::index::Group;
 use crate::controller::observed::PodState;
+use crate::policy::resource::Announces;
 use crate::policy::subscription::LifecycleEvent;
 
 /// Starts all of it.
@@ -252,7 +253,7 @@ fn remove(sim: &Arc<Sim>, number: usize) {
             return;
         };
         let remote = remotes.remove(place);
-        let told = state.subs[number].rule.announces_loss && state.rng.u32(0..10) < 7;
+        let told = state.subs[number].rule.announces != Announces::Nothing && state.rng.u32(0..10) < 7;
         state.count(if told { "removals told" } else { "removals untold" });
         let app = state.subs[number].app;
         state.apps[app].ghost = Some((number, remote.clone()));
@@ -313,9 +314,10 @@ async fn lifecycle_events(sim: Arc<Sim>) {
             let receives = state.apps[state.subs[number].app].receiver_down.is_none();
             let sub = &mut state.subs[number];
             let start = now - lasted;
-            let remote = remote.filter(|_| sub.rule.announces_loss && receives);
+            let remote = remote.filter(|_| receives);
             remote.map(|remote| {
-                let missed = missed && remote.renewed < start && sub.heard < start;
+                let missed =
+                    missed && sub.rule.announces == Announces::Loss && remote.renewed < start && sub.heard < start;
                 let (what, event) = if missed {
                     sub.lost(start, now, "missed");
                     ("missed", LifecycleEvent::Missed)
