@@ -122,6 +122,7 @@ pub enum Reason {
     NoGap,
     Missed,
     Lapsed,
+    ReauthorizedLate,
     ReceiverUnavailable,
     EndpointDropping,
     Silent,

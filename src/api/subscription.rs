@@ -213,6 +213,9 @@ pub struct GraphSubscriptionStatus {
     /// When Graph last accepted a create or a renewal. Graph asks for 10 minutes between two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_renewal_time: Option<Time>,
+    /// Since when Graph has asked for a renewal without getting it. It holds what happens for four hours, then drops it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reauthorization_required_since: Option<Time>,
     /// When a notification last arrived, to within ten minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event_time: Option<Time>,
@@ -250,6 +253,7 @@ impl Default for GraphSubscriptionStatus {
             expiration_time: None,
             renewal_time: None,
             last_renewal_time: None,
+            reauthorization_required_since: None,
             last_event_time: None,
             applied: None,
             create_pending_since: None,
@@ -310,7 +314,8 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
-    /// Why: `Lapsed`, `Removed`, `Recreated`, `Missed`, `ReceiverUnavailable`, `EndpointDropping`, `Silent` or `ListingDisagrees`.
+    /// Why: `Lapsed`, `Removed`, `Recreated`, `Missed`, `ReauthorizedLate`, `ReceiverUnavailable`,
+    /// `EndpointDropping`, `Silent` or `ListingDisagrees`.
     pub cause: String,
     /// From when on.
     pub start: Time,

@@ -187,14 +187,15 @@ pub fn removed_at(situation: &Situation) -> Option<Timestamp> {
         .map(|item| item.received)
 }
 
-/// Whether Graph asked for a renewal of the current subscription since the last one.
-pub fn reauthorization_asked(situation: &Situation) -> bool {
+/// When Graph first asked for a renewal of the current subscription since the last one.
+pub fn reauthorization_asked(situation: &Situation) -> Option<Timestamp> {
     let renewed = situation.status.last_renewal_time.as_ref().map(|at| at.0);
-    situation.lifecycle.iter().any(|item| {
+    let asks = situation.lifecycle.iter().filter(|item| {
         item.event == LifecycleEvent::ReauthorizationRequired
             && concerns_current(item, situation.status)
             && renewed.is_none_or(|renewed| item.received > renewed)
-    })
+    });
+    asks.map(|item| item.received).min()
 }
 
 fn concerns_current(item: &Lifecycle, status: &GraphSubscriptionStatus) -> bool {
@@ -314,7 +315,7 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
         return replace(situation, wanted, id);
     }
     let due = status.renewal_time.as_ref().map_or(situation.now, |at| at.0);
-    let wanted_at = if matches!(drift, Drift::None | Drift::Fixed) && !reauthorization_asked(situation) {
+    let wanted_at = if matches!(drift, Drift::None | Drift::Fixed) && reauthorization_asked(situation).is_none() {
         due
     } else {
         situation.now

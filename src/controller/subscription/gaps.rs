@@ -19,6 +19,9 @@ pub const OUTAGE: SignedDuration = SignedDuration::from_mins(10);
 /// How long Graph tries to deliver a notification.
 /// <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>
 const GRAPH_PATIENCE: SignedDuration = SignedDuration::from_hours(4);
+/// Graph drops for ten minutes at a time, and may go on for so long when a receiver answers again.
+/// <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>
+const DROPPING: SignedDuration = SignedDuration::from_mins(10);
 /// An outage of a receiver may have begun so long before it was seen: between two looks, with a good handshake believed.
 const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(8);
 /// Two machines' clocks differ by less than this, unless one is wrong.
@@ -73,6 +76,16 @@ pub fn close(status: &mut GraphSubscriptionStatus, now: Timestamp) {
     close_of(status, Source::Subscription, now);
 }
 
+/// Graph has the renewal that it asked for. What it held longer than it keeps trying is lost.
+pub fn record_reauthorized(status: &mut GraphSubscriptionStatus, now: Timestamp) {
+    let Some(asked) = status.reauthorization_required_since.take() else {
+        return;
+    };
+    if asked.0 + GRAPH_PATIENCE < now {
+        add(status, new(Reason::ReauthorizedLate, asked.0, Some(now)));
+    }
+}
+
 fn close_of(status: &mut GraphSubscriptionStatus, from: Source, now: Timestamp) {
     let open = |gap: &&mut Gap| gap.end.is_none() && source(gap) == from;
     for gap in status.gaps.iter_mut().filter(open) {
@@ -106,7 +119,7 @@ pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery
             open(status, (Reason::ReceiverUnavailable, since - NOTICED_AFTER));
         }
         (Some(true), _) if alive => open(status, (Reason::EndpointDropping, now - OUTAGE)),
-        (Some(false), _) => close_of(status, Source::Receiver, now),
+        (Some(false), _) => close_of(status, Source::Receiver, now + DROPPING),
         _ => {}
     }
 }
@@ -218,8 +231,13 @@ pub fn record_backfill(status: &mut GraphSubscriptionStatus, view: &View) {
                 add(status, gap);
             }
             let asked = |gap: &Gap| report.job.windows.iter().any(|window| is_of(gap, *window));
-            for gap in status.gaps.iter_mut().filter(|gap| is_waiting(gap) && asked(gap)) {
+            let mut oldest = trouble.window.map(|window| window.start);
+            for gap in status.gaps.iter_mut().rev().filter(|gap| is_waiting(gap) && asked(gap)) {
                 give_up(gap, &trouble.message);
+                // What came before the gap and was asked for with it is not looked at again.
+                if let Some(before) = oldest.take() {
+                    gap.start = time(before.min(gap.start.0));
+                }
             }
         }
         Err(trouble) => {

@@ -225,10 +225,19 @@ fn record_undone(next: &mut GraphSubscriptionStatus, situation: &Situation, outc
             gaps::open(next, gap);
         }
         forget_current(next);
-    } else if reauthorization_asked(situation) {
+    } else if note_asked(next, situation) {
         let due = next.renewal_time.as_ref().map_or(situation.now, |at| at.0);
         next.renewal_time = Some(time(due.min(situation.now)));
     }
+}
+
+/// Notes since when Graph has asked for a renewal, if it asks.
+fn note_asked(next: &mut GraphSubscriptionStatus, situation: &Situation) -> bool {
+    let asked = reauthorization_asked(situation);
+    if let Some(asked) = asked {
+        next.reauthorization_required_since.get_or_insert(time(asked));
+    }
+    asked.is_some()
 }
 
 fn record_success(
@@ -243,6 +252,10 @@ fn record_success(
         let old = next.subscription_id.replace(id.to_owned());
         next.previous_ids.splice(0..0, old);
         next.previous_ids.truncate(KEPT_IDS);
+        next.reauthorization_required_since = None;
+    } else if how == Reason::Renewed {
+        note_asked(next, situation);
+        gaps::record_reauthorized(next, done);
     }
     gaps::close(next, done);
     next.expiration_time = Some(time(expiration));

@@ -88,6 +88,66 @@ fn a_failed_try_is_told_and_a_hopeless_one_ends_the_waiting() {
 }
 
 #[test]
+fn what_is_given_up_begins_where_graph_was_asked_from() {
+    let mut view = missed();
+    let windows = vec![window(-4 * HOUR, 0)];
+    view.backfill = Some(Report {
+        job: Job { windows },
+        result: Err(Trouble {
+            reason: Reason::QuotaExceeded,
+            message: "too many".to_owned(),
+            class: Class::Invalid,
+            window: Some(window(-5 * HOUR, 60)),
+        }),
+    });
+    let status = step(&mut view, 60);
+    assert_eq!(gaps_of(&status), [gap("Missed", -5 * HOUR, Some(0))]);
+}
+
+fn asked(view: &mut View, when: i64) {
+    view.lifecycle = vec![Lifecycle {
+        event: LifecycleEvent::ReauthorizationRequired,
+        subscription_id: Some(ID.to_owned()),
+        received: at(when),
+    }];
+}
+
+/// The subscription is renewed at this time.
+fn renewed(view: &mut View, now: i64) -> GraphSubscriptionStatus {
+    view.now = at(now);
+    let status = next(view, &renew(), &got(ID, Reason::Renewed));
+    put(view, status.clone());
+    status
+}
+
+#[test]
+fn a_renewal_that_graph_asked_for_and_got_late_leaves_a_gap() {
+    let mut view = view(subscribed_status());
+    asked(&mut view, 0);
+    let status = step(&mut view, 60);
+    assert_eq!(status.reauthorization_required_since, at_time(0));
+    view.lifecycle.clear();
+    let status = renewed(&mut view, 3 * HOUR);
+    assert!(status.gaps.is_empty(), "Graph held what happened");
+    assert_eq!(status.reauthorization_required_since, None);
+
+    asked(&mut view, 4 * HOUR);
+    step(&mut view, 4 * HOUR + 60);
+    asked(&mut view, 5 * HOUR);
+    step(&mut view, 5 * HOUR + 60);
+    let status = renewed(&mut view, 9 * HOUR);
+    assert_eq!(gaps_of(&status), [gap("ReauthorizedLate", 4 * HOUR, Some(9 * HOUR))]);
+}
+
+#[test]
+fn what_graph_asked_for_while_nobody_was_there_counts_from_when_it_asked() {
+    let mut view = view(subscribed_status());
+    asked(&mut view, HOUR);
+    let status = renewed(&mut view, 6 * HOUR);
+    assert_eq!(gaps_of(&status), [gap("ReauthorizedLate", HOUR, Some(6 * HOUR))]);
+}
+
+#[test]
 fn what_cannot_be_filled_says_why_at_once() {
     let mut disabled = missed();
     spec(&mut disabled).backfill = Backfill::Disabled;
@@ -117,7 +177,8 @@ fn a_receiver_that_is_away_long_leaves_a_gap_until_it_is_back() {
     view.delivery = Delivery::Fine;
     assert_eq!(
         gaps_of(&step(&mut view, 800)),
-        [gap("ReceiverUnavailable", -540, Some(800))]
+        [gap("ReceiverUnavailable", -540, Some(1400))],
+        "Graph may drop for ten minutes more"
     );
     view.delivery = Delivery::Dropping;
     assert_eq!(gaps_of(&step(&mut view, 2000))[0], gap("EndpointDropping", 1400, None));
