@@ -2,6 +2,7 @@
 //!
 //! It calls neither Kubernetes nor Graph. What it knows, it knows from files that the controller mounts.
 
+mod absence;
 mod answers;
 mod arrivals;
 mod body;

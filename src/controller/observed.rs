@@ -27,9 +27,22 @@ pub struct PodState {
     /// How fast it answered Graph in the last ten minutes.
     #[serde(default)]
     pub webhook: Answers,
+    /// When it took no notifications before it started.
+    #[serde(default)]
+    pub away: Option<Away>,
     /// Since when its log takes nothing, by this cluster's clock.
     #[serde(skip)]
     pub refuses_since: Option<Timestamp>,
+}
+
+/// When a pod took no notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Away {
+    /// When it last did before; unknown of a new volume.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// Since when it does again.
+    pub until: Timestamp,
 }
 
 /// Answers to Graph in the last ten minutes.
@@ -60,6 +73,7 @@ impl PodState {
                 state.key_ids.clone(),
                 state.storage.clone(),
                 state.webhook.drops(),
+                state.away,
             )
         };
         said(self) == said(other)
@@ -175,6 +189,18 @@ impl Observed {
         all?.into_iter().max()
     }
 
+    /// When no pod of a receiver took notifications before they last started: from when on, and until when. Nothing as long as one of
+    /// them cannot be asked.
+    pub fn away(&self, receiver: &ObjectRef) -> Option<(Timestamp, Timestamp)> {
+        let states = self.lock();
+        let pods = states.get(receiver)?.values();
+        let all: Option<Vec<Away>> = pods.map(|pod| pod.as_ref().ok()?.away).collect();
+        let all = all?;
+        let from = all.iter().filter_map(|away| away.from).max()?;
+        let until = all.iter().map(|away| away.until).min()?;
+        Some((from, until))
+    }
+
     /// Whether the pods of a receiver answer so slowly that Graph drops notifications: it judges the address as a whole.
     pub fn drops(&self, receiver: &ObjectRef) -> bool {
         let states = self.lock();
@@ -213,3 +239,6 @@ fn answers<'a>(states: &'a HashMap<ObjectRef, Pods>, receiver: &ObjectRef) -> im
     let pods = states.get(receiver).into_iter().flat_map(BTreeMap::values);
     pods.filter_map(|state| state.as_ref().ok())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use super::index::Group;
 use super::observed::PodState;
 use super::reconcile::{Action, Error, guard};
 use super::subscription::gaps;
-use super::subscription::observe::delivery;
+use super::subscription::observe::{away, delivery};
 use super::watching::wake_syncs_of_receiver;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::receiver::{NotificationReceiver, NotificationReceiverStatus};
@@ -273,12 +273,18 @@ fn wake_users(context: &Context, reference: &ObjectRef) {
 /// Subscriptions whose record of gaps does not fit how the receiver fares.
 fn wake_about_gaps(context: &Context, reference: &ObjectRef) {
     let delivery = delivery(context, reference, SignedDuration::ZERO);
-    let Some(gap) = gaps::leaves_gap(&delivery, crate::local_clock::now()) else {
+    let gap = gaps::leaves_gap(&delivery, crate::local_clock::now());
+    let away = away(context, reference, SignedDuration::ZERO);
+    if gap.is_none() && away.is_none() {
         return;
-    };
+    }
     context.wake(&Group::Receiver(reference.clone()), |subscription| {
         let status = subscription.status.as_ref();
-        status.is_some_and(|status| status.subscription_id.is_some() && gaps::has_open_of_receiver(status) != gap)
+        let Some(status) = status.filter(|status| status.subscription_id.is_some()) else {
+            return false;
+        };
+        gap.is_some_and(|gap| gaps::has_open_of_receiver(status) != gap)
+            || away.is_some_and(|away| gaps::lacks(status, away))
     });
 }
 

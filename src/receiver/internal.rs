@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::absence::Absences;
 use super::answers::Answers;
 use super::arrivals::Arrivals;
 use super::body::{self, Held};
@@ -54,6 +55,8 @@ pub struct Internal {
     pub arrivals: Arc<Arrivals>,
     /// How quickly Graph was answered lately.
     pub answers: Arc<Answers>,
+    /// When it was away before it started.
+    pub absences: Absences,
     /// Bytes that may still be handed in.
     pub memory: Arc<Semaphore>,
     /// Time from a request's head to its answer, but for long polls and deliveries.

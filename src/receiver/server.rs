@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::absence::Absences;
 use super::answers::Answers;
 use super::arrivals::Arrivals;
 use super::deliver::{self, Delivery, SinkHealths};
@@ -79,6 +80,7 @@ impl Receiver {
         let healths = delivery.healths.clone();
         let arrivals = Arc::new(Arrivals::new(settings.remembered));
         let answers = Arc::new(Answers::new(Instant::now()));
+        let absences = Absences::default();
         let delivery = tokio::spawn(deliver::supervise(delivery, setup.clone(), stop.clone()));
 
         let internal = internal::router(Arc::new(Internal {
@@ -89,6 +91,7 @@ impl Receiver {
             metrics: Arc::clone(&metrics),
             arrivals: Arc::clone(&arrivals),
             answers: Arc::clone(&answers),
+            absences: absences.clone(),
             memory: Arc::new(Semaphore::new(internal::INGEST_MEMORY)),
             answer_time: settings.limits.answer_time,
             stop: stop.clone(),
@@ -122,7 +125,8 @@ impl Receiver {
             log.clone(),
             Arc::clone(&metrics),
         );
-        let mut followers = vec![tokio::spawn(follow)];
+        let away = absences.keep(settings.data.clone(), log.clone());
+        let mut followers = vec![tokio::spawn(follow), tokio::spawn(away)];
         if let Some(certificate) = certificate {
             metrics.register_certificate(&registry)?;
             followers.push(tokio::spawn(certificate.follow(

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::observe::{Delivery, View};
 use crate::api::GAPS_ACKNOWLEDGED_ANNOTATION;
-use crate::api::condition::{ConditionType, Reason, Truth, Verdict, time};
+use crate::api::condition::{self, ConditionType, Reason, Truth, Verdict, time};
 use crate::api::subscription::{Gap, GapState, GraphSubscription, GraphSubscriptionStatus};
 use crate::policy::backfill::{self, Window, events_in_words};
 use crate::policy::backoff::Class;
@@ -122,6 +122,28 @@ pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery
         (Some(false), _) => close_of(status, Source::Receiver, now + DROPPING),
         _ => {}
     }
+}
+
+/// An outage of the receiver that nobody watched, as its pods tell of it afterwards.
+pub fn record_away(status: &mut GraphSubscriptionStatus, away: Option<Window>) {
+    if let Some(away) = away.filter(|away| lacks(status, *away)) {
+        add(
+            status,
+            new(Reason::ReceiverUnavailable, away.start, Some(away.end + DROPPING)),
+        );
+    }
+}
+
+/// Whether a subscription lived through an outage of its receiver that is not on record.
+pub fn lacks(status: &GraphSubscriptionStatus, away: Window) -> bool {
+    let subscribed = condition::find(&status.conditions, ConditionType::Subscribed);
+    let lived = subscribed
+        .is_some_and(|subscribed| subscribed.status == "True" && subscribed.last_transition_time.0 <= away.end);
+    let known = status.gaps.iter().any(|gap| {
+        let ended = gap.end.as_ref().is_some_and(|end| end.0 < away.end);
+        source(gap) == Source::Receiver && gap.start.0 <= away.start + NOTICED_AFTER && !ended
+    });
+    lived && !known && away.start + OUTAGE <= away.end
 }
 
 /// Whether events get lost; none while nobody knows, or it does not last long enough.

@@ -21,6 +21,7 @@ use crate::controller::context::{Context, asked, find};
 use crate::controller::inbox::Origin;
 use crate::controller::reconcile::Error;
 use crate::graph::Graph;
+use crate::policy::backfill::Window;
 use crate::policy::identity::Keyring;
 use crate::policy::quota::Full;
 use crate::policy::subscription::pending::create_is_pending;
@@ -72,6 +73,8 @@ pub struct View {
     pub begun: tokio::time::Instant,
     /// Whether the receiver takes notifications.
     pub delivery: Delivery,
+    /// When no pod of the receiver took notifications before they last started, by Graph's clock.
+    pub away: Option<Window>,
     /// What the last question to Graph about changes gave.
     pub backfill: Option<Report>,
 }
@@ -154,6 +157,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
     let delivery = receiver
         .as_ref()
         .map_or(Delivery::Unknown, |receiver| delivery(context, receiver, skew));
+    let away = receiver.as_ref().and_then(|receiver| away(context, receiver, skew));
     let deletion = object.metadata.deletion_timestamp.as_ref();
     let deleted_at = deletion.map(|at| shifted(at.0, skew));
     let backfill = context.backfills.peek(&uid, &object);
@@ -178,6 +182,7 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         skew,
         unsure,
         delivery,
+        away,
         backfill,
         begun: tokio::time::Instant::now(),
         doubted: context.doubts.holds(&uid),
@@ -211,6 +216,15 @@ pub fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) 
     } else {
         Delivery::Unknown
     }
+}
+
+/// When no pod of a receiver took notifications before they last started, as they say themselves.
+pub fn away(context: &Context, receiver: &ObjectRef, skew: SignedDuration) -> Option<Window> {
+    let (start, end) = context.observed.away(receiver)?;
+    Some(Window {
+        start: shifted(start, skew),
+        end: shifted(end, skew),
+    })
 }
 
 /// A time of this cluster's clocks, by Graph's.

@@ -200,6 +200,7 @@ fn next_status(
         record_undone(&mut next, &situation, outcome);
     }
     gaps::record_delivery(&mut next, &view.delivery, view.now);
+    gaps::record_away(&mut next, view.away.filter(|_| !view.unsure));
     gaps::record_silence(&mut next, view);
     gaps::record_backfill(&mut next, view);
     gaps::strike_acknowledged(&mut next, &view.object);

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::super::absence::Absence;
 use super::super::answers::Counts;
 use super::super::event::rfc3339;
 use super::super::log::{Reader, Rules, Status};
@@ -26,6 +27,8 @@ struct Answer<'a> {
     sinks: Vec<SinkView>,
     storage: StorageView,
     webhook: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<Absence>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +89,7 @@ pub async fn state(State(internal): State<Arc<Internal>>, headers: HeaderMap) ->
         sinks,
         storage: storage(&status, internal.log.problem(), rules.limit_bytes),
         webhook: internal.answers.counts(Instant::now()),
+        away: internal.absences.last(),
     };
     Json(answer).into_response()
 }

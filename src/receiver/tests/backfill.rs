@@ -79,6 +79,39 @@ async fn says_what_was_pushed_and_what_was_handed_in() {
     assert_eq!(known(&harness, UID, &[]).await["received"], json!([]));
 }
 
+async fn away(harness: &Harness) -> Value {
+    let mut answer = Value::Null;
+    for _ in 0..200 {
+        answer = harness.get("/v1/state").send().await.unwrap().json().await.unwrap();
+        if answer["away"].is_object() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    answer["away"].clone()
+}
+
+#[tokio::test]
+async fn a_pod_says_for_how_long_it_was_away() {
+    let harness = Harness::start(config()).await;
+    let first = away(&harness).await;
+    assert!(first["from"].is_null(), "the volume is new: {first}");
+    let alive = harness.dir.path().join("data/alive");
+    while !alive.exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let Harness { dir, receiver, .. } = harness;
+    receiver.shutdown().await;
+    let before = jiff::Timestamp::now();
+    let yesterday = before - jiff::SignedDuration::from_hours(24);
+    let file = std::fs::File::options().append(true).open(&alive).unwrap();
+    file.set_modified(yesterday.into()).unwrap();
+    let harness = Harness::start_in(dir, |_| {}).await;
+    let second = away(&harness).await;
+    assert_eq!(time(&second["from"]), yesterday, "{second}");
+    assert!(time(&second["until"]) >= before, "{second}");
+}
+
 #[tokio::test]
 async fn what_was_not_stored_did_not_arrive() {
     let mut config = config();

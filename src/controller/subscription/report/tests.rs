@@ -94,6 +94,7 @@ fn view(status: GraphSubscriptionStatus) -> View {
         unsure: false,
         begun: tokio::time::Instant::now(),
         delivery: Delivery::Fine,
+        away: None,
         backfill: None,
     };
     put(&mut view, status);

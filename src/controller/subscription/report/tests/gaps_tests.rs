@@ -185,6 +185,41 @@ fn a_receiver_that_is_away_long_leaves_a_gap_until_it_is_back() {
 }
 
 #[test]
+fn an_outage_that_nobody_watched_is_told_of_by_the_pods() {
+    let mut view = view(subscribed_status());
+    view.now = at(8 * HOUR);
+    view.away = Some(window(60, 540));
+    assert!(
+        step(&mut view, 8 * HOUR).gaps.is_empty(),
+        "Graph repeats what is not answered"
+    );
+    view.away = Some(window(HOUR, 7 * HOUR));
+    let status = step(&mut view, 8 * HOUR);
+    let expected = [gap("ReceiverUnavailable", HOUR, Some(7 * HOUR + 600))];
+    assert_eq!(gaps_of(&status), expected);
+    assert_eq!(gaps_of(&step(&mut view, 9 * HOUR)), expected, "once");
+    // What a person has seen does not come back.
+    let until = [(GAPS_ACKNOWLEDGED_ANNOTATION.to_owned(), at(10 * HOUR).to_string())];
+    Arc::make_mut(&mut view.object).metadata.annotations = Some(until.into());
+    for now in [10, 11] {
+        assert!(step(&mut view, now * HOUR).gaps.is_empty());
+    }
+}
+
+#[test]
+fn an_outage_that_was_watched_or_not_lived_through_is_not_told_of_twice() {
+    let mut watched = view(subscribed_status());
+    watched.delivery = Delivery::Unavailable(at(HOUR));
+    step(&mut watched, 2 * HOUR);
+    watched.delivery = Delivery::Fine;
+    watched.away = Some(window(HOUR + 60, 7 * HOUR));
+    assert_eq!(step(&mut watched, 7 * HOUR + 60).gaps.len(), 1);
+    let mut new = view(subscribed_status());
+    new.away = Some(window(-9 * HOUR, -2 * HOUR));
+    assert!(step(&mut new, 60).gaps.is_empty(), "it was made later");
+}
+
+#[test]
 fn an_outage_that_begins_in_the_future_began_before_the_clock_was_set_back() {
     let mut view = view(subscribed_status());
     view.delivery = Delivery::Unavailable(at(20));
