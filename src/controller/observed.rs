@@ -30,6 +30,9 @@ pub struct PodState {
     /// When it took no notifications before it started.
     #[serde(default)]
     pub away: Option<Away>,
+    /// When an event last came for any of them.
+    #[serde(skip)]
+    pub last_arrival: Option<Timestamp>,
     /// Since when its log takes nothing, by this cluster's clock.
     #[serde(skip)]
     pub refuses_since: Option<Timestamp>,
@@ -152,6 +155,7 @@ impl Observed {
         let mut states = self.lock();
         let pods = states.entry(receiver.clone()).or_default();
         if let Ok(state) = &mut state {
+            state.last_arrival = state.subscriptions.values().copied().max();
             let before = pods.get(&pod).and_then(|old| old.as_ref().ok()?.refuses_since);
             let refuses = state.storage.state != Storage::Ok;
             state.refuses_since = refuses.then(|| before.unwrap_or_else(crate::local_clock::now));
@@ -227,6 +231,12 @@ impl Observed {
         answers(&states, receiver)
             .filter_map(|pod| pod.subscriptions.get(uid).copied())
             .max()
+    }
+
+    /// When an event last came for any object.
+    pub fn last_arrival(&self, receiver: &ObjectRef) -> Option<Timestamp> {
+        let states = self.lock();
+        answers(&states, receiver).filter_map(|pod| pod.last_arrival).max()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, Pods>> {

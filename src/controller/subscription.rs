@@ -1,6 +1,7 @@
 //! `GraphSubscription`: observe, plan, act, report.
 
 pub mod act;
+pub mod delivery;
 pub mod endpoint;
 pub mod gaps;
 pub mod look_up;

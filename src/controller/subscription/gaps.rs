@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::observe::{Delivery, View};
+use super::delivery::Delivery;
+use super::observe::View;
 use crate::api::GAPS_ACKNOWLEDGED_ANNOTATION;
 use crate::api::condition::{self, ConditionType, Reason, Truth, Verdict, time};
 use crate::api::subscription::{Gap, GapState, GraphSubscription, GraphSubscriptionStatus};

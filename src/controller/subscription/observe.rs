@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::delivery::{Delivery, away, delivery};
 use super::endpoint::Endpoint;
 use super::rival::rival;
 use crate::api::FINALIZER;
@@ -77,19 +78,6 @@ pub struct View {
     pub away: Option<Window>,
     /// What the last question to Graph about changes gave.
     pub backfill: Option<Report>,
-}
-
-/// Whether a receiver takes notifications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// It does.
-    Fine,
-    /// Not since this time, by Graph's clock.
-    Unavailable(Timestamp),
-    /// So slowly that Graph drops some.
-    Dropping,
-    /// Nobody can tell.
-    Unknown,
 }
 
 impl View {
@@ -186,44 +174,6 @@ pub async fn observe(context: &Context, object: Arc<GraphSubscription>) -> Resul
         backfill,
         begun: tokio::time::Instant::now(),
         doubted: context.doubts.holds(&uid),
-    })
-}
-
-/// Whether a receiver takes notifications, as its status and its pods say.
-pub fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Delivery {
-    let receiver = find(&context.stores.receivers, reference);
-    let Some(status) = receiver.as_ref().and_then(|receiver| receiver.status.as_ref()) else {
-        return Delivery::Unknown;
-    };
-    let available = condition::find(&status.conditions, ConditionType::Available);
-    let reachable = condition::find(&status.conditions, ConditionType::Reachable);
-    let (Some(available), Some(reachable)) = (available, reachable) else {
-        return Delivery::Unknown;
-    };
-    let down = [available, reachable]
-        .into_iter()
-        .filter(|condition| condition.status == "False");
-    let down = down.map(|condition| condition.last_transition_time.0);
-    // Pods that are there may refuse for want of storage.
-    if let Some(since) = down.chain(context.observed.refuses_since(reference)).min() {
-        return Delivery::Unavailable(shifted(since, skew));
-    }
-    if context.observed.drops(reference) {
-        return Delivery::Dropping;
-    }
-    if reachable.status == "True" {
-        Delivery::Fine
-    } else {
-        Delivery::Unknown
-    }
-}
-
-/// When no pod of a receiver took notifications before they last started, as they say themselves.
-pub fn away(context: &Context, receiver: &ObjectRef, skew: SignedDuration) -> Option<Window> {
-    let (start, end) = context.observed.away(receiver)?;
-    Some(Window {
-        start: shifted(start, skew),
-        end: shifted(end, skew),
     })
 }
 

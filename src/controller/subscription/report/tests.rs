@@ -12,8 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::GAPS_ACKNOWLEDGED_ANNOTATION;
 use crate::api::subscription::{Applied, Gap, GraphSubscription};
+use crate::controller::subscription::delivery::Delivery;
 use crate::controller::subscription::endpoint::Endpoint;
-use crate::controller::subscription::observe::Delivery;
 use crate::graph::{App, Credential, Graph, Metrics, http_client};
 use crate::policy::backoff::Class;
 use crate::policy::subscription::{AppView, Cause, Lifecycle, LifecycleEvent, RemoteView, plan};
