@@ -156,3 +156,41 @@ async fn one_that_vanished_without_a_word_is_found_at_its_renewal() {
     let status = world.get(SUBSCRIPTION, "calls").await.unwrap()["status"].clone();
     assert_eq!(status["previousIds"], json!([id]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_graph_asked_for_and_got_late_leaves_a_gap() {
+    let mut world = World::new("late").await;
+    world.subscribed().await;
+    let status = async || world.get(SUBSCRIPTION, "calls").await.unwrap()["status"].clone();
+    let fault = json!({
+        "match": { "method": "PATCH", "pathContains": "/v1.0/subscriptions" }, "action": { "type": "reset" }, "times": 1000,
+    });
+    world.simulator_post("faults", fault).await;
+    let id = status().await["subscriptionId"].clone();
+    let told = json!({ "subscriptionId": id, "event": "reauthorizationRequired" });
+    // Graph asks for ten minutes between a create and a renewal.
+    world.simulator_post("clock/advance", json!({ "seconds": 900 })).await;
+    world.ask(TENANT, "contoso").await;
+    world.simulator_post("lifecycle", told).await;
+    world
+        .until("the request is on record", async || {
+            status().await["reauthorizationRequiredSince"].is_string()
+        })
+        .await;
+    world
+        .simulator_post("clock/advance", json!({ "seconds": 5 * 3600 }))
+        .await;
+    world.simulator_delete("faults").await;
+    world.ask(TENANT, "contoso").await;
+    world.ask(SUBSCRIPTION, "calls").await;
+    world
+        .until("it is renewed, and the gap on record", async || {
+            let status = status().await;
+            status["reauthorizationRequiredSince"].is_null() && status["gaps"][0]["cause"] == "ReauthorizedLate"
+        })
+        .await;
+    assert_eq!(status().await["subscriptionId"], id);
+    world
+        .condition(SUBSCRIPTION, "calls", "GapFree", "False", "ReauthorizedLate")
+        .await;
+}

@@ -35,6 +35,8 @@ struct Remote {
     base: String,
     /// Hours by which its clock is behind ours.
     behind: Arc<AtomicI64>,
+    /// Minutes that it allows, if not all.
+    longest: Arc<AtomicI64>,
 }
 
 impl Remote {
@@ -45,6 +47,7 @@ impl Remote {
             log: log.clone(),
             base: format!("http://{}", listener.local_addr().unwrap()),
             behind: Arc::default(),
+            longest: Arc::new(AtomicI64::new(i64::MAX)),
         };
         let routes = Router::new().fallback(dated).with_state(remote.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -81,6 +84,13 @@ async fn answer(State(remote): State<Remote>, request: Request) -> (StatusCode, 
         }
         "POST" => {
             let mut made: Value = serde_json::from_slice(&body).unwrap();
+            let longest = remote.longest.load(Ordering::Relaxed);
+            let expiration: Timestamp = made["expirationDateTime"].as_str().unwrap().parse().unwrap();
+            if expiration.duration_since(Timestamp::now()).as_mins() > longest {
+                let text = format!("Subscription expiration can only be {longest} minutes in the future.");
+                let error = json!({ "error": { "code": "ExtensionError", "message": text } });
+                return (StatusCode::BAD_REQUEST, error.to_string());
+            }
             made["id"] = json!("made");
             subscriptions.push(made.clone());
             (StatusCode::CREATED, made.to_string())
@@ -216,6 +226,29 @@ async fn the_finalizer_comes_before_the_first_create() {
         ],
         "of an object without a status the finalizer says that a create may have been sent"
     );
+}
+
+#[tokio::test]
+async fn a_lifetime_that_graph_refuses_is_asked_for_as_it_says_at_once_and_remembered() {
+    let log = Log::default();
+    let remote = Remote::start(Vec::new(), &log).await;
+    remote.longest.store(1440, Ordering::Relaxed);
+    let object = object(&json!({}), &Value::Null);
+    let written = Arc::new(Mutex::new(Value::Null));
+    let mut keeps = keeps(object.clone());
+    let last = written.clone();
+    let client = api_server(&log, move |asked| {
+        let answer = keeps(asked);
+        *last.lock().unwrap() = answer.1.clone();
+        answer
+    });
+    let (context, _writers) = prepare(&client, &remote, &object);
+    run(Arc::new(object), &context).await.unwrap();
+    let posts = lines(&log).iter().filter(|line| line.starts_with("graph POST")).count();
+    assert_eq!(posts, 2);
+    let status = written.lock().unwrap()["status"].clone();
+    assert_eq!(status["learnedMaximumMinutes"], 1440, "{status}");
+    assert_eq!(status["subscriptionId"], "made");
 }
 
 #[tokio::test]
