@@ -272,7 +272,7 @@ impl UserState {
                     .choice
                     .written(outcome, Some(*ttl), now, |a, b| a.choice == b.choice);
             }
-            Write::PutOwn { ttl, .. } => owned.entry.written(outcome, *ttl, now, |a, b| a == b),
+            Write::PutOwn { ttl, .. } => owned.entry.written(outcome, *ttl, now, |a, b| a.activity == b.activity),
             Write::ClearSession => owned.session.cleared(outcome, now),
             Write::ClearPreferred => owned.choice.cleared(outcome, now),
             Write::ClearOwn => owned.entry.cleared(outcome, now),

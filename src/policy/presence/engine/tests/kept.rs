@@ -3,7 +3,7 @@
 use super::history::{Action, History, Own, Source, Terms};
 use super::invariants::hold_all;
 use super::teams::Client;
-use crate::api::presence::DoNotDisturbPolicy;
+use crate::api::presence::{DoNotDisturbPolicy, OutOfOfficePolicy};
 use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Activity, Line};
 
@@ -177,6 +177,25 @@ fn histories_that_failed_once_pass() {
                 (418, Entry(Activity::Away)),
                 (400, Crash(0)),
                 (0, NoEntry),
+            ],
+        ),
+        history(
+            Source::Poll,
+            Terms {
+                own: Own::Switch,
+                out_of_office: OutOfOfficePolicy::Note,
+                ..plain
+            },
+            8_137_823_844_812_671_361,
+            vec![
+                (4_222, Choose(Some(Choice::DoNotDisturb))),
+                (2_096, line(Line::Idle)),
+                (15_937, client(Client::Available)),
+                (10_130, Action::OutOfOffice(true)),
+                (8_170, client(Client::Available)),
+                (2_053, Action::EntriesUnknown(22_300)),
+                (17_808, NoEntry),
+                (5_356, client(Client::Offline)),
             ],
         ),
     ];
