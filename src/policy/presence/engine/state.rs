@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::super::backoff;
+use super::super::mapping::Session;
 use super::super::pbx::{Activity, Entry, Line, Origin, PbxView};
 use super::super::teams::{Base, Reading, Word};
 use super::owned::{Chosen, Layer, Owned};
@@ -139,9 +140,12 @@ impl UserState {
             return false;
         }
         let before = layer.clone();
+        // What our session says as well proves nothing of a choice.
+        let by_session = may_be_of_session(&self.owned.session, reading, now);
         // A call or a meeting Teams puts above a choice: what is shown does not change with one, nor does its number.
         let masked = reading.state.looks_derived();
-        let shows = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
+        let like = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
+        let shows = |chosen: &Chosen| !by_session && like(chosen);
         // As long as Graph shows what it showed before the write, it has not acted on it.
         let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
         let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
@@ -154,6 +158,8 @@ impl UserState {
             layer.intent.take_if(|intent| !on_its_way(intent.sent));
         } else if layer.intent.as_ref().is_some_and(|intent| on_its_way(intent.sent)) {
             // It may be acted on yet.
+        } else if layer.live(now).any(|held| like(&held.value)) {
+            // Our session may be all that is seen.
         } else if masked || !reading.state.visible() && reading.state.activity != Word::OffWork {
             // Whose choice is in force cannot be seen.
         } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
@@ -368,6 +374,14 @@ fn choice_in(view: &PbxView) -> Option<&Activity> {
         .filter(theirs)
         .map(|entry| &entry.activity);
     choices.find(|activity| !matches!(activity, Activity::OnThePhone))
+}
+
+/// Whether Teams may show this because of our session. Just after that ended, it may be shown yet.
+fn may_be_of_session(session: &Layer<Session>, reading: &Reading, now: Timestamp) -> bool {
+    let base = reading.state.base();
+    let just_ended = session.ended.is_some_and(|ended| reading.at < ended + SETTLE);
+    let fits = matches!(base, Base::Busy | Base::DoNotDisturb);
+    just_ended && fits || session.live(now).any(|held| held.value.base() == base)
 }
 
 fn is_older(reading: &Reading, last: &Reading) -> bool {

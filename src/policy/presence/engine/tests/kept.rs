@@ -3,7 +3,7 @@
 use super::history::{Action, History, Own, Source, Terms};
 use super::invariants::hold_all;
 use super::teams::Client;
-use crate::api::presence::{DoNotDisturbPolicy, OutOfOfficePolicy};
+use crate::api::presence::{DoNotDisturbPolicy, OutOfOfficePolicy, RingingPolicy};
 use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Activity, Line};
 
@@ -196,6 +196,36 @@ fn histories_that_failed_once_pass() {
                 (2_053, Action::EntriesUnknown(22_300)),
                 (17_808, NoEntry),
                 (5_356, client(Client::Offline)),
+            ],
+        ),
+        history(
+            Source::Rich,
+            Terms { line: false, ..plain },
+            13_359_981_800_381_427_328,
+            vec![
+                (0, Entry(Activity::Busy)),
+                (0, Entry(Activity::Lunch)),
+                (179_416, Choose(Some(Choice::Available))),
+                (0, client(Client::Offline)),
+                (21_096, Choose(Some(Choice::BeRightBack))),
+                (0, client(Client::Available)),
+                (4_722, line(Line::Idle)),
+            ],
+        ),
+        history(
+            Source::Poll,
+            Terms {
+                ringing: RingingPolicy::InACall,
+                ..plain
+            },
+            16_450_869_894_378_829_969,
+            vec![
+                (0, Entry(Activity::Busy)),
+                (519, line(Line::Ringing)),
+                (12_556, line(Line::Ringing)),
+                (2_745, Choose(None)),
+                (0, line(Line::Idle)),
+                (0, Reset),
             ],
         ),
     ];

@@ -82,6 +82,9 @@ pub enum Order {
     Naive(NaiveWrite),
 }
 
+/// What is sent of what is decided.
+pub type Sends = fn(Write) -> Option<Write>;
+
 /// Who decides.
 #[allow(clippy::large_enum_variant)] // one of them, on the stack of a test
 pub enum Brain {
@@ -90,6 +93,8 @@ pub enum Brain {
         settings: Settings,
         disk: Owned,
         keeps_record: bool,
+        /// What becomes of a write that is decided: sent as it is, unless a fault is wanted.
+        sends: Sends,
     },
     Naive(Naive),
 }
@@ -113,22 +118,26 @@ impl Brain {
             settings: settings(terms, history.short_lives),
             disk: Owned::default(),
             keeps_record: true,
+            sends: Some,
         }
+    }
+
+    /// An engine with a fault: of what it decides, this is sent.
+    pub fn faulty(history: &History, sends: Sends) -> Self {
+        let mut brain = Self::engine(history);
+        if let Self::Engine { sends: whole, .. } = &mut brain {
+            *whole = sends;
+        }
+        brain
     }
 
     /// An engine whose volume is lost with the process.
     pub fn forgetful(history: &History) -> Self {
-        match Self::engine(history) {
-            Self::Engine {
-                state, settings, disk, ..
-            } => Self::Engine {
-                state,
-                settings,
-                disk,
-                keeps_record: false,
-            },
-            naive @ Self::Naive(_) => naive,
+        let mut brain = Self::engine(history);
+        if let Self::Engine { keeps_record, .. } = &mut brain {
+            *keeps_record = false;
         }
+        brain
     }
 
     /// A new process. It knows what is on the disk, through the form in which it is there.
@@ -193,11 +202,18 @@ impl Brain {
 
     pub fn decide(&mut self, now: i64) -> Wanted {
         match self {
-            Self::Engine { state, settings, .. } => {
+            Self::Engine {
+                state, settings, sends, ..
+            } => {
                 let decision = decide(state, settings, at(now));
                 twice_is_once(state, settings, &decision.writes, at(now));
                 Wanted {
-                    orders: decision.writes.into_iter().map(Order::Engine).collect(),
+                    orders: decision
+                        .writes
+                        .into_iter()
+                        .filter_map(*sends)
+                        .map(Order::Engine)
+                        .collect(),
                     read: decision.read,
                     look_again: decision.look_again.map(milliseconds),
                 }

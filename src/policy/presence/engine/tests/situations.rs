@@ -509,6 +509,32 @@ fn a_failed_write_is_tried_again_later_and_its_intent_is_kept_while_nobody_knows
 }
 
 #[test]
+fn what_our_session_shows_is_not_taken_for_our_choice() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_pbx(view(&[(Origin::User, Activity::Busy)], Line::Idle), second(1));
+    let choose = decide(&state, &settings, second(1)).writes;
+    let [
+        write @ Write::SetPreferred {
+            choice: Choice::Busy, ..
+        },
+    ] = choose.as_slice()
+    else {
+        panic!("{choose:?}");
+    };
+    state.begin(write, second(1));
+    state.settle(write, Outcome::Lost(Class::Retry), second(11), 0.0);
+    // A call is told meanwhile, and Graph words it as it words the choice.
+    state.see_pbx(view(&[(Origin::User, Activity::Busy)], Line::Connected), second(12));
+    perform(&mut state, &settings, 12);
+    state.see_teams(reading("Busy", "Busy", 2, 30), second(30));
+    state.see_pbx(view(&[(Origin::User, Activity::Busy)], Line::Idle), second(40));
+    assert_eq!(perform(&mut state, &settings, 42), [Write::ClearSession]);
+    state.see_teams(reading("Available", "Available", 3, 70), second(70));
+    assert_eq!(perform(&mut state, &settings, 70), choose);
+}
+
+#[test]
 fn a_new_process_goes_on_from_the_record() {
     let settings = settings(&json!({}));
     let mut state = person();

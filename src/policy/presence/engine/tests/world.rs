@@ -13,7 +13,7 @@ use super::teams::{Author, Client, Preferred, Teams};
 use crate::api::presence::{DoNotDisturbPolicy, Mapping as Rows, OutOfOfficePolicy, Policy, RingingPolicy};
 use crate::policy::backoff::Class;
 use crate::policy::presence::engine::{FRESH, Outcome, Part, Write};
-use crate::policy::presence::mapping::{Choice, Mapping, OnPbx, Session};
+use crate::policy::presence::mapping::{Choice, InTeams, Mapping, OnPbx, Session};
 use crate::policy::presence::pbx::{Activity, Line, Origin, OwnEntry, PbxView};
 use crate::policy::presence::teams::{Base, Reading, TeamsState, Word};
 
@@ -72,6 +72,8 @@ pub struct Report {
     /// Whether a session ended by itself during a call that was known.
     pub lapsed_in_call: bool,
     pub session_at_death: bool,
+    /// Sessions that were cleared though an earlier write had surely ended them, or none was ever written.
+    pub cleared_in_vain: Vec<String>,
 }
 
 impl Report {
@@ -90,6 +92,15 @@ enum Hand {
     Told,
     /// It was told too soon after a write of its own, or was never told of its entry: it may not know.
     Missed,
+}
+
+/// The person ended, in Teams, what the operator had chosen or may take for its own: what the PBX says is told again once it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spared {
+    /// No reading has shown it: what changes on the PBX until then may, for all that is known, have come before.
+    Unseen(Option<Choice>),
+    /// The operator was shown it.
+    Seen,
 }
 
 #[derive(Clone, Debug)]
@@ -165,6 +176,12 @@ pub struct World {
     doubt: bool,
     /// A choice of the operator's that the person ended, as long as no reading has shown it.
     unseen_end: Option<Choice>,
+    spared: Option<Spared>,
+    /// Whether a session was ever written, and whether the operator may think that it is there.
+    session_written: bool,
+    session_may_be: bool,
+    /// The greatest sequence number that this process has learned.
+    newest_learned: Option<String>,
     /// For when the next look at what ends by itself is planned.
     ends: Option<i64>,
     report: Report,
@@ -200,10 +217,15 @@ pub fn run(history: &History, brain: Brain, weather: Weather, ending: Ending, mi
         last_choice: None,
         doubt: false,
         unseen_end: None,
+        spared: None,
+        session_written: false,
+        session_may_be: false,
+        newest_learned: None,
         ends: None,
         report: Report::default(),
         trace: std::env::var_os("PRESENCE_TRACE").is_some(),
     };
+    world.say(|| format!("{ending:?}: {history:?}"));
     let mut time = 1_000;
     for number in 0..history.actions.len() {
         time += history.actions[number].0;
@@ -261,6 +283,7 @@ impl World {
         self.told = None;
         self.entries_told_since = None;
         self.told_of_ours = false;
+        self.newest_learned = None;
         self.reading = false;
         self.waking = None;
         if self.pbx.connected {
@@ -290,6 +313,7 @@ impl World {
             }
             Event::View { view, process } if self.serves(process) => {
                 self.note_hand(view.as_ref());
+                self.note_new_choice(view.as_ref());
                 let tells = view.as_ref().is_some_and(|view| view.entries.is_some());
                 self.entries_told_since = tells.then(|| self.entries_told_since.unwrap_or(self.now));
                 self.told.clone_from(&view);
@@ -426,6 +450,8 @@ impl World {
             }
             Action::Crash(time) if self.alive => {
                 self.alive = false;
+                // The answer that says it is cleared may not have got to the disk.
+                self.session_may_be = self.session_written;
                 self.doubt = true;
                 self.confuse(self.last_choice);
                 self.confuse_by_record();
@@ -519,6 +545,22 @@ impl World {
             .preferred
             .filter(|preferred| preferred.author == Author::Operator);
         self.unseen_end = ours.and_then(|ours| ours.chosen).or(self.unseen_end);
+        let taken_for_ours = |ended: &Preferred| ended.author == Author::Operator || ended.indistinguishable;
+        if let Some(ended) = self.teams.preferred.filter(taken_for_ours) {
+            self.spared = Some(Spared::Unseen(ended.chosen));
+        }
+    }
+
+    /// The PBX tells what the person chose there. It is new only to who knows what was said before: after a silence, it may be older
+    /// than what the person did in Teams.
+    fn note_new_choice(&mut self, view: Option<&PbxView>) {
+        let told = self.told.as_ref().filter(|told| told.entries.is_some());
+        let (Some(before), Some(now)) = (told, view.filter(|view| view.entries.is_some())) else {
+            return;
+        };
+        if self.spared == Some(Spared::Seen) && choice_told(before) != choice_told(now) {
+            self.spared = None;
+        }
     }
 
     fn end_history(&mut self) {
@@ -590,11 +632,9 @@ impl World {
     }
 
     fn learn(&mut self, state: TeamsState, sequence: &str, when: i64) {
-        let other = |choice: Choice| !choice.explains(&state) && state.visible() && !state.looks_derived();
-        if let Some(choice) = self.unseen_end.filter(|choice| other(*choice)) {
-            // What has lapsed in the meantime, nobody looks for.
-            let looked_for = self.brain.counts_as_own(choice, self.now) && self.brain.can_tell(when);
-            self.unseen_end = (!looked_for).then_some(choice);
+        if self.newest_learned.as_deref().is_none_or(|newest| newest <= sequence) {
+            self.newest_learned = Some(sequence.to_owned());
+            self.note_shown(&state, when);
         }
         let reading = Reading {
             state,
@@ -602,6 +642,22 @@ impl World {
             at: at(when),
         };
         self.brain.see_teams(reading, self.now);
+    }
+
+    /// What a reading tells of choices that ended. One that comes after a newer one is dropped, and tells nothing.
+    fn note_shown(&mut self, state: &TeamsState, when: i64) {
+        let other = |choice: Choice| !choice.explains(state) && state.visible() && !state.looks_derived();
+        if let Some(choice) = self.unseen_end.filter(|choice| other(*choice)) {
+            // What has lapsed in the meantime, nobody looks for.
+            let looked_for = self.brain.counts_as_own(choice, self.now) && self.brain.can_tell(when);
+            self.unseen_end = (!looked_for).then_some(choice);
+        }
+        if let Some(Spared::Unseen(ended)) = self.spared {
+            let shown = ended.is_none_or(other) || state.activity == Word::OffWork;
+            if shown && self.brain.can_tell(when) {
+                self.spared = Some(Spared::Seen);
+            }
+        }
     }
 
     fn read(&mut self) {
@@ -667,6 +723,7 @@ impl World {
         }
         if let Order::Engine(write) = &order {
             self.examine(write);
+            self.note_session(write);
         }
         self.brain.begin(&order, self.now);
         self.report
@@ -762,6 +819,21 @@ impl World {
         }
     }
 
+    /// P12: a session is cleared only where one may be.
+    fn note_session(&mut self, write: &Write) {
+        match write {
+            Write::SetSession { .. } => {
+                self.session_written = true;
+                self.session_may_be = true;
+            }
+            Write::ClearSession if !self.session_may_be => {
+                let line = format!("{} s: {write:?}", self.now / 1000);
+                self.report.cleared_in_vain.push(line);
+            }
+            _ => {}
+        }
+    }
+
     fn lose(&mut self, order: Order, process: u64) {
         self.doubt = self.doubt || is_choice(&order);
         self.confuse(choice_of(&order));
@@ -800,6 +872,9 @@ impl World {
         self.say(|| format!("{outcome:?}: {order:?}"));
         if is_choice(order) && outcome == Outcome::Done {
             self.doubt = false;
+        }
+        if matches!(order, Order::Engine(Write::ClearSession)) && outcome == Outcome::Done {
+            self.session_may_be = false;
         }
         let noted = self.dice.bool();
         self.brain.settle(order, outcome, self.now, noted);
@@ -938,6 +1013,11 @@ impl World {
         if is != session {
             self.report.astray.push(format!("session {is:?}, not {session:?}"));
         }
+        let choice = self.choice_of_ours();
+        let due = self.choice_due(&terms);
+        if choice != due && !self.may_differ(choice) {
+            self.report.astray.push(format!("choice {choice:?}, not {due:?}"));
+        }
         let entry = self.pbx.ours().cloned();
         if let Some(due) = self.entry_due(&terms)
             && due != entry.as_ref().map(|entry| (entry.activity.clone(), entry.note.clone()))
@@ -951,6 +1031,40 @@ impl World {
         let mut entries = self.pbx.entries.iter().filter(|_| terms.entries);
         let chosen = entries.find(|entry| entry.origin == Origin::User && entry.activity != Activity::OnThePhone);
         chosen.map(|entry| &entry.activity)
+    }
+
+    /// What the operator chose in Teams, and is in force.
+    fn choice_of_ours(&self) -> Option<Choice> {
+        let ours = self
+            .teams
+            .preferred
+            .filter(|preferred| preferred.author == Author::Operator);
+        ours.and_then(|preferred| preferred.chosen)
+    }
+
+    /// What has to be chosen in Teams, where nothing is in the way.
+    fn choice_due(&self, terms: &Terms) -> Option<Choice> {
+        let chosen = self.chosen_on_pbx(terms).filter(|_| terms.direction.to_teams())?;
+        match mapping(terms).in_teams(chosen) {
+            InTeams::Choice(choice) => Some(choice),
+            InTeams::Session(_) | InTeams::Nothing | InTeams::Unmapped => None,
+        }
+    }
+
+    /// Whether the operator may know no better than to leave this, or nothing, in Teams.
+    fn may_differ(&self, choice: Option<Choice>) -> bool {
+        let shown = self.teams.shown();
+        // Of who cannot be seen, nobody can tell whose choice is in force: nothing is written, and nothing taken back.
+        if !shown.visible() {
+            return true;
+        }
+        // What is of ours, and can be seen, is known: another is told, or it is taken back.
+        if choice.is_some() {
+            return false;
+        }
+        // The person's choice goes before; so does what looks like one, such as an idle client, or our session in another word.
+        let theirs = self.teams.preferred.is_some() || shown.looks_chosen();
+        theirs || self.spared.is_some()
     }
 
     fn session_due(&self, terms: &Terms) -> Option<Session> {
@@ -1006,12 +1120,8 @@ impl World {
             self.look_for_astray();
         }
         self.report.entry_is_due = self.entry_due(&self.history.terms).is_some();
-        let ours = self
-            .teams
-            .preferred
-            .filter(|preferred| preferred.author == Author::Operator);
         self.report.session = self.teams.session.as_ref().map(|(session, _, _)| *session);
-        self.report.preferred = ours.and_then(|preferred| preferred.chosen);
+        self.report.preferred = self.choice_of_ours();
         self.report.entry = self.pbx.ours().map(|entry| entry.activity.clone());
         let entries = self.pbx.entries.iter();
         self.report.entries = entries
@@ -1047,6 +1157,13 @@ fn is_founded(write: &Write, told: &PbxView, terms: &Terms) -> bool {
     }
 }
 
+/// The choice of the person's that the PBX tells of.
+fn choice_told(view: &PbxView) -> Option<&Activity> {
+    let mut entries = view.entries.iter().flatten();
+    let chosen = entries.find(|entry| entry.origin == Origin::User && entry.activity != Activity::OnThePhone);
+    chosen.map(|entry| &entry.activity)
+}
+
 fn mapping(terms: &Terms) -> Mapping {
     let rows = Rows {
         profile: terms.profile,
@@ -1055,6 +1172,7 @@ fn mapping(terms: &Terms) -> Mapping {
     let policy = Policy {
         offline: terms.offline,
         out_of_office: terms.out_of_office,
+        do_not_disturb: terms.do_not_disturb,
         ..Policy::default()
     };
     Mapping::new(&rows, &policy)
