@@ -77,7 +77,8 @@ pub struct Held<T> {
 }
 
 impl<T> Held<T> {
-    fn is_live(&self, now: Timestamp) -> bool {
+    /// Whether it may be there yet.
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| expires > now)
     }
 }
@@ -101,6 +102,10 @@ pub struct Layer<T> {
     /// Whether it is being taken back: when it is found gone, that was us.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) clearing: bool,
+    /// Whether `held` had no answer, and is only taken for there: what was seen may have been something else of ours, or an earlier
+    /// one with a shorter life. It is written again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) guessed: bool,
 }
 
 impl<T> Default for Layer<T> {
@@ -111,6 +116,7 @@ impl<T> Default for Layer<T> {
             ended: None,
             doubtful: false,
             clearing: false,
+            guessed: false,
         }
     }
 }
@@ -132,7 +138,7 @@ impl<T> Layer<T> {
 
     /// What is surely there: acknowledged, and nothing sent since that could have changed it.
     pub fn certain(&self, now: Timestamp) -> Option<&Held<T>> {
-        let doubted = self.intent.is_some() || self.clearing;
+        let doubted = self.intent.is_some() || self.clearing || self.guessed;
         self.held.as_ref().filter(|held| !doubted && held.is_live(now))
     }
 
@@ -191,6 +197,7 @@ impl<T> Layer<T> {
         written.settled = now;
         written.expires = ttl.map(|ttl| now + ttl);
         self.doubtful = false;
+        self.guessed = false;
         let seen = |before: &Held<T>| before.seen && before.is_live(now) && same(&before.value, &written.value);
         written.seen |= self.held.as_ref().is_some_and(seen);
         self.held = Some(written);
@@ -213,11 +220,12 @@ impl<T> Layer<T> {
             .for_each(|held| held.settled = now);
     }
 
-    /// What was sent is what is there.
-    pub(super) fn promote(&mut self) {
+    /// What was sent is what is there; `surely`, if what was seen cannot be anything else.
+    pub(super) fn promote(&mut self, surely: bool) {
         if let Some(mut intent) = self.intent.take() {
             intent.seen = true;
             self.held = Some(intent);
+            self.guessed = !surely || self.doubtful;
             self.doubtful = false;
         }
     }

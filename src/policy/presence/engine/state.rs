@@ -6,7 +6,7 @@ use super::super::super::backoff;
 use super::super::mapping::Session;
 use super::super::pbx::{Activity, Entry, Line, Origin, PbxView};
 use super::super::teams::{Base, Reading, Word};
-use super::owned::{Chosen, Layer, Owned};
+use super::owned::{Chosen, Held, Layer, Owned};
 use super::{LATE, Outcome, Part, SETTLE, Settings, Write};
 
 /// Graph's notifications take a minute at most: what is read later than that after the last reading counts, whatever its number.
@@ -144,22 +144,22 @@ impl UserState {
         let by_session = may_be_of_session(&self.owned.session, reading, now);
         // A call or a meeting Teams puts above a choice: what is shown does not change with one, nor does its number.
         let masked = reading.state.looks_derived();
-        let like = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
-        let shows = |chosen: &Chosen| !by_session && like(chosen);
+        let shows = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
         // As long as Graph shows what it showed before the write, it has not acted on it.
         let unmoved = |chosen: &Chosen| chosen.before.is_some() && chosen.before == reading.sequence;
         let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
-        if layer.intent.as_ref().is_some_and(|intent| shows(&intent.value)) {
-            layer.promote();
+        let in_force = |held: &Held<Chosen>| held.is_live(now) && shows(&held.value);
+        if layer.held.as_ref().is_some_and(in_force) {
+            layer.clearing &= by_session;
+            // The same without an answer is as well explained by what was there before: whether its life counts is not known.
+            layer
+                .intent
+                .take_if(|intent| !on_its_way(intent.sent) && !shows(&intent.value));
+        } else if layer.intent.as_ref().is_some_and(|intent| shows(&intent.value)) {
+            layer.promote(!by_session);
             layer.keep();
-        } else if let Some(held) = layer.held.as_mut().filter(|held| shows(&held.value)) {
-            held.seen = true;
-            layer.keep();
-            layer.intent.take_if(|intent| !on_its_way(intent.sent));
         } else if layer.intent.as_ref().is_some_and(|intent| on_its_way(intent.sent)) {
             // It may be acted on yet.
-        } else if layer.live(now).any(|held| like(&held.value)) {
-            // Our session may be all that is seen.
         } else if masked || !reading.state.visible() && reading.state.activity != Word::OffWork {
             // Whose choice is in force cannot be seen.
         } else if layer.intent.as_ref().is_some_and(|intent| unmoved(&intent.value)) {
@@ -167,12 +167,21 @@ impl UserState {
         } else if layer.held.as_ref().is_some_and(|held| unmoved(&held.value)) {
             // Not acted on yet.
         } else {
-            let replaced = layer.held.take().filter(|_| !layer.clearing);
+            // What may have lapsed, or never have been there, nobody need have replaced.
+            let surely_there = !layer.guessed && !layer.clearing;
+            let replaced = layer
+                .held
+                .take()
+                .filter(|held| held.is_live(now + LATE) && surely_there);
             layer.forget();
             if let Some(held) = replaced {
-                // Which came first, that or the latest choice on the PBX, nobody knows: the person's word in Teams goes before.
-                let said = self.pbx.as_ref().and_then(|told| choice_in(&told.view)).cloned();
-                self.owned.replaced = Some(said.unwrap_or(held.value.tells));
+                // Which came first, that or the latest choice on the PBX, nobody knows: the person's word in Teams goes before. Where
+                // the PBX says that nothing is chosen there, whatever comes next is new.
+                let told = self.pbx.as_ref().filter(|told| told.view.entries.is_some());
+                self.owned.replaced = match told {
+                    Some(told) => choice_in(&told.view).cloned(),
+                    None => Some(held.value.tells),
+                };
             }
             return true;
         }

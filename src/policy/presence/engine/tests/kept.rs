@@ -228,6 +228,107 @@ fn histories_that_failed_once_pass() {
                 (0, Reset),
             ],
         ),
+        History {
+            short_lives: true,
+            ..history(
+                Source::Hint,
+                Terms { line: false, ..plain },
+                10_920_103_833_981_617_888,
+                vec![
+                    (31_043, line(Line::Idle)),
+                    (37_889, line(Line::Idle)),
+                    (88_806, Reset),
+                    (2_678, Action::LineUnknown(0)),
+                    (18_973, line(Line::Idle)),
+                    (0, Entry(Activity::Busy)),
+                    (5_777, Crash(282_504)),
+                    (314_158, Action::EntriesUnknown(0)),
+                ],
+            )
+        },
+        history(
+            Source::Hint,
+            Terms { line: false, ..plain },
+            4_130_111_168_654_889_338,
+            vec![
+                (30_071, Action::Calendar(Activity::OnThePhone)),
+                (33_536, Entry(Activity::Busy)),
+                (952, Crash(154_216)),
+                (6_407, line(Line::Idle)),
+                (137_918, client(Client::Offline)),
+                (9_892, Entry(Activity::Away)),
+                (6_189, line(Line::Idle)),
+            ],
+        ),
+        history(
+            Source::Hint,
+            Terms {
+                ringing: RingingPolicy::InACall,
+                ..plain
+            },
+            9_870_632_624_131_475_778,
+            vec![
+                (0, line(Line::Ringing)),
+                (0, Entry(Activity::Lunch)),
+                (93_036, client(Client::Offline)),
+                (0, Choose(None)),
+                (0, Entry(Activity::OnThePhone)),
+                (4_593, Entry(Activity::Lunch)),
+                (0, Reset),
+            ],
+        ),
+        History {
+            short_lives: true,
+            ..history(
+                Source::Hint,
+                plain,
+                3_641_593_854_964_714_698,
+                vec![
+                    (0, Entry(Activity::Lunch)),
+                    (926, line(Line::Connected)),
+                    (134_273, line(Line::Idle)),
+                    (354_974, client(Client::Available)),
+                    (399, Crash(224_712)),
+                    (0, Choose(Some(Choice::Available))),
+                    (230_924, client(Client::Offline)),
+                ],
+            )
+        },
+        History {
+            short_lives: true,
+            ..history(
+                Source::Hint,
+                plain,
+                14_689_476_170_675_289_245,
+                vec![
+                    (3_830, Entry(Activity::Busy)),
+                    (13_970, client(Client::Available)),
+                    (247_285, line(Line::Connected)),
+                    (34_655, Reset),
+                    (5_664, Reset),
+                    (0, line(Line::Idle)),
+                    (10_839, line(Line::Idle)),
+                    (3_625, Entry(Activity::Away)),
+                ],
+            )
+        },
+        History {
+            short_lives: true,
+            ..history(
+                Source::Poll,
+                Terms { line: false, ..plain },
+                16_140_635_613_044_228_932,
+                vec![
+                    (69_067, Choose(Some(Choice::Available))),
+                    (0, Entry(Activity::Away)),
+                    (294_413, Crash(8_610)),
+                    (133_931, Crash(288_637)),
+                    (7_072, GraphDown(0)),
+                    (40_000, Action::Calendar(Activity::Unset)),
+                    (247_898, PbxDown(23_002)),
+                ],
+            )
+        },
     ];
     for history in &kept {
         hold_all(history);

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::history::{History, Own, Terms};
 use super::naive::{Naive, NaiveWrite};
 use crate::api::presence::PresenceSyncSpec;
-use crate::policy::presence::engine::{Outcome, Owned, Part, SETTLE, Settings, UserState, Write, decide};
+use crate::policy::presence::engine::{LATE, Outcome, Owned, Part, SETTLE, Settings, UserState, Write, decide};
 use crate::policy::presence::mapping::Choice;
 use crate::policy::presence::pbx::{Capabilities, PbxView};
 use crate::policy::presence::teams::{Reading, TeamsState};
@@ -283,7 +283,7 @@ impl Brain {
                 let mut held = disk.choice.held.iter();
                 let holds =
                     held.any(|held| held.value.choice == choice && held.expires.is_none_or(|ends| ends > at(now)));
-                holds && disk.choice.certain(at(now)).is_none()
+                holds && (disk.choice.intent.is_some() || disk.choice.clearing)
             }
             Self::Naive(_) => false,
         }
@@ -300,11 +300,25 @@ impl Brain {
         }
     }
 
-    /// Whether it was told that its choice is in force.
-    pub fn knows_own(&self) -> bool {
+    /// Whether, at the time of a reading, a choice of its own without an answer may have been acted on yet.
+    pub fn awaits_own(&self, read: i64) -> bool {
         match self {
-            Self::Engine { disk, .. } => disk.choice.held.is_some(),
-            Self::Naive(_) => true,
+            Self::Engine { state, .. } => {
+                let intent = state.owned().choice.intent.as_ref();
+                intent.is_some_and(|intent| at(read) < intent.sent + LATE)
+            }
+            Self::Naive(_) => false,
+        }
+    }
+
+    /// Until when it knows, once its process died, that its choice is in force, if nobody replaces that.
+    pub fn knows_own_until(&self) -> Option<i64> {
+        match self {
+            Self::Engine { disk, .. } => {
+                let held = disk.choice.held.as_ref().filter(|_| !disk.choice.guessed)?;
+                held.expires.map(|ends| milliseconds(ends - LATE))
+            }
+            Self::Naive(_) => Some(i64::MAX),
         }
     }
 

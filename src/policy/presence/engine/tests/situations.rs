@@ -231,6 +231,7 @@ fn what_comes_to_light_on_the_pbx_is_not_taken_for_newer_than_the_word_in_teams(
         line: Line::Idle,
     };
     assert_eq!(replaced_after(silent), Some(Activity::Away));
+    assert_eq!(replaced_after(view(&[], Line::Idle)), None);
 }
 
 fn busy_by_hand() -> PbxView {
@@ -532,6 +533,40 @@ fn what_our_session_shows_is_not_taken_for_our_choice() {
     assert_eq!(perform(&mut state, &settings, 42), [Write::ClearSession]);
     state.see_teams(reading("Available", "Available", 3, 70), second(70));
     assert_eq!(perform(&mut state, &settings, 70), choose);
+}
+
+#[test]
+fn a_choice_that_lapsed_after_a_refresh_without_an_answer_is_told_again() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_pbx(busy_by_hand(), second(1));
+    let choose = perform(&mut state, &settings, 1);
+    let half = 1 + 12 * 3600;
+    state.see_teams(reading("Busy", "Busy", 2, half), second(half));
+    let refresh = decide(&state, &settings, second(half)).writes;
+    assert_eq!(refresh, choose);
+    state.begin(&refresh[0], second(half));
+    // The process dies, and Graph never saw the refresh; what shows is the choice of half a day ago.
+    let mut state = UserState::restored(state.owned().clone(), second(half + 10));
+    state.see_teams(reading("Busy", "Busy", 2, half + 30), second(half + 30));
+    let lapsed = 24 * 3600 + 10;
+    state.see_teams(reading("Available", "Available", 3, lapsed), second(lapsed));
+    state.see_pbx(busy_by_hand(), second(lapsed));
+    assert_eq!(perform(&mut state, &settings, lapsed), choose);
+}
+
+#[test]
+fn the_same_choice_made_anew_on_the_pbx_is_told_though_it_was_replaced_before() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_pbx(busy_by_hand(), second(1));
+    let choose = perform(&mut state, &settings, 1);
+    // On the PBX it is no longer so when Teams tells that the person replaced ours.
+    state.see_pbx(view(&[], Line::Idle), second(20));
+    state.see_teams(reading("Available", "Available", 3, 21), second(21));
+    state.see_pbx(busy_by_hand(), second(40));
+    state.see_teams(reading("Available", "Available", 3, 41), second(41));
+    assert_eq!(perform(&mut state, &settings, 41), choose);
 }
 
 #[test]

@@ -499,8 +499,10 @@ impl World {
             .lapsed
             .is_some_and(|(when, choice)| self.now - when < 70_000 && Some(choice) == chosen);
         let counted = chosen.is_some_and(|choice| self.brain.counts_as_own(choice, self.now));
-        let replaces = chosen == Some(Choice::Available) && self.brain.knows_own();
-        let ours_ends = ours.and_then(|ours| ours.expires);
+        // By the record, it may have lapsed earlier than it did: a refresh of which no answer is there may never have been done.
+        let known_until = self.brain.knows_own_until();
+        let ours_ends = ours.and_then(|ours| ours.expires).min(known_until);
+        let replaces = chosen == Some(Choice::Available) && ours_ends.is_some_and(|ends| self.now < ends);
         // To choose the same again changes nothing that could be seen.
         let before = self
             .teams
@@ -651,10 +653,15 @@ impl World {
             // What has lapsed in the meantime, nobody looks for.
             let looked_for = self.brain.counts_as_own(choice, self.now) && self.brain.can_tell(when);
             self.unseen_end = (!looked_for).then_some(choice);
+            // What is shown after ours would have ended anyway does not tell that it was replaced.
+            if let Some(theirs) = &mut self.teams.preferred {
+                theirs.replaced_ours.take_if(|(_, ends)| self.now >= *ends);
+            }
         }
         if let Some(Spared::Unseen(ended)) = self.spared {
             let shown = ended.is_none_or(other) || state.activity == Word::OffWork;
-            if shown && self.brain.can_tell(when) {
+            // As long as a write of its own may be acted on yet, what is shown is not the end.
+            if shown && self.brain.can_tell(when) && !self.brain.awaits_own(when) {
                 self.spared = Some(Spared::Seen);
             }
         }
