@@ -1,7 +1,7 @@
 //! A communication account: signed in, and subscribed to the presence of its share of the people.
 //!
 //! Graph admits one such subscription for an account and app, for at most 650 people and an hour, and its list of people cannot
-//! be changed. So what is there already is looked for first: renewed when it is for the same people, else replaced.
+//! be changed. So what is there already is looked for first: renewed when it is for the same people at our address, else replaced.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -215,7 +215,11 @@ impl Account {
             None => self.find(graph).await?,
         };
         match held {
-            Some(held) if !wanted.is_empty() && held.people == *wanted => self.renewed(graph, held, challenged).await,
+            Some(held)
+                if !wanted.is_empty() && held.people == *wanted && self.destination.is_of(&held.subscription) =>
+            {
+                self.renewed(graph, held, challenged).await
+            }
             Some(held) => {
                 graph.delete(&held.subscription.id, graph.now()).await?;
                 self.create(graph, wanted).await
@@ -263,20 +267,17 @@ impl Account {
         }))
     }
 
-    /// Renews when it is time, or Graph asks for it; also moves an adopted one to the address of today.
+    /// Renews when it is time, or Graph asks for it.
     async fn renewed(&self, graph: &Graph, held: Held, challenged: bool) -> Result<Option<Held>, Failure> {
-        let url = self.destination.notification_url.expose_secret();
-        let moved = held.subscription.notification_url != url && !held.subscription.notification_url.is_empty();
         let now = graph.now();
         // A repeated challenge was answered already.
         let challenged = challenged && held.written.is_none_or(|at| at.elapsed() >= APART);
-        if !moved && !challenged && held.subscription.expiration.duration_since(now) > RENEW_BEFORE {
+        if !challenged && held.subscription.expiration.duration_since(now) > RENEW_BEFORE {
             return Ok(Some(held));
         }
         let expiration = now.checked_add(LIFE).unwrap_or(now);
-        let to = moved.then_some(&self.destination.notification_url);
         let (id, deadline) = (&held.subscription.id, held.subscription.expiration);
-        match graph.renew(id, expiration, to, deadline).await {
+        match graph.renew(id, expiration, None, deadline).await {
             Ok(subscription) => Ok(Some(Held {
                 subscription,
                 written: Some(Instant::now()),
@@ -309,6 +310,13 @@ impl Destination {
         let path = subscription.notification_url.find("/v1/n/");
         let path = path.and_then(|start| subscription.notification_url.get(start..));
         path.is_some_and(|path| path.split('/').nth(4) == Some(&self.uid))
+    }
+
+    /// Whether a subscription delivers here. One that does not has to be made anew: with another key Graph would repeat an old client
+    /// state, which cannot be changed, and challenges would go to the old address. An answer may leave the address out.
+    fn is_of(&self, subscription: &Subscription) -> bool {
+        let url = subscription.notification_url.as_str();
+        url.is_empty() || url == self.notification_url.expose_secret()
     }
 }
 

@@ -437,14 +437,13 @@ async fn the_651st_user_has_no_place_and_is_named() {
 }
 
 #[tokio::test]
-async fn a_subscription_of_ours_is_adopted_and_one_for_others_is_replaced() {
-    let own = "https://hooks.example/v1/n/k0/uid-1/older-proof";
-    for (resource, adopted) in [
-        (format!("communications/presences?$filter=id in ('{}')", id(1)), true),
-        (format!("communications/presences?$filter=id in ('{}')", id(7)), false),
-    ] {
+async fn a_subscription_of_ours_is_adopted_and_one_for_others_or_of_an_older_key_is_replaced() {
+    let own = "https://hooks.example/v1/n/k1/uid-1/proof";
+    let older = "https://hooks.example/v1/n/k0/uid-1/older-proof";
+    for (person, url, adopted) in [(1, own, true), (7, own, false), (1, older, false)] {
+        let resource = format!("communications/presences?$filter=id in ('{}')", id(person));
         let mut stand = push_stand(1).await;
-        stand.teams.subscribe(&resource, own);
+        stand.teams.subscribe(&resource, url);
         let before = stand.teams.subscriptions()[0]["id"].clone();
         stand.start_again().await;
         stand
@@ -455,9 +454,12 @@ async fn a_subscription_of_ours_is_adopted_and_one_for_others_is_replaced() {
             })
             .await;
         let after = stand.teams.subscriptions();
-        assert_eq!((after.len(), after[0]["id"] == before), (1, adopted), "{resource}");
-        // Moved to the address of today.
-        assert_eq!(after[0]["notificationUrl"], "https://hooks.example/v1/n/k1/uid-1/proof");
+        assert_eq!(
+            (after.len(), after[0]["id"] == before),
+            (1, adopted),
+            "{resource} {url}"
+        );
+        assert_eq!(after[0]["notificationUrl"], own);
         let (status, answer) = stand.release().await;
         assert_eq!((status, stand.teams.subscriptions().len()), (200, 0), "{answer}");
         stand.stop().await;

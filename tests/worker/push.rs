@@ -33,12 +33,10 @@ async fn pushing(people: u32, source: &str) -> (World, Receiver) {
         ("secrets/account/username", ACCOUNT),
         ("secrets/account/password", ACCOUNT_PASSWORD),
         ("secrets/pull/token", TOKEN),
-        ("secrets/push/notification-url", &receiver.url(Channel::Notification)),
-        ("secrets/push/lifecycle-url", &receiver.url(Channel::Lifecycle)),
-        ("secrets/push/client-state", &receiver.client_state()),
     ] {
         world.write(path, content);
     }
+    world.point_to(&receiver);
     world.on_innovaphone(people).await;
     let says = json!({"source": source, "push": {"receiverRef": {"name": "r"}, "consumer": CONSUMER,
         "tokenSecretRef": {"name": "pull", "key": "token"},
@@ -49,6 +47,17 @@ async fn pushing(people: u32, source: &str) -> (World, Receiver) {
 }
 
 impl World {
+    /// Notifications go to this receiver, by its newest key.
+    fn point_to(&self, receiver: &Receiver) {
+        for (file, content) in [
+            ("notification-url", receiver.url(Channel::Notification)),
+            ("lifecycle-url", receiver.url(Channel::Lifecycle)),
+            ("client-state", receiver.client_state()),
+        ] {
+            self.write(&format!("secrets/push/{file}"), &content);
+        }
+    }
+
     /// The account's subscription stands, for so many people, and notifications can be pulled.
     async fn subscribed(&self, users: u32) -> String {
         self.until("subscribed", async || {
@@ -165,6 +174,33 @@ async fn what_happens_while_the_receiver_or_the_worker_is_away_is_told_afterward
     world
         .until("acknowledged", async || receiver.waiting().await == 0)
         .await;
+    world.lawful().await;
+}
+
+/// Graph repeats what it was given when the subscription was made, which the receiver does not take for the new key's.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rotation_of_the_receivers_key_a_meeting_still_arrives() {
+    let (mut world, mut receiver) = pushing(2, "Subscription").await;
+    world.start();
+    world.synced(2).await;
+    let before = world.subscribed(2).await;
+    receiver.kill();
+    receiver.rotate();
+    receiver.start().await;
+    world.kill();
+    world.point_to(&receiver);
+    world.start();
+    world.synced(2).await;
+    world
+        .until("made anew", async || {
+            let ids = world.subscriptions().await;
+            ids.len() == 1 && ids[0] != before
+        })
+        .await;
+    world.subscribed(2).await;
+    world.quiet().await;
+    world.derive(1, "Busy", "InAMeeting").await;
+    world.until_entry(1, "meeting").await;
     world.lawful().await;
 }
 

@@ -20,7 +20,8 @@ pub struct Receiver {
     process: Option<Child>,
     webhook: u16,
     internal: u16,
-    key: Key,
+    /// The newest key, and its id.
+    key: (&'static str, Key),
 }
 
 impl Drop for Receiver {
@@ -46,7 +47,7 @@ impl Receiver {
             process: None,
             webhook: free_port(),
             internal: free_port(),
-            key: Key::new(&[7; KEY_BYTES]),
+            key: ("k1", Key::new(&[7; KEY_BYTES])),
         }
     }
 
@@ -86,6 +87,13 @@ impl Receiver {
         }
     }
 
+    /// It gets a second key, and keeps the first; in force once it is started.
+    pub fn rotate(&mut self) {
+        let path = self.dir.path().join("keyring/k2");
+        std::fs::write(path, STANDARD.encode([8; KEY_BYTES])).unwrap();
+        self.key = ("k2", Key::new(&[8; KEY_BYTES]));
+    }
+
     /// Its volume is lost.
     pub fn lose_volume(&mut self) {
         self.kill();
@@ -94,15 +102,12 @@ impl Receiver {
 
     /// Address that Graph is given.
     pub fn url(&self, channel: Channel) -> String {
-        format!(
-            "http://127.0.0.1:{}{}",
-            self.webhook,
-            path("k1", &self.key, channel, UID)
-        )
+        let (id, key) = &self.key;
+        format!("http://127.0.0.1:{}{}", self.webhook, path(id, key, channel, UID))
     }
 
     pub fn client_state(&self) -> String {
-        self.key.client_state(UID)
+        self.key.1.client_state(UID)
     }
 
     /// Base address of the pull API.
