@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory::People;
 use crate::api::presence::{AddressRule, GraphField, Licence, PresenceSyncSpec, Unmatched, UserCounts};
-use crate::policy::presence::matching::{Person, address, match_users};
+use crate::policy::presence::matching::{Person, address, could_be, match_users};
 use crate::policy::presence::pbx::PbxUser;
 
 /// Users who are named in the status.
@@ -145,8 +145,7 @@ impl Roster {
 
     fn without_address(&mut self, person: &Person) {
         self.counts.unmatched += 1;
-        let name = person.user_principal_name.as_ref().or(person.display_name.as_ref());
-        let name = name.unwrap_or(&person.id).clone();
+        let name = called(person).to_owned();
         let why = "the property that makes the address on the PBX is empty".to_owned();
         self.left_out.insert(name.clone(), LeftOut { name, why });
     }
@@ -178,6 +177,23 @@ impl Roster {
         self.left_out.get(pbx).map(|left| left.why.as_str())
     }
 
+    /// What [`Self::why_not`] knows a person by who is not kept in step: the user of the PBX who could be the person, or what the
+    /// person is called where there is no address. `known` are the users of the PBX, where it tells of them.
+    pub fn left_out<'a>(
+        &self,
+        spec: &PresenceSyncSpec,
+        mut known: impl Iterator<Item = &'a PbxUser>,
+        person: &Person,
+    ) -> Option<String> {
+        let Some(rule) = address_rule(spec) else {
+            let user =
+                known.find(|user| self.left_out.contains_key(&user.id) && could_be(&spec.matching, user, person));
+            return user.map(|user| user.id.clone());
+        };
+        let name = address(rule, person).unwrap_or_else(|| called(person).to_owned());
+        Some(name).filter(|name| self.left_out.contains_key(name))
+    }
+
     /// The first who are not kept in step, in a stable order; among them those of the PBX who turned out not to be there, and those
     /// without a place at an account.
     pub fn first_unmatched(&self, over: &[String], absent: &BTreeSet<String>) -> Vec<Unmatched> {
@@ -203,6 +219,12 @@ impl Roster {
 fn address_rule(spec: &PresenceSyncSpec) -> Option<&AddressRule> {
     let sip = spec.pbx.sip.as_ref().map(|sip| &sip.address);
     sip.or_else(|| spec.pbx.broadworks.as_ref().map(|broadworks| &broadworks.address))
+}
+
+/// How a person is called in the tenant.
+fn called(person: &Person) -> &str {
+    let name = person.user_principal_name.as_ref().or(person.display_name.as_ref());
+    name.unwrap_or(&person.id)
 }
 
 /// How people call a user of the PBX.
@@ -318,6 +340,12 @@ mod tests {
             (0, 1, 1)
         );
         assert!(roster.why_not("ada").unwrap().starts_with("2 users"));
+        let why = |id: &str| {
+            let name = roster.left_out(&spec(&pbx), [].iter(), &people.all[id].person);
+            roster.why_not(&name.unwrap()).unwrap()
+        };
+        assert!(why("0-ada").starts_with("2 users") && why("1-bob").starts_with("2 users"));
+        assert!(why("2-carl").contains("is empty"));
     }
 
     #[test]

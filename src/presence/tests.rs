@@ -317,8 +317,15 @@ async fn who_is_not_kept_in_step_is_told_with_the_reason() {
     let counts = (status.users.unmatched, status.users.ambiguous, status.users.unlicensed);
     assert_eq!(counts, (1, 2, 1), "{status:?}");
     assert_eq!(status.unmatched.len(), 4);
-    let bob = stand.user("bob").await;
-    assert!(!bob.synced && bob.why.contains("no Teams plan"), "{bob:?}");
+    for (names, why) in [
+        (["bob", "bob@contoso.com"], "no Teams plan"),
+        (["dora", "dora@contoso.com"], "2 users of the PBX"),
+    ] {
+        for name in names {
+            let user = stand.user(name).await;
+            assert!(!user.synced && user.why.contains(why) && user.pbx.is_some(), "{user:?}");
+        }
+    }
     assert_eq!(stand.get("/v1/users/nobody").await.0, 404);
     stand.stop().await;
 }

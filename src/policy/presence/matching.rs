@@ -144,6 +144,15 @@ pub fn match_users(rules: &[MatchRule], users: &[impl Borrow<PbxUser>], people: 
     matching
 }
 
+/// Whether a user of the PBX is this person by any of the rules, were there nobody else.
+pub fn could_be(rules: &[MatchRule], user: &PbxUser, person: &Person) -> bool {
+    rules.iter().any(|rule| {
+        let wanted = pbx_value(user, rule.pbx_field).and_then(|value| key::of(rule, value));
+        let mut keys = graph_values(person, rule.graph_field).filter_map(|value| key::of(rule, value));
+        wanted.is_some_and(|wanted| keys.any(|key| key == wanted))
+    })
+}
+
 struct State {
     /// For each user of the PBX, the person and the rule.
     person_of: Vec<Option<(usize, usize)>>,

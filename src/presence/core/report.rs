@@ -124,7 +124,10 @@ impl Core {
         let name = name.trim().to_lowercase();
         let person = self.person_named(&name);
         let pbx = match &person {
-            Some(person) => self.users.get(person).map(|user| user.pbx.to_string()),
+            Some(person) => match self.users.get(person) {
+                Some(user) => Some(user.pbx.to_string()),
+                None => self.left_out(person),
+            },
             None => self.pbx_named(&name),
         };
         let person = person.or_else(|| self.by_pbx.get(pbx.as_deref()?).cloned());
@@ -137,7 +140,10 @@ impl Core {
             .map(Box::as_ref);
         let (synced, why) = self.standing(person.as_deref(), pbx.as_deref(), user);
         Some(UserReport {
-            pbx: pbx.as_ref().map(|id| self.pbx_side(id)),
+            // Somebody without an address is left out by a name that the PBX does not know.
+            pbx: pbx
+                .filter(|id| user.is_some() || self.pbx.contains_key(id))
+                .map(|id| self.pbx_side(&id)),
             teams: person.as_ref().map(|person| self.teams_side(person, user)),
             why,
             synced,
@@ -174,6 +180,15 @@ impl Core {
             id.to_lowercase() == name || is_called(h323) || is_called(cn) || is_called(extension)
         });
         found.map(|(id, _)| id.clone())
+    }
+
+    /// What the roster knows a person by who is not kept in step.
+    fn left_out(&self, person: &str) -> Option<String> {
+        let people = self.people.as_ref()?;
+        let somebody = people.all.get(person).filter(|_| people.selected.contains(person))?;
+        let known = self.pbx.values().map(|side| &side.user);
+        let spec = &self.parts.setup.config.spec;
+        self.roster.left_out(spec, known, &somebody.person)
     }
 
     fn standing(&self, person: Option<&str>, pbx: Option<&str>, user: Option<&User>) -> (bool, String) {
