@@ -162,6 +162,9 @@ async fn configure(context: &Context, object: &PresenceSync, namespace: &str) ->
         (Ok(reader), Ok(writer)) => (reader, writer),
         (Err(refusal), _) | (_, Err(refusal)) => return Ok(Err(refusal)),
     };
+    if !deleted && let Some(refusal) = unnamed(object, &writer) {
+        return Ok(Err(refusal));
+    }
     let push = match push(context, object, namespace).await? {
         Ok(push) => push,
         Err(refusal) => return Ok(Err(refusal)),
@@ -216,6 +219,23 @@ fn app(context: &Context, namespace: &str, field: &str, named: &LocalRef) -> Res
         endpoints,
         credentials: spec.credentials.clone(),
     })
+}
+
+/// Graph wants the app's id with every session that is written, which a managed identity of the machine does not tell.
+fn unnamed(object: &PresenceSync, writer: &AppConfig) -> Option<Refusal> {
+    if writer.client_id.is_some() || !object.spec.direction.to_teams() {
+        return None;
+    }
+    let named = object
+        .spec
+        .writer_tenant_ref
+        .as_ref()
+        .unwrap_or(&object.spec.tenant_ref);
+    let message = format!(
+        "GraphTenant {} has no spec.clientId, which is needed to write presence, also with a managedIdentity; or choose direction: TeamsToPbx",
+        named.name
+    );
+    Some(Refusal::waiting(Reason::TenantNotReady, message))
 }
 
 type Pushed = Result<Option<(PushConfig, PushSecret)>, Refusal>;

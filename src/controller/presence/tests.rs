@@ -195,10 +195,14 @@ impl World {
     }
 
     fn tenant(&mut self, credentials: &Value) {
+        self.tenant_of(Some("c"), credentials);
+    }
+
+    fn tenant_of(&mut self, client_id: Option<&str>, credentials: &Value) {
         let tenant: GraphTenant = serde_json::from_value(json!({
             "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphTenant",
             "metadata": { "name": "contoso", "namespace": "voice", "uid": "t" },
-            "spec": { "tenantId": "contoso.example", "clientId": "c", "credentials": credentials },
+            "spec": { "tenantId": "contoso.example", "clientId": client_id, "credentials": credentials },
         }))
         .unwrap();
         self.writers.tenant(&tenant);
@@ -371,6 +375,17 @@ async fn what_is_missing_is_named_and_leaves_the_worker_at_work() {
         assert_eq!(said_of(&status, "PbxConnected").0, "True", "{spec}: the worker goes on");
         assert!(world.said().is_empty(), "{spec}: nothing is changed");
     }
+    // Graph wants the app's id with what is written to Teams, and only there.
+    world.tenant_of(
+        None,
+        &json!({ "clientSecret": { "secretRef": { "name": "app", "key": "secret" } } }),
+    );
+    let (_, status) = world.reconcile(&object).await;
+    assert_eq!(said_of(&status, "Ready"), pair("False", "TenantNotReady"));
+    let (_, status) = world
+        .reconcile(&sync(&json!({}), &json!({ "direction": "TeamsToPbx" })))
+        .await;
+    assert_eq!(said_of(&status, "Ready"), pair("True", "Accepted"));
     // The namespace's own identity is lent as the operator's is.
     world.tenant(&json!({ "workloadIdentity": {} }));
     let (_, status) = world.reconcile(&object).await;
