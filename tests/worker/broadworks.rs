@@ -42,6 +42,16 @@ impl World {
         self.put(&format!("xsi/users/{}/dnd", upn(user)), json!(on)).await;
     }
 
+    /// A user with this ring splash takes the place of one.
+    async fn ring_splash(&self, user: u32, rings: bool) {
+        self.post("xsi/users", json!([{"id": upn(user), "ringSplash": rings}]))
+            .await;
+    }
+
+    async fn has_ring_splash(&self, user: u32) -> bool {
+        self.simulator(&format!("xsi/users/{}", upn(user))).await["ringSplash"] == true
+    }
+
     async fn is_switched(&self, user: u32) -> bool {
         self.simulator(&format!("xsi/users/{}", upn(user))).await["dnd"] == true
     }
@@ -84,11 +94,13 @@ async fn calls_and_do_not_disturb_are_told_both_ways() {
     world.switch(1, false).await;
     world.until("free", async || world.shown(1).await == "Available").await;
 
+    world.ring_splash(2, true).await;
     world.choose(2, Some("DoNotDisturb")).await;
     world.until_switched(2, true).await;
     world.choose(2, None).await;
     world.until_switched(2, false).await;
     assert_eq!(world.switches().await.len(), 2, "user 1's switch is user 1's");
+    assert!(world.has_ring_splash(2).await, "user 2's ring splash is user 2's");
 
     world.release().await;
     world.lawful().await;

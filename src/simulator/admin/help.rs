@@ -66,8 +66,8 @@ Admin (JSON)
                                            channels, subscriptions, violations as well
   PUT  /_simulator/xsi/manners             {grantedSeconds?, heartbeatMs?, heartbeatLimitMs?, ackLimitMs?, pieceBytes?, sticky?,
                                            providerSnapshots?, silent?, down?: [xsp], refusing?: [xsp]}
-  POST /_simulator/xsi/users               {count, first?, prefix?, domain?} or [{id, password?, number?, dnd?, withoutDnd?,
-                                           devices?: [type]}]
+  POST /_simulator/xsi/users               {count, first?, prefix?, domain?} or [{id, password?, number?, dnd?, ringSplash?,
+                                           withoutDnd?, devices?: [type]}]
   GET  /_simulator/xsi/users/{user}        do not disturb, calls
   PUT  /_simulator/xsi/users/{user}/dnd    true or false
   POST /_simulator/xsi/users/{user}/calls  {outgoing?} -> {call}

@@ -161,7 +161,7 @@ pub async fn set_dnd(
     if !state.xsi.users.contains_key(&id) {
         return Err(no_user());
     }
-    state.xsi.set_dnd(&id, active);
+    state.xsi.set_dnd(&id, active, None);
     Ok(StatusCode::NO_CONTENT)
 }
 

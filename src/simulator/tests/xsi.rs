@@ -191,6 +191,8 @@ async fn actions_are_for_those_who_may() {
         200
     );
     assert_eq!(put(xml("DoNotDisturb", &[("active", "yes")])).await, 400);
+    let odd_splash = xml("DoNotDisturb", &[("active", "true"), ("ringSplash", "loud")]);
+    assert_eq!(put(odd_splash).await, 400);
     assert_eq!(
         put("<DoNotDisturb><active>false</active></DoNotDisturb>".into()).await,
         400

@@ -69,8 +69,8 @@ pub async fn calls(State(shared): State<Shared>, Path(place): Path<Place>, heade
 pub async fn do_not_disturb(State(shared): State<Shared>, Path(place): Path<Place>, headers: HeaderMap) -> XsiResult {
     let state = shared.state();
     let user = with_service(seen(&state.xsi, &place, &headers)?)?;
-    let active = user.dnd.to_string();
-    let fields = [("active", active.as_str()), ("ringSplash", "false")];
+    let (active, rings) = (user.dnd.to_string(), user.ring_splash.to_string());
+    let fields = [("active", active.as_str()), ("ringSplash", rings.as_str())];
     Ok(answer(xml::document("DoNotDisturb", &fields)))
 }
 
@@ -84,13 +84,16 @@ pub async fn set_do_not_disturb(
     let mut state = shared.state();
     let user = with_service(seen(&state.xsi, &place, &headers)?)?.id.clone();
     let document = body(&bytes, &headers, "DoNotDisturb")?;
-    let active = match document.fields.get("active").map(String::as_str) {
-        Some("true") => true,
-        Some("false") => false,
-        _ => return Err(XsiError::bad("active must be true or false")),
+    let flag = |name: &str| match document.fields.get(name).map(String::as_str) {
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(XsiError::bad(&format!("{name} must be true or false"))),
+        None => Ok(None),
     };
+    let ring_splash = flag("ringSplash")?;
+    let active = flag("active")?.ok_or_else(|| XsiError::bad("active is missing"))?;
     state.xsi.note_write(json!({"user": user, "doNotDisturb": active}));
-    state.xsi.set_dnd(&user, active);
+    state.xsi.set_dnd(&user, active, ring_splash);
     Ok(StatusCode::OK.into_response())
 }
 

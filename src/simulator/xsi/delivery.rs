@@ -19,13 +19,17 @@ struct News<'a> {
 }
 
 impl Host {
-    /// Switches do not disturb.
-    pub fn set_dnd(&mut self, user: &str, active: bool) {
+    /// Switches do not disturb; a ring splash that is not given stays.
+    pub fn set_dnd(&mut self, user: &str, active: bool, ring_splash: Option<bool>) {
         let Some(known) = self.users.get_mut(user) else {
             return;
         };
-        if std::mem::replace(&mut known.dnd, active) != active {
-            self.tell(&dnd_news(user, active));
+        let was = (known.dnd, known.ring_splash);
+        known.dnd = active;
+        known.ring_splash = ring_splash.unwrap_or(known.ring_splash);
+        let is = (known.dnd, known.ring_splash);
+        if is != was {
+            self.tell(&dnd_news(user, is));
         }
     }
 
@@ -129,7 +133,7 @@ impl Host {
         let of_dnd = subscription.event == DO_NOT_DISTURB;
         for user in users {
             let news = if of_dnd {
-                dnd_news(&user.id, user.dnd)
+                dnd_news(&user.id, (user.dnd, user.ring_splash))
             } else {
                 snapshot(&user)
             };
@@ -228,12 +232,15 @@ impl Host {
     }
 }
 
-fn dnd_news(user: &str, active: bool) -> News<'_> {
+fn dnd_news(user: &str, (active, rings): (bool, bool)) -> News<'_> {
     News {
         user,
         of_dnd: true,
         kind: "DoNotDisturbEvent",
-        data: xml::elements("xsi:", &[("active", &active.to_string()), ("ringSplash", "false")]),
+        data: xml::elements(
+            "xsi:",
+            &[("active", &active.to_string()), ("ringSplash", &rings.to_string())],
+        ),
     }
 }
 

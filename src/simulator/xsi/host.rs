@@ -113,6 +113,8 @@ pub struct User {
     pub number: String,
     /// Do not disturb is on.
     pub dnd: bool,
+    /// A short ring for each call that do not disturb turns away.
+    pub ring_splash: bool,
     /// The service is not assigned.
     pub without_dnd: bool,
     /// Types of the devices of the user.

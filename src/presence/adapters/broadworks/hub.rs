@@ -137,6 +137,13 @@ impl Hub {
     }
 
     fn perform(&self, xsp: Arc<Xsp>, task: Task) -> BoxFuture<'static, (Task, Result<Done, PbxError>)> {
+        if let Job::Switch { user, active, .. } = &task.job {
+            let (user, active) = (self.set.id_of(user).to_owned(), *active);
+            return Box::pin(async move {
+                let result = switch(&xsp, &user, active).await;
+                (task, result)
+            });
+        }
         let call = match &task.job {
             Job::Subscribe(key) => self.subscribe(key),
             Job::Renew(_, id) => Call {
@@ -160,19 +167,12 @@ impl Hub {
                 body: None,
                 read: calls,
             },
-            Job::ReadSwitch(user, _) => Call {
+            Job::ReadSwitch(user, _) | Job::Switch { user, .. } => Call {
                 operation: "do_not_disturb",
                 method: Method::GET,
-                path: owned(&requests::actions(self.set.id_of(user), &["services", "DoNotDisturb"])),
+                path: owned(&requests::do_not_disturb_of(self.set.id_of(user))),
                 body: None,
                 read: do_not_disturb,
-            },
-            Job::Switch { user, active, .. } => Call {
-                operation: "switch_do_not_disturb",
-                method: Method::PUT,
-                path: owned(&requests::actions(self.set.id_of(user), &["services", "DoNotDisturb"])),
-                body: Some(requests::do_not_disturb(*active)),
-                read: |_| Ok(Done::Nothing),
             },
         };
         Box::pin(async move {
@@ -216,6 +216,15 @@ impl Call {
         let answer = xsp.ask(self.operation, self.method, &path, self.body).await?;
         (self.read)(&answer)
     }
+}
+
+/// Switches do not disturb of a user, and leaves the ring splash as it is found.
+async fn switch(xsp: &Xsp, user: &str, active: bool) -> Result<Done, PbxError> {
+    let path = requests::do_not_disturb_of(user);
+    let found = xsp.ask("do_not_disturb", Method::GET, &path, None).await?;
+    let body = requests::do_not_disturb(active, read(&found)?.flag("ringSplash"));
+    xsp.ask("switch_do_not_disturb", Method::PUT, &path, Some(body)).await?;
+    Ok(Done::Nothing)
 }
 
 fn owned(path: &[&str]) -> Vec<String> {

@@ -29,6 +29,11 @@ pub(super) fn actions<'a>(user: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     [&["com.broadsoft.xsi-actions", "v2.0", "user", user], rest].concat()
 }
 
+/// Path of do not disturb of a user.
+pub(super) fn do_not_disturb_of(user: &str) -> Vec<&str> {
+    actions(user, &["services", "DoNotDisturb"])
+}
+
 /// Opens a channel of a set.
 pub(super) fn channel(set: &str) -> String {
     let expires = EXPIRES.to_string();
@@ -71,10 +76,16 @@ pub(super) fn ack(event: &str) -> String {
     )
 }
 
-/// Switches do not disturb.
-pub(super) fn do_not_disturb(active: bool) -> String {
-    let active = if active { "true" } else { "false" };
-    document("DoNotDisturb", &[("active", active), ("ringSplash", "false")])
+/// Switches do not disturb. The ring splash (a short ring for each call that is turned away) is the user's own choice, and is sent
+/// as it was read.
+pub(super) fn do_not_disturb(active: bool, ring_splash: Option<bool>) -> String {
+    let ring_splash = ring_splash.map(|rings| ("ringSplash", word(rings)));
+    let fields: Vec<_> = std::iter::once(("active", word(active))).chain(ring_splash).collect();
+    document("DoNotDisturb", &fields)
+}
+
+fn word(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
 }
 
 fn document(name: &str, fields: &[(&str, &str)]) -> String {
@@ -98,8 +109,9 @@ mod tests {
     #[test]
     fn bodies_are_as_the_server_reads_them() {
         let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><DoNotDisturb xmlns=\"http://schema.broadsoft.com/xsi\">\
-                        <active>true</active><ringSplash>false</ringSplash></DoNotDisturb>";
-        assert_eq!(do_not_disturb(true), expected);
+                        <active>false</active><ringSplash>true</ringSplash></DoNotDisturb>";
+        assert_eq!(do_not_disturb(false, Some(true)), expected);
+        assert!(!do_not_disturb(true, None).contains("ringSplash"));
         let channel = element::document(channel("set-1").as_bytes()).unwrap();
         assert_eq!(channel.text_of("channelSetId"), Some("set-1"));
         assert_eq!(channel.text_of("expires"), Some("3600"));

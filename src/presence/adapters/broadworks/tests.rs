@@ -34,6 +34,8 @@ struct Xspd {
     /// Channels are accepted, and nothing is said over them.
     is_speechless: bool,
     is_on: Mutex<bool>,
+    /// The ring splash of do not disturb.
+    rings: Mutex<bool>,
 }
 
 impl Xspd {
@@ -95,11 +97,14 @@ async fn answer(State(xsp): State<Arc<Xspd>>, request: Request) -> Response {
         return text.into_response();
     }
     if line.ends_with("/services/DoNotDisturb") {
-        let mut is_on = xsp.is_on.lock().unwrap();
+        let (mut is_on, mut rings) = (xsp.is_on.lock().unwrap(), xsp.rings.lock().unwrap());
         if line.starts_with("PUT") {
-            *is_on = body.windows(13).any(|part| part == b"<active>true<");
+            let says = |part: &str| std::str::from_utf8(&body).unwrap().contains(part);
+            *is_on = says("<active>true<");
+            *rings = says("<ringSplash>true<");
         }
-        return format!("<DoNotDisturb xmlns='x'><active>{}</active></DoNotDisturb>", *is_on).into_response();
+        let fields = format!("<active>{}</active><ringSplash>{}</ringSplash>", *is_on, *rings);
+        return format!("<DoNotDisturb xmlns='x'>{fields}</DoNotDisturb>").into_response();
     }
     if line.ends_with("/calls") {
         return "<Calls xmlns='x'/>".into_response();
@@ -275,7 +280,11 @@ async fn a_lost_channel_is_told_and_opened_again() {
 
 #[tokio::test]
 async fn do_not_disturb_is_switched_and_taken_back() {
-    let mut stage = stage(Xspd::default(), PASSWORD).await;
+    let rings = Xspd {
+        rings: Mutex::new(true),
+        ..Xspd::default()
+    };
+    let mut stage = stage(rings, PASSWORD).await;
     stage.pbx.watch(vec!["ann@x".to_owned()]).await;
     stage.view(|view| view.entries == Some(vec![])).await;
     let entry = |activity| OwnEntry {
@@ -294,6 +303,7 @@ async fn do_not_disturb_is_switched_and_taken_back() {
     assert!(matches!(refused, Err(PbxError::Protocol(_))));
     stage.pbx.put_own("ann@x", &entry(Activity::Unset)).await.unwrap();
     assert!(!*stage.xsp.is_on.lock().unwrap());
+    assert!(*stage.xsp.rings.lock().unwrap(), "the ring splash is the user's");
     *stage.xsp.is_on.lock().unwrap() = true;
     stage.pbx.clear_own("ann@x").await.unwrap();
     assert!(*stage.xsp.is_on.lock().unwrap(), "the user's own");
