@@ -1,6 +1,5 @@
 //! The people of the tenant: read as a whole at the start and at each licence sweep, followed by delta in between.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::groups::Groups;
 use self::newcomers::Newcomers;
 use self::people::{read, shared};
 use self::selection::{Selection, is_guest, selected};
@@ -17,11 +17,12 @@ use super::fault;
 use super::input::Input;
 use super::settings::Settings;
 use crate::api::presence::{Licence, UserSelection};
-use crate::api::presence_report::Lamp;
+use crate::api::presence_report::{Fault, Lamp};
 use crate::graph::{Failure, Graph, Kind, PeoplePage};
 use crate::local_clock;
 use crate::policy::backoff;
 
+mod groups;
 mod newcomers;
 mod people;
 mod selection;
@@ -60,8 +61,8 @@ pub struct Directory {
 /// What is known between two looks.
 struct Knowledge {
     all: Arc<Everybody>,
-    /// Members of the selected groups; `None` without groups.
-    members: Option<BTreeSet<String>>,
+    /// Who is in the groups of the spec; `None`: they could not be read yet.
+    groups: Option<Groups>,
     link: Option<String>,
     swept: Instant,
     /// Those who came since, and whose licence may not be known.
@@ -73,7 +74,8 @@ struct Knowledge {
 impl Knowledge {
     /// Tells everybody, if anything is new.
     async fn publish(&mut self, directory: &Directory) {
-        let selected = selected(&directory.selection, self.members.as_ref(), &self.all);
+        let Some(groups) = &self.groups else { return };
+        let selected = selected(&directory.selection, groups.members.as_ref(), &self.all);
         let known = directory.known.borrow().clone();
         if self.told && known.selected == selected && known.all == self.all {
             self.all = known.all.clone();
@@ -103,7 +105,7 @@ impl Directory {
         let mut known: Option<Knowledge> = None;
         loop {
             let result = self.look(&mut known, looks).await;
-            self.show(&result);
+            self.show(&result, known.as_ref());
             let pause = match result {
                 Ok(()) => {
                     (failures, looks) = (0, looks.wrapping_add(1));
@@ -122,49 +124,82 @@ impl Directory {
         }
     }
 
-    fn show(&self, result: &Result<(), Failure>) {
+    fn show(&self, result: &Result<(), Failure>, known: Option<&Knowledge>) {
         let now = local_clock::now();
-        let lamp = fault::lamp(result, "the users of the tenant are known");
+        let groups = known.and_then(|known| known.groups.as_ref());
+        let lamp = match groups.filter(|groups| !groups.absent.is_empty()) {
+            Some(groups) if result.is_ok() => {
+                let names = groups.absent.join(", ");
+                let message = format!("of spec.users.groups, Entra does not have {names}; the others are followed");
+                Lamp::red(Fault::Rejected, message)
+            }
+            _ => fault::lamp(result, "the users of the tenant are known"),
+        };
         if result.is_ok() {
             self.board.went_well(now, |last| &mut last.directory);
         }
         self.board.lamps(|lamps| lamps.directory = lamp);
     }
 
+    /// What fails here leaves what was known; what is known by now is told all the same.
     async fn look(&self, known: &mut Option<Knowledge>, looks: u32) -> Result<(), Failure> {
-        let mut now = match known.take() {
-            Some(mut now) if !self.is_due(&now) => {
-                // What fails here leaves what was known.
-                let result = self.follow_changes(&mut now, looks).await;
-                if let Err(failure) = result {
-                    *known = Some(now);
-                    return Err(failure);
-                }
-                now
-            }
-            before => match self.sweep(before.as_ref()).await {
-                Ok(now) => now,
-                Err(failure) => {
-                    let age = before.as_ref().map(|known| known.swept.elapsed());
-                    if is_overdue(age, self.licence_interval()) {
-                        self.board.lamps(|lamps| lamps.licences = fault::red(&failure));
-                    }
-                    *known = before;
-                    return Err(failure);
-                }
-            },
-        };
+        let is_sweep = known.as_ref().is_none_or(|known| self.is_due(known));
+        if is_sweep {
+            self.sweep(known).await?;
+        }
+        let Some(now) = known else { return Ok(()) };
+        let result = self.catch_up(now, is_sweep, looks).await;
         now.publish(self).await;
-        *known = Some(now);
-        Ok(())
+        result
     }
 
-    async fn follow_changes(&self, now: &mut Knowledge, looks: u32) -> Result<(), Failure> {
-        self.changes(now).await?;
-        if looks.is_multiple_of(GROUPS_EVERY) {
-            now.members = self.members().await?;
+    /// Reads everybody anew.
+    async fn sweep(&self, known: &mut Option<Knowledge>) -> Result<(), Failure> {
+        let read = self.everybody(known.as_ref()).await;
+        match read {
+            Ok((all, link)) => {
+                *known = Some(Knowledge {
+                    all: Arc::new(all),
+                    groups: known.take().and_then(|known| known.groups),
+                    link,
+                    swept: Instant::now(),
+                    newcomers: Newcomers::default(),
+                    told: false,
+                });
+                self.board.went_well(local_clock::now(), |last| &mut last.licences);
+                self.board
+                    .lamps(|lamps| lamps.licences = Lamp::green("licences are known"));
+                Ok(())
+            }
+            Err(failure) => {
+                let age = known.as_ref().map(|known| known.swept.elapsed());
+                if is_overdue(age, self.licence_interval()) {
+                    self.board.lamps(|lamps| lamps.licences = fault::red(&failure));
+                }
+                Err(failure)
+            }
         }
-        self.meet(now).await
+    }
+
+    /// Learns what changed since: of people, of groups, and of the licences of newcomers.
+    async fn catch_up(&self, now: &mut Knowledge, is_swept: bool, looks: u32) -> Result<(), Failure> {
+        if !is_swept {
+            self.changes(now).await?;
+        }
+        // A group that cannot be read keeps no newcomer waiting.
+        let groups = if is_swept || now.groups.is_none() || looks.is_multiple_of(GROUPS_EVERY) {
+            self.read_groups(now).await
+        } else {
+            Ok(())
+        };
+        let newcomers = self.meet(now).await;
+        groups.and(newcomers)
+    }
+
+    async fn read_groups(&self, now: &mut Knowledge) -> Result<(), Failure> {
+        let groups = Groups::read(&self.graph, &self.selection.groups, self.deadline()).await?;
+        now.groups = Some(groups);
+        Ok(())
     }
 
     /// Asks about newcomers, one by one. Where they are many, everybody is read before long.
@@ -193,7 +228,8 @@ impl Directory {
 
     /// Tells whether the licence of a newcomer decides about anything.
     fn wanted<'a>(&'a self, known: &'a Knowledge) -> impl Fn(&str) -> bool + 'a {
-        let selection = Selection::of(&self.selection, known.members.as_ref());
+        let members = known.groups.as_ref().and_then(|groups| groups.members.as_ref());
+        let selection = Selection::of(&self.selection, members);
         move |id| {
             let somebody = known.all.get(id).filter(|_| self.selection.licence == Licence::Teams);
             somebody.is_some_and(|somebody| {
@@ -214,9 +250,9 @@ impl Directory {
         Duration::from_secs(seconds.unsigned_abs()).max(self.settings.changes)
     }
 
-    /// Reads everything. The link to later changes first: what changes meanwhile is told again, and not lost.
+    /// Everybody, and the link to later changes. The link first: what changes meanwhile is told again, and not lost.
     /// Whoever is as before is held only once.
-    async fn sweep(&self, before: Option<&Knowledge>) -> Result<Knowledge, Failure> {
+    async fn everybody(&self, before: Option<&Knowledge>) -> Result<(Everybody, Option<String>), Failure> {
         let link = self.graph.people_changes(None, self.deadline()).await?.link;
         let mut all = Everybody::new();
         let mut next: Option<String> = None;
@@ -233,18 +269,7 @@ impl Directory {
                 break;
             }
         }
-        let members = self.members().await?;
-        self.board.went_well(local_clock::now(), |last| &mut last.licences);
-        self.board
-            .lamps(|lamps| lamps.licences = Lamp::green("licences are known"));
-        Ok(Knowledge {
-            all: Arc::new(all),
-            members,
-            link,
-            swept: Instant::now(),
-            newcomers: Newcomers::default(),
-            told: false,
-        })
+        Ok((all, link))
     }
 
     async fn changes(&self, known: &mut Knowledge) -> Result<(), Failure> {
@@ -264,25 +289,6 @@ impl Directory {
             }
         }
         Ok(())
-    }
-
-    async fn members(&self) -> Result<Option<BTreeSet<String>>, Failure> {
-        if self.selection.groups.is_empty() {
-            return Ok(None);
-        }
-        let mut members = BTreeSet::new();
-        for group in &self.selection.groups {
-            let mut next: Option<String> = None;
-            for _ in 0..MOST_PAGES {
-                let page = self.graph.members(group, next.as_deref(), self.deadline()).await?;
-                members.extend(page.people.iter().map(|news| news.id.to_ascii_lowercase()));
-                next = page.next;
-                if next.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(Some(members))
     }
 
     /// A question about people can wait; within a minute it should be asked.

@@ -56,6 +56,10 @@ struct State {
     left_out: Option<String>,
     /// Names that cannot sign in.
     refused: Vec<String>,
+    /// Ids of the members of groups, by the group's.
+    groups: BTreeMap<String, Vec<String>>,
+    /// Groups cannot be read.
+    groups_down: bool,
     /// The receiver does not answer.
     receiver_down: bool,
     asked: BTreeMap<String, usize>,
@@ -105,6 +109,23 @@ impl Teams {
             news.as_object_mut().unwrap().remove("assignedPlans");
             state.news.push(news);
         });
+    }
+
+    /// Somebody goes while the worker works.
+    pub fn leaver(&self, number: usize) {
+        let news = json!({"id": id(number), "@removed": {"reason": "deleted"}});
+        self.with(|state| state.news.push(news));
+    }
+
+    /// A group has these members.
+    pub fn group(&self, name: &str, members: &[usize]) {
+        let members = members.iter().map(|number| id(*number)).collect();
+        self.with(|state| state.groups.insert(name.to_owned(), members));
+    }
+
+    /// Groups cannot be read from now on, or can again.
+    pub fn break_groups(&self, down: bool) {
+        self.with(|state| state.groups_down = down);
     }
 
     /// What Teams itself makes of a person.
@@ -317,6 +338,14 @@ fn route(state: &mut State, base: &str, method: &Method, path: &str, query: &str
         ("GET", ["v1", "consumers", ..]) => (200, json!({"logId": "log", "events": [], "next": 0})),
         ("GET", ["users", id]) => match state.people.iter().find(|person| person["id"] == *id) {
             Some(person) => (200, person.clone()),
+            None => error(404, "Request_ResourceNotFound", "It does not exist."),
+        },
+        ("GET", ["groups", ..]) if state.groups_down => error(503, "ServiceUnavailable", "Down."),
+        ("GET", ["groups", name, "transitiveMembers"]) => match state.groups.get(*name) {
+            Some(members) => {
+                let members: Vec<Value> = members.iter().map(|id| json!({ "id": id })).collect();
+                (200, json!({ "value": members }))
+            }
             None => error(404, "Request_ResourceNotFound", "It does not exist."),
         },
         ("GET", ["users"]) => (200, json!({ "value": state.people })),

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
@@ -58,7 +60,7 @@ fn page(value: &serde_json::Value) -> PeoplePage {
 fn knowledge() -> Knowledge {
     Knowledge {
         all: Arc::new(all()),
-        members: None,
+        groups: Some(Groups::default()),
         link: None,
         swept: Instant::now(),
         newcomers: Newcomers::default(),
