@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::endpoints::Endpoints;
+use self::refusals::Refusals;
 use self::release::Release;
 use self::restart::Restart;
 use self::silence::Silence;
@@ -40,6 +41,7 @@ use crate::policy::presence::pbx::{Capabilities, PbxEvent, PbxUser, PbxView};
 mod deciding;
 mod endpoints;
 mod events;
+mod refusals;
 mod release;
 mod report;
 mod restart;
@@ -126,6 +128,8 @@ pub struct Core {
     people: Option<Arc<People>>,
     roster: Roster,
     endpoints: Endpoints,
+    refused_by_pbx: Refusals,
+    refused_by_teams: Refusals,
     agenda: Agenda<Arc<str>, Timestamp>,
     /// Users to be decided for.
     marked: BTreeSet<Arc<str>>,
@@ -171,6 +175,8 @@ impl Core {
         Self {
             engine: engine::Settings::new(&config.spec, parts.capabilities),
             endpoints: Endpoints::new(&config.spec.pbx),
+            refused_by_pbx: Refusals::default(),
+            refused_by_teams: Refusals::default(),
             release: Release::new(config.spec.suspend),
             restart: Restart::new(Instant::now()),
             marked: users.keys().cloned().collect(),

@@ -208,6 +208,16 @@ impl Core {
         let now = local_clock::now();
         let (way, kind) = describe(&written.write);
         self.parts.metrics.wrote(way, kind, written.label);
+        let refusals = match way {
+            Way::ToTeams => &mut self.refused_by_teams,
+            Way::ToPbx => &mut self.refused_by_pbx,
+        };
+        refusals.note(
+            &written.person,
+            &written.write,
+            written.outcome,
+            written.error.as_deref(),
+        );
         let Some(user) = self.users.get_mut(&written.person) else {
             return;
         };

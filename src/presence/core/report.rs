@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::refusals::Refusals;
 use super::user::{Done, User};
 use super::{Core, TICK};
 use crate::api::presence::UserCounts;
@@ -37,6 +38,7 @@ impl Core {
         let report = self.report(now);
         let metrics = &self.parts.metrics;
         metrics.lamp("pbx", &report.pbx);
+        metrics.lamp("writer", &report.writer);
         metrics.lamp("source", &report.source);
         if let Some(shards) = &report.shards {
             metrics.lamp("shards", shards);
@@ -49,7 +51,19 @@ impl Core {
 
     /// The PBX as a whole.
     pub(super) fn pbx_lamp(&self) -> Lamp {
-        self.parts.unusable.clone().unwrap_or_else(|| self.endpoints.lamp())
+        let lamp = self.parts.unusable.clone().unwrap_or_else(|| self.endpoints.lamp());
+        self.unless_refused(lamp, &self.refused_by_pbx)
+    }
+
+    /// The app that writes.
+    fn writer_lamp(&self, lamp: Lamp) -> Lamp {
+        self.unless_refused(lamp, &self.refused_by_teams)
+    }
+
+    /// A side that refuses everybody is not well, however well one is connected to it.
+    fn unless_refused(&self, lamp: Lamp, refusals: &Refusals) -> Lamp {
+        let refused = refusals.lamp(self.roster.pairs.len());
+        refused.filter(|_| lamp.is_green()).unwrap_or(lamp)
     }
 
     fn report(&self, now: Timestamp) -> WorkerReport {
@@ -67,7 +81,7 @@ impl Core {
             pbx: self.pbx_lamp(),
             endpoints: self.endpoints.reports(),
             reader: state.lamps.reader,
-            writer: state.lamps.writer,
+            writer: self.writer_lamp(state.lamps.writer),
             source: source(state.lamps.polling, subscribed.as_ref(), state.lamps.receiver.as_ref()),
             receiver: state.lamps.receiver,
             storage: state.lamps.storage,

@@ -160,3 +160,44 @@ async fn who_is_forgotten_is_let_go_on_the_pbx_together_with_others() {
     assert!(told <= 3, "told {told} times");
     stand.stop().await;
 }
+
+/// Each alone would be a matter of one person.
+#[tokio::test]
+async fn a_side_that_refuses_everybody_is_not_green_until_it_serves_somebody() {
+    let mut stand = two_users().await;
+    let refused = PbxError::Forbidden("this contact is not known".to_owned());
+    stand.pbx.fail(Some(refused));
+    stand.teams.derive(1, "Busy", "InAMeeting");
+    stand
+        .until("refused", async || !stand.user("ada").await.writes.is_empty())
+        .await;
+    assert!(stand.status().await.pbx.is_green(), "one of two");
+    stand.teams.derive(2, "Busy", "InAMeeting");
+    stand
+        .until("told", async || stand.status().await.pbx.fault == Some(Fault::Rejected))
+        .await;
+    let pbx = stand.status().await.pbx;
+    assert!(pbx.message.ends_with("this contact is not known"), "{pbx:?}");
+    // After an `Up` all is tried again.
+    stand.pbx.fail(None);
+    stand.pbx.up();
+    stand
+        .until("served", async || stand.status().await.pbx.is_green())
+        .await;
+
+    for _ in 0..2 {
+        stand.teams.fail("setPresence", 400, "BadRequest", "Not this app.");
+    }
+    for name in ["ada", "bob"] {
+        stand
+            .teams
+            .derive(1 + usize::from(name == "bob"), "Available", "Available");
+        stand.pbx.line(name, Line::Connected);
+    }
+    stand
+        .until("told", async || {
+            stand.status().await.writer.fault == Some(Fault::Rejected)
+        })
+        .await;
+    stand.stop().await;
+}
