@@ -112,7 +112,7 @@ impl Sip {
     /// connection it fails, and leaves nothing behind.
     ///
     /// An entry of an earlier process cannot be taken back, because its name is lost with it; it lapses within a quarter of an
-    /// hour, and counts as this worker's own until then.
+    /// hour. It counts as this worker's own until it was to be taken back.
     pub async fn put_own(&self, user: &str, entry: &OwnEntry, ttl: Duration) -> Result<(), PbxError> {
         let entry = entry.clone();
         self.ask(|reply| Command::Put(user.to_owned(), Put { entry, ttl }, reply))

@@ -143,7 +143,7 @@ fn learn(watched: &mut Watched, package: Package, message: &Message, own: Option
     }
     let read = match package {
         Package::Presence => pidf::read(&message.body, own).map(|entries| {
-            watched.entries = Some(entries);
+            watched.learn(entries, own.is_some());
             Applied::Whole
         }),
         Package::Dialog => watched.calls.apply(&message.body).inspect(|applied| {

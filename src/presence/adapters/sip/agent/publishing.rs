@@ -124,6 +124,7 @@ impl Agent {
     pub(in super::super) fn clear(&mut self, ticket: Ticket, user: &str, now: Instant) {
         let user = User::from(user);
         let Some(publication) = self.publications.get_mut(&user) else {
+            self.disown(&user);
             self.outputs.push_back(Output::Done(ticket, Ok(())));
             return;
         };
@@ -135,6 +136,14 @@ impl Agent {
         }
         self.change(&user, None, vec![ticket]);
         self.tick(now);
+    }
+
+    /// Were it still told what an earlier process published, it would be asked for again and again to be taken back.
+    fn disown(&mut self, user: &User) {
+        if let Some(watched) = self.watched.get_mut(user) {
+            watched.disown();
+            self.outbox.user(user);
+        }
     }
 
     fn not_now(&self, now: Instant) -> Option<PbxError> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::random;
-use crate::policy::presence::pbx::{Entry, Line, PbxView};
+use crate::policy::presence::pbx::{Entry, Line, Origin, PbxView};
 use crate::presence::adapters::sip::dialog_info::Calls;
 use crate::presence::adapters::sip::message::Message;
 
@@ -126,6 +126,8 @@ pub(super) struct Watched {
     pub(super) entries: Option<Vec<Entry>>,
     pub(super) calls: Calls,
     pub(super) line: Line,
+    /// What an earlier process published is told no longer.
+    disowned: bool,
     told: Option<PbxView>,
     told_absent: bool,
 }
@@ -138,6 +140,7 @@ impl Watched {
             entries: None,
             calls: Calls::default(),
             line: Line::Unknown,
+            disowned: false,
             told: None,
             told_absent: false,
         }
@@ -170,6 +173,26 @@ impl Watched {
                 self.calls = Calls::default();
                 self.line = Line::Unknown;
             }
+        }
+    }
+
+    /// Takes what the server says; `holds_own` tells whether an entry of this process is among it.
+    pub(super) fn learn(&mut self, entries: Vec<Entry>, holds_own: bool) {
+        self.entries = Some(entries);
+        if self.disowned && !holds_own {
+            self.hide_own();
+        }
+    }
+
+    /// From now on, what an earlier process published is told no longer. It cannot be taken back, and lapses.
+    pub(super) fn disown(&mut self) {
+        self.disowned = true;
+        self.hide_own();
+    }
+
+    fn hide_own(&mut self) {
+        if let Some(entries) = &mut self.entries {
+            entries.retain(|entry| entry.origin != Origin::Ours);
         }
     }
 

@@ -249,3 +249,29 @@ fn before_the_server_answers_nothing_is_written() {
     world.answer(0, 200, &[]);
     assert_eq!(world.requests("PUBLISH").len(), 0);
 }
+
+#[test]
+fn what_an_earlier_process_published_is_not_told_once_it_was_to_be_taken_back() {
+    let mut world = World::up(&["anna"]);
+    let subscribes = world.requests("SUBSCRIBE");
+    let presence = of_event(&subscribes, "presence").clone();
+    world.answer_to(&presence, 200, &[("Expires", "600"), ("Contact", "<sip:pbx:5060>")]);
+    let left = pidf("busy").replace("id=\"p\"", "id=\"teamsgraph-earlier-p\"");
+    let origins = |world: &mut World| {
+        let views = world.views();
+        let last = views.last()?.1.entries.clone()?;
+        Some(last.into_iter().map(|entry| entry.origin).collect::<Vec<_>>())
+    };
+    assert_eq!(world.notify(&presence, "active", &left), 200);
+    assert_eq!(origins(&mut world), Some(vec![Origin::Ours]));
+    world.clear(1, "anna");
+    assert_eq!(world.done(), [(1, Ok(()))]);
+    assert_eq!(origins(&mut world), Some(vec![]));
+    // It is there until it lapses, and news of others come.
+    world.notify(&presence, "active", &left);
+    assert_eq!(world.views(), []);
+    world.put(2, "anna", Activity::Away, 3600);
+    let own = accepted(&mut world, "e1");
+    world.notify(&presence, "active", &body(&own));
+    assert_eq!(origins(&mut world), Some(vec![Origin::Ours]), "its own is");
+}
