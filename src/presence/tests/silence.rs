@@ -37,8 +37,12 @@ async fn until_source_is(stand: &Stand, up: bool) {
 
 /// The clock of everything that waits goes forward, as if nothing had come all the while.
 async fn eleven_minutes() {
+    forward(11).await;
+}
+
+async fn forward(minutes: u64) {
     tokio::time::pause();
-    tokio::time::advance(Duration::from_mins(11)).await;
+    tokio::time::advance(Duration::from_mins(minutes)).await;
     tokio::time::resume();
 }
 
@@ -108,6 +112,24 @@ async fn when_the_receiver_is_back_everybody_who_was_forgotten_is_read() {
     until_known(&stand, 2).await;
     stand
         .until("taken back", async || stand.pbx.own("user-1").is_none())
+        .await;
+    stand.stop().await;
+}
+
+/// Nothing is ever notified here.
+#[tokio::test]
+async fn with_both_sources_the_slow_poll_finds_what_push_missed() {
+    let mut stand = push_stand_with(1, push(&["one"]), true).await;
+    stand.start_again().await;
+    until_source_is(&stand, true).await;
+    until_known(&stand, 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stand.teams.derive(1, "Busy", "InAMeeting");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(stand.pbx.own("user-1"), None, "nobody told");
+    forward(6).await;
+    stand
+        .until("found", async || stand.pbx.own("user-1") == Some(Activity::Meeting))
         .await;
     stand.stop().await;
 }
