@@ -184,6 +184,26 @@ fn every_reason_is_explained() {
     assert_eq!(reasons, explained, "src/api/condition.rs and docs/reasons.md");
 }
 
+/// `make soak` has each invariant pass a million histories.
+#[test]
+fn the_gate_runs_every_invariant() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let gate = fs::read_to_string(root.join("tests/support/gate")).unwrap();
+    let run = gate
+        .lines()
+        .find_map(|line| line.split_once("--lib -- policy::presence"));
+    let filters: Vec<&str> = run.map(|(_, more)| more.split_whitespace().collect()).unwrap();
+    for (file, text) in sources() {
+        let module = module_of(&file).join("::");
+        if text.contains("proptest_config(histories())") && !module.starts_with("policy::presence") {
+            assert!(
+                filters.iter().any(|filter| module.contains(filter)),
+                "{module} is not run"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_breach_is_found() {
     let cases: &[(&str, &str, &[&str])] = &[
