@@ -80,6 +80,11 @@ async fn teams_is_shown_on_the_pbx_and_a_choice_on_the_pbx_in_teams() {
     stand
         .until("away", async || stand.teams.preferred(1) == Some(pair("Away", "Away")))
         .await;
+    let written = stand.teams.writes();
+    assert!(
+        written.last().is_some_and(|(_, words)| words == "Away/Away P7D"),
+        "it expires by itself: {written:?}"
+    );
     stand.pbx.choose("ada", Activity::Unset);
     stand
         .until("no choice", async || stand.teams.preferred(1).is_none())
@@ -153,11 +158,13 @@ async fn words_that_nobody_knows_change_nothing_and_are_counted() {
     stand.stop().await;
 }
 
-/// What a worker wrote and lost the record of is found by looking: the entry by its contact, the session by its state.
+/// What a worker wrote and lost the record of is found by looking: the entry by its contact, the session by its state. A choice may be
+/// the person's, and is left to expire.
 #[tokio::test]
-async fn a_lost_volume_leaves_nothing_behind() {
+async fn after_the_volume_was_lost_sessions_and_entries_are_taken_back_and_choices_left() {
     let mut stand = Stand::new().await;
-    for (number, name) in [(1, "ada"), (2, "bob")] {
+    stand.teams.choose(3, Some("Away"));
+    for (number, name) in [(1, "ada"), (2, "bob"), (3, "carl")] {
         stand.teams.person(number, name);
         stand.pbx.user(name);
     }
@@ -168,6 +175,10 @@ async fn a_lost_volume_leaves_nothing_behind() {
         .until("session gone", async || stand.teams.session(1).is_none())
         .await;
     stand.until("entry gone", async || stand.pbx.own("bob").is_none()).await;
+    stand
+        .until("seen", async || stand.pbx.own("carl") == Some(Activity::Away))
+        .await;
+    assert_eq!(stand.teams.preferred(3), Some(pair("Away", "Away")));
     stand.stop().await;
 }
 
