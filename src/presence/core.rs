@@ -128,6 +128,8 @@ pub struct Core {
     people: Option<Arc<People>>,
     roster: Roster,
     endpoints: Endpoints,
+    /// Why the PBX takes no entries of ours, if it does not.
+    no_entries: Option<String>,
     refused_by_pbx: Refusals,
     refused_by_teams: Refusals,
     agenda: Agenda<Arc<str>, Timestamp>,
@@ -175,6 +177,7 @@ impl Core {
         Self {
             engine: engine::Settings::new(&config.spec, parts.capabilities),
             endpoints: Endpoints::new(&config.spec.pbx),
+            no_entries: None,
             refused_by_pbx: Refusals::default(),
             refused_by_teams: Refusals::default(),
             release: Release::new(config.spec.suspend),

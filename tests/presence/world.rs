@@ -103,7 +103,7 @@ impl World {
             PbxEvent::View { id, view } => {
                 self.views.insert(id, view);
             }
-            PbxEvent::Exists { .. } => {}
+            PbxEvent::Exists { .. } | PbxEvent::NoEntries { .. } => {}
             other => panic!("a SIP server does not tell {other:?}"),
         }
     }

@@ -17,7 +17,7 @@ pub struct Pbx {
     /// innovaphone, over its App WebSocket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub innovaphone: Option<Innovaphone>,
-    /// A SIP presence server: Kamailio, OpenSIPS, Asterisk, FreeSWITCH.
+    /// A SIP presence server: Kamailio, OpenSIPS, FreeSWITCH; of Asterisk its hints alone, with `direction: PbxToTeams`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sip: Option<Sip>,
     /// Cisco BroadWorks, over Xsi.

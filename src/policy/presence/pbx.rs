@@ -183,6 +183,11 @@ pub enum PbxEvent {
         /// Why.
         why: PbxError,
     },
+    /// An endpoint takes no entries of ours, until the next `Up`.
+    NoEntries {
+        /// Why, in one sentence.
+        why: String,
+    },
     /// A user exists, or its properties changed.
     User(PbxUser),
     /// A user is gone.

@@ -208,6 +208,11 @@ impl Scripted {
         self.with(|state| state.clock_ahead = ahead);
     }
 
+    /// Entries of ours are not taken.
+    pub fn take_no_entries(&self, why: &str) {
+        self.tell(PbxEvent::NoEntries { why: why.to_owned() });
+    }
+
     pub fn fail(&self, failure: Option<PbxError>) {
         self.with(|state| state.failure = failure);
     }

@@ -1,4 +1,4 @@
-//! SIP presence (SIMPLE): Kamailio, OpenSIPS, FreeSWITCH, Asterisk, and whatever else speaks RFC 3856, 3903 and 4235.
+//! SIP presence (SIMPLE): Kamailio, OpenSIPS, FreeSWITCH, the hints of Asterisk, and whatever else speaks RFC 3856, 3903 and 4235.
 //!
 //! A small part of SIP is needed: SUBSCRIBE, NOTIFY, PUBLISH, OPTIONS, digest authentication. It is written here, as the parsers
 //! that exist either rest, or come as a whole stack with its own sockets, timers and resolver; the grammar in use is small.

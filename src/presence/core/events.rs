@@ -35,6 +35,7 @@ impl Core {
                     self.lose_pbx();
                 }
             }
+            PbxEvent::NoEntries { why } => self.on_no_entries(why),
             PbxEvent::User(user) => {
                 self.restart.told(&user.id);
                 let side = self.pbx.entry(user.id.clone()).or_default();
@@ -51,6 +52,8 @@ impl Core {
 
     fn on_up(&mut self, endpoint: &str) {
         self.endpoints.up(endpoint);
+        self.no_entries = None;
+        self.engine.capabilities = self.parts.capabilities;
         if !self.parts.capabilities.enumerates_users {
             self.works(endpoint);
         }
@@ -60,6 +63,14 @@ impl Core {
             user.state.try_part_again(Part::Entry);
             self.marked.insert(person.clone());
         }
+    }
+
+    /// The PBX takes no entries of ours, so none is written any more.
+    fn on_no_entries(&mut self, why: String) {
+        tracing::warn!("{why}");
+        self.no_entries = Some(why);
+        self.engine.capabilities.own_entry = false;
+        self.marked.extend(self.users.keys().cloned());
     }
 
     /// An endpoint told everything.

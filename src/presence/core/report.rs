@@ -10,7 +10,7 @@ use super::user::{Done, User};
 use super::{Core, TICK};
 use crate::api::presence::UserCounts;
 use crate::api::presence_report::{
-    EntryReport, Lamp, Layer, LayerReport, PbxSide, TeamsSide, UserReport, WorkerReport, WriteReport,
+    EntryReport, Fault, Lamp, Layer, LayerReport, PbxSide, TeamsSide, UserReport, WorkerReport, WriteReport,
 };
 use crate::local_clock;
 use crate::policy::presence::engine::owned::{Held, Layer as OwnedLayer};
@@ -52,6 +52,9 @@ impl Core {
     /// The PBX as a whole.
     pub(super) fn pbx_lamp(&self) -> Lamp {
         let lamp = self.parts.unusable.clone().unwrap_or_else(|| self.endpoints.lamp());
+        if let Some(why) = self.no_entries.as_ref().filter(|_| lamp.is_green()) {
+            return Lamp::red(Fault::Rejected, why);
+        }
         self.unless_refused(lamp, &self.refused_by_pbx)
     }
 

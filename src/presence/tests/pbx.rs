@@ -201,3 +201,32 @@ async fn a_side_that_refuses_everybody_is_not_green_until_it_serves_somebody() {
         .await;
     stand.stop().await;
 }
+
+#[tokio::test]
+async fn a_pbx_that_takes_no_entries_is_told_so_and_written_to_no_more() {
+    let mut stand = one_user().await;
+    stand.pbx.take_no_entries("PUBLISH is not known");
+    stand
+        .until("told", async || stand.status().await.pbx.fault == Some(Fault::Rejected))
+        .await;
+    stand.teams.derive(1, "Busy", "InAMeeting");
+    stand
+        .until("off", async || {
+            let user = stand.user("ada").await;
+            let is_seen = user
+                .teams
+                .is_some_and(|teams| teams.activity.as_deref() == Some("InAMeeting"));
+            is_seen && user.layers[2].why == "this way is off"
+        })
+        .await;
+    assert_eq!(stand.pbx.puts(), 0);
+    stand.pbx.line("ada", Line::Connected);
+    stand.until("busy", async || stand.teams.session(1).is_some()).await;
+    stand.pbx.line("ada", Line::Idle);
+    stand.until("free", async || stand.teams.session(1).is_none()).await;
+    assert_eq!(stand.pbx.puts(), 0);
+    stand.pbx.up();
+    stand.until("shown", async || stand.pbx.own("ada").is_some()).await;
+    assert!(stand.status().await.pbx.is_green());
+    stand.stop().await;
+}

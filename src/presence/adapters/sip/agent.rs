@@ -87,6 +87,8 @@ struct Link {
     notified: bool,
     /// How many subscriptions it accepted without ever notifying.
     silent: usize,
+    /// Why it takes no entries of ours, if it does not.
+    no_entries: Option<String>,
     /// When all subscriptions were looked at last.
     doubted: Option<Instant>,
     call_id: String,
@@ -150,6 +152,7 @@ impl Agent {
             refused: 0,
             notified: false,
             silent: 0,
+            no_entries: None,
             doubted: None,
             call_id: random(),
             sequence: 0,
@@ -230,6 +233,7 @@ impl Agent {
             match notice {
                 Notice::Down(why) => return Some(PbxEvent::Down { endpoint, why }),
                 Notice::Up => return Some(PbxEvent::Up { endpoint }),
+                Notice::NoEntries(why) => return Some(PbxEvent::NoEntries { why }),
                 Notice::User(user) => {
                     let Some(watched) = self.watched.get_mut(&user) else {
                         continue;

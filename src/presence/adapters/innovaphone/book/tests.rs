@@ -215,7 +215,7 @@ proptest! {
                         prop_assert!(users.remove(&id));
                         seen.remove(&id);
                     }
-                    PbxEvent::Exists { .. } => panic!("users are told as such"),
+                    PbxEvent::Exists { .. } | PbxEvent::NoEntries { .. } => panic!("innovaphone does not say so"),
                     PbxEvent::Up { .. } | PbxEvent::Down { .. } | PbxEvent::Complete { .. } => {}
                 }
             }

@@ -12,6 +12,8 @@ pub(super) enum Notice {
     Down(PbxError),
     /// The connection is there.
     Up,
+    /// The server takes no entries of ours.
+    NoEntries(String),
     /// Something changed with this user.
     User(User),
 }
@@ -22,6 +24,7 @@ pub(super) struct Outbox {
     down: Option<PbxError>,
     up: bool,
     last_down: Option<PbxError>,
+    no_entries: Option<String>,
     users: VecDeque<User>,
     queued: HashSet<User>,
 }
@@ -30,6 +33,7 @@ impl Outbox {
     /// The connection is gone. What was to be told of users is out of date. The same again is not told again.
     pub(super) fn down(&mut self, why: PbxError) {
         self.up = false;
+        self.no_entries = None;
         self.users.clear();
         self.queued.clear();
         if self.last_down.as_ref() != Some(&why) {
@@ -44,6 +48,11 @@ impl Outbox {
         self.up = true;
     }
 
+    /// The server takes no entries of ours.
+    pub(super) fn no_entries(&mut self, why: String) {
+        self.no_entries = Some(why);
+    }
+
     /// Something changed with a user.
     pub(super) fn user(&mut self, user: &User) {
         if self.queued.insert(user.clone()) {
@@ -53,7 +62,7 @@ impl Outbox {
 
     /// Whether there is nothing to tell.
     pub(super) fn is_empty(&self) -> bool {
-        self.down.is_none() && !self.up && self.users.is_empty()
+        self.down.is_none() && !self.up && self.no_entries.is_none() && self.users.is_empty()
     }
 
     /// Takes the next thing to tell.
@@ -64,6 +73,9 @@ impl Outbox {
         if self.up {
             self.up = false;
             return Some(Notice::Up);
+        }
+        if let Some(why) = self.no_entries.take() {
+            return Some(Notice::NoEntries(why));
         }
         let user = self.users.pop_front()?;
         self.queued.remove(&user);

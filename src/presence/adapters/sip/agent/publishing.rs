@@ -100,7 +100,7 @@ impl Publication {
 impl Agent {
     /// Makes the own entry of a user say this for so long. `today` is the time of day, `now` the same moment.
     pub(in super::super) fn put(&mut self, ticket: Ticket, user: &str, put: Put, today: Timestamp, now: Instant) {
-        if let Some(why) = self.not_now(now) {
+        if let Some(why) = self.not_now(now).or_else(|| self.not_here()) {
             self.outputs.push_back(Output::Done(ticket, Err(why)));
             return;
         }
@@ -153,6 +153,20 @@ impl Agent {
         self.held_until
             .filter(|until| *until > now)
             .map(|until| PbxError::Throttled(until - now))
+    }
+
+    fn not_here(&self) -> Option<PbxError> {
+        let why = self.link.as_ref()?.no_entries.as_ref()?;
+        Some(PbxError::Forbidden(why.clone()))
+    }
+
+    /// The server does not know PUBLISH, or not for presence. That is told once, and not tried again over this connection.
+    fn take_no_entries(&mut self, status: u16) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.no_entries.is_none()) {
+            let why = no_entries(status);
+            link.no_entries = Some(why.clone());
+            self.outbox.no_entries(why);
+        }
     }
 
     fn change(&mut self, user: &User, wanted: Option<Wanted>, tickets: Vec<Ticket>) {
@@ -283,8 +297,10 @@ impl Agent {
             }
             _ => Err(failure(status, answer)),
         };
-        if status == 403 {
-            self.refused(status);
+        match status {
+            403 => self.refused(status),
+            405 | 489 | 501 => self.take_no_entries(status),
+            _ => {}
         }
         self.published(user, &outcome, now);
     }
@@ -344,12 +360,17 @@ impl Agent {
     }
 }
 
+fn no_entries(status: u16) -> String {
+    format!("the server takes no entries (it answers {status} to PUBLISH); direction PbxToTeams needs none")
+}
+
 /// What a refusal means to whoever asked.
 fn failure(status: u16, answer: &Message) -> PbxError {
     let why = format!("the server answers {status} to an own entry");
     match status {
         403 => PbxError::Auth(why),
         404 | 410 | 604 => PbxError::NotFound(why),
+        405 | 489 | 501 => PbxError::Forbidden(no_entries(status)),
         503 => PbxError::Throttled(super::patience_of(answer)),
         408 | 500..600 => PbxError::Transport(why),
         _ => PbxError::Protocol(why),

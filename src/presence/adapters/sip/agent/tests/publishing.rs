@@ -108,6 +108,7 @@ fn a_server_that_forgot_an_entry_gets_it_anew() {
 fn refusals_are_told_by_class() {
     type Class = fn(&PbxError) -> bool;
     let auth: Class = |why| matches!(why, PbxError::Auth(_));
+    let forbidden: Class = |why| matches!(why, PbxError::Forbidden(_));
     let not_found: Class = |why| matches!(why, PbxError::NotFound(_));
     let protocol: Class = |why| matches!(why, PbxError::Protocol(_));
     let transport: Class = |why| matches!(why, PbxError::Transport(_));
@@ -117,8 +118,10 @@ fn refusals_are_told_by_class() {
     let cases = [
         (403, &[][..], auth),
         (404, &[], not_found),
-        (405, &[], protocol),
-        (489, &[], protocol),
+        (400, &[], protocol),
+        (405, &[], forbidden),
+        (489, &[], forbidden),
+        (501, &[], forbidden),
         (500, &[], transport),
         (503, &later, throttled),
         (200, &[], protocol),
@@ -274,4 +277,40 @@ fn what_an_earlier_process_published_is_not_told_once_it_was_to_be_taken_back() 
     let own = accepted(&mut world, "e1");
     world.notify(&presence, "active", &body(&own));
     assert_eq!(origins(&mut world), Some(vec![Origin::Ours]), "its own is");
+}
+
+/// Asterisk knows subscriptions alone.
+#[test]
+fn a_server_without_publications_is_asked_once_over_a_connection() {
+    let mut world = World::settled(&["anna", "bob"]);
+    world.put(1, "anna", Activity::Busy, 3600);
+    let publish = world.only("PUBLISH");
+    world.answer_to(&publish, 489, &[]);
+    let events = world.events();
+    assert!(
+        matches!(&events[..], [PbxEvent::NoEntries { why }] if why.contains("489")),
+        "{events:?}"
+    );
+    world.put(2, "bob", Activity::Busy, 3600);
+    world.advance(20.0);
+    assert_eq!(world.requests("PUBLISH").len(), 0);
+    let done = world.done();
+    assert!(
+        matches!(
+            &done[..],
+            [(1, Err(PbxError::Forbidden(_))), (2, Err(PbxError::Forbidden(_)))]
+        ),
+        "{done:?}"
+    );
+    assert_eq!(world.dropped, None, "calls are told all the same");
+
+    let mut world = World::settled(&["anna"]);
+    world.put(1, "anna", Activity::Busy, 3600);
+    let publish = world.only("PUBLISH");
+    world.answer_to(&publish, 405, &[]);
+    world.lose();
+    world.connect();
+    world.answer(0, 200, &[]);
+    world.put(2, "anna", Activity::Busy, 3600);
+    assert_eq!(world.requests("PUBLISH").len(), 1, "another may be there now");
 }
