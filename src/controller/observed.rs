@@ -193,12 +193,12 @@ impl Observed {
         all?.into_iter().max()
     }
 
-    /// When no pod of a receiver took notifications before they last started: from when on, and until when. Nothing as long as one of
-    /// them cannot be asked.
-    pub fn away(&self, receiver: &ObjectRef) -> Option<(Timestamp, Timestamp)> {
+    /// When none of so many pods of a receiver took notifications before they last started: from when on, and until when. Nothing as
+    /// long as one of them cannot be asked.
+    pub fn away(&self, receiver: &ObjectRef, replicas: i32) -> Option<(Timestamp, Timestamp)> {
         let states = self.lock();
-        let pods = states.get(receiver)?.values();
-        let all: Option<Vec<Away>> = pods.map(|pod| pod.as_ref().ok()?.away).collect();
+        let pods = states.get(receiver)?;
+        let all: Option<Vec<Away>> = (0..replicas).map(|pod| pods.get(&pod)?.as_ref().ok()?.away).collect();
         let all = all?;
         let from = all.iter().filter_map(|away| away.from).max()?;
         let until = all.iter().map(|away| away.until).min()?;

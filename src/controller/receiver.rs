@@ -284,7 +284,7 @@ fn wake_about_gaps(context: &Context, reference: &ObjectRef) {
             return false;
         };
         gap.is_some_and(|gap| gaps::has_open_of_receiver(status) != gap)
-            || away.is_some_and(|away| gaps::lacks(status, away))
+            || away.is_some_and(|away| gaps::lacks(status, subscription, away))
     });
 }
 

@@ -87,7 +87,6 @@ impl Board {
         let lamps = &state.lamps;
         for (part, lamp) in [
             ("reader", Some(&lamps.reader)),
-            ("writer", Some(&lamps.writer)),
             ("receiver", lamps.receiver.as_ref()),
             ("storage", Some(&lamps.storage)),
             ("directory", Some(&lamps.directory)),

@@ -127,9 +127,10 @@ impl Directory {
     fn show(&self, result: &Result<(), Failure>, known: Option<&Knowledge>) {
         let now = local_clock::now();
         let groups = known.and_then(|known| known.groups.as_ref());
-        let lamp = match groups.filter(|groups| !groups.absent.is_empty()) {
-            Some(groups) if result.is_ok() => {
-                let names = groups.absent.join(", ");
+        let absent = groups.map(Groups::absent).unwrap_or_default();
+        let lamp = match absent.is_empty() {
+            false if result.is_ok() => {
+                let names = absent.join(", ");
                 let message = format!("of spec.users.groups, Entra does not have {names}; the others are followed");
                 Lamp::red(Fault::Rejected, message)
             }
@@ -197,7 +198,13 @@ impl Directory {
     }
 
     async fn read_groups(&self, now: &mut Knowledge) -> Result<(), Failure> {
-        let groups = Groups::read(&self.graph, &self.selection.groups, self.deadline()).await?;
+        let groups = Groups::read(
+            &self.graph,
+            &self.selection.groups,
+            now.groups.as_ref(),
+            self.deadline(),
+        )
+        .await?;
         now.groups = Some(groups);
         Ok(())
     }

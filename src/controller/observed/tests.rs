@@ -39,10 +39,12 @@ fn a_receiver_was_away_while_none_of_its_pods_was_there() {
     ];
     for (said, expected) in cases {
         let expected = expected.map(|(from, until)| (at(from), at(until)));
-        assert_eq!(pods(&said).away(&receiver()), expected, "{said:?}");
+        let replicas = i32::try_from(said.len()).unwrap();
+        assert_eq!(pods(&said).away(&receiver(), replicas), expected, "{said:?}");
     }
+    assert_eq!(pods(&[away(1, 6)]).away(&receiver(), 2), None, "one was not asked yet");
     // One after the other: somebody was there all the time.
-    let (from, until) = pods(&[away(1, 2), away(3, 4)]).away(&receiver()).unwrap();
+    let (from, until) = pods(&[away(1, 2), away(3, 4)]).away(&receiver(), 2).unwrap();
     assert!(from > until);
 }
 

@@ -7,6 +7,7 @@ use super::observe::shifted;
 use crate::api::condition::{self, ConditionType};
 use crate::api::reference::ObjectRef;
 use crate::controller::context::{Context, find};
+use crate::local_clock;
 use crate::policy::backfill::Window;
 
 #[cfg(test)]
@@ -15,6 +16,11 @@ mod tests;
 /// Events that come so long after a public address failed our own handshake came by that address: Microsoft reaches it, and only
 /// the way from here is closed.
 const ARRIVING: SignedDuration = SignedDuration::from_mins(10);
+
+/// Events that came so lately show that they come.
+const LATELY: SignedDuration = SignedDuration::from_hours(1);
+/// For so long after an outage that nobody watched its gap is written down.
+const TOLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// Whether a receiver takes notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ struct Signs<'a> {
     reachable: Option<&'a Condition>,
     /// Since when its pods take nothing for want of storage.
     refuses_since: Option<Timestamp>,
-    /// When an event last came.
+    /// When Graph last delivered an event.
     last_arrival: Option<Timestamp>,
     /// Whether it answers so slowly that Graph drops some.
     drops: bool,
@@ -54,13 +60,13 @@ pub fn delivery(context: &Context, reference: &ObjectRef, skew: SignedDuration) 
         last_arrival: context.observed.last_arrival(reference),
         drops: context.observed.drops(reference),
     };
-    match judge(&signs) {
+    match judge(&signs, local_clock::now()) {
         Delivery::Unavailable(since) => Delivery::Unavailable(shifted(since, skew)),
         other => other,
     }
 }
 
-fn judge(signs: &Signs) -> Delivery {
+fn judge(signs: &Signs, now: Timestamp) -> Delivery {
     let (Some(available), Some(reachable)) = (signs.available, signs.reachable) else {
         return Delivery::Unknown;
     };
@@ -72,17 +78,21 @@ fn judge(signs: &Signs) -> Delivery {
     if let Some(since) = down.into_iter().flatten().min() {
         return Delivery::Unavailable(since);
     }
-    match (signs.drops, arrives || reachable.status == "True") {
+    // Of what came by an address that is closed from here, nobody knows whether it still does.
+    let lately = signs.last_arrival.is_some_and(|last| last + LATELY >= now);
+    match (signs.drops, arrives && lately || reachable.status == "True") {
         (true, _) => Delivery::Dropping,
         (false, true) => Delivery::Fine,
         (false, false) => Delivery::Unknown,
     }
 }
 
-/// When no pod of a receiver took notifications before they last started, as they say themselves.
-pub fn away(context: &Context, receiver: &ObjectRef, skew: SignedDuration) -> Option<Window> {
-    let (start, end) = context.observed.away(receiver)?;
-    Some(Window {
+/// When no pod of a receiver took notifications before they last started, as they say themselves. What ended long ago was watched, or
+/// is on record.
+pub fn away(context: &Context, reference: &ObjectRef, skew: SignedDuration) -> Option<Window> {
+    let receiver = find(&context.stores.receivers, reference)?;
+    let (start, end) = context.observed.away(reference, receiver.spec.replicas)?;
+    (end + TOLD >= local_clock::now()).then(|| Window {
         start: shifted(start, skew),
         end: shifted(end, skew),
     })

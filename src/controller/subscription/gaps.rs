@@ -77,12 +77,13 @@ pub fn close(status: &mut GraphSubscriptionStatus, now: Timestamp) {
     close_of(status, Source::Subscription, now);
 }
 
-/// Graph has the renewal that it asked for. What it held longer than it keeps trying is lost.
+/// Graph has the renewal that it asked for, or a new subscription instead. What it held longer than it keeps trying is lost.
 pub fn record_reauthorized(status: &mut GraphSubscriptionStatus, now: Timestamp) {
     let Some(asked) = status.reauthorization_required_since.take() else {
         return;
     };
-    if asked.0 + GRAPH_PATIENCE < now {
+    let open = |gap: &Gap| gap.end.is_none() && source(gap) == Source::Subscription && gap.start.0 <= asked.0;
+    if asked.0 + GRAPH_PATIENCE < now && !status.gaps.iter().any(open) {
         add(status, new(Reason::ReauthorizedLate, asked.0, Some(now)));
     }
 }
@@ -126,8 +127,8 @@ pub fn record_delivery(status: &mut GraphSubscriptionStatus, delivery: &Delivery
 }
 
 /// An outage of the receiver that nobody watched, as its pods tell of it afterwards.
-pub fn record_away(status: &mut GraphSubscriptionStatus, away: Option<Window>) {
-    if let Some(away) = away.filter(|away| lacks(status, *away)) {
+pub fn record_away(status: &mut GraphSubscriptionStatus, object: &GraphSubscription, away: Option<Window>) {
+    if let Some(away) = away.filter(|away| lacks(status, object, *away)) {
         add(
             status,
             new(Reason::ReceiverUnavailable, away.start, Some(away.end + DROPPING)),
@@ -136,7 +137,8 @@ pub fn record_away(status: &mut GraphSubscriptionStatus, away: Option<Window>) {
 }
 
 /// Whether a subscription lived through an outage of its receiver that is not on record.
-pub fn lacks(status: &GraphSubscriptionStatus, away: Window) -> bool {
+pub fn lacks(status: &GraphSubscriptionStatus, object: &GraphSubscription, away: Window) -> bool {
+    let seen = acknowledged_until(object).is_some_and(|until| until >= away.end);
     let subscribed = condition::find(&status.conditions, ConditionType::Subscribed);
     let lived = subscribed
         .is_some_and(|subscribed| subscribed.status == "True" && subscribed.last_transition_time.0 <= away.end);
@@ -144,7 +146,7 @@ pub fn lacks(status: &GraphSubscriptionStatus, away: Window) -> bool {
         let ended = gap.end.as_ref().is_some_and(|end| end.0 < away.end);
         source(gap) == Source::Receiver && gap.start.0 <= away.start + NOTICED_AFTER && !ended
     });
-    lived && !known && away.start + OUTAGE <= away.end
+    lived && !known && !seen && away.start + OUTAGE <= away.end
 }
 
 /// Whether events get lost; none while nobody knows, or it does not last long enough.
@@ -334,6 +336,12 @@ fn make_room(gaps: &mut Vec<Gap>) {
     }
 }
 
+/// When what caused a gap was over, for whoever acknowledges it.
+fn ended(gap: &Gap) -> Option<Timestamp> {
+    let end = gap.end.as_ref()?.0;
+    Some(if source(gap) == Source::Receiver { end - DROPPING } else { end })
+}
+
 fn acknowledged_until(object: &GraphSubscription) -> Option<Timestamp> {
     let annotations = object.metadata.annotations.as_ref()?;
     annotations.get(GAPS_ACKNOWLEDGED_ANNOTATION)?.parse().ok()
@@ -345,7 +353,7 @@ pub fn strike_acknowledged(status: &mut GraphSubscriptionStatus, object: &GraphS
     if let Some(until) = until {
         status
             .gaps
-            .retain(|gap| gap.end.as_ref().is_none_or(|end| end.0 > until));
+            .retain(|gap| ended(gap).is_none_or(|end| end > until));
     }
 }
 

@@ -200,7 +200,7 @@ fn next_status(
         record_undone(&mut next, &situation, outcome);
     }
     gaps::record_delivery(&mut next, &view.delivery, view.now);
-    gaps::record_away(&mut next, view.away.filter(|_| !view.unsure));
+    gaps::record_away(&mut next, &view.object, view.away.filter(|_| !view.unsure));
     gaps::record_silence(&mut next, view);
     gaps::record_backfill(&mut next, view);
     gaps::strike_acknowledged(&mut next, &view.object);
@@ -249,14 +249,17 @@ fn record_success(
     how: Reason,
     done: Timestamp,
 ) {
-    if next.subscription_id.as_deref() != Some(id) {
+    let is_another = next.subscription_id.as_deref() != Some(id);
+    if is_another {
         let old = next.subscription_id.replace(id.to_owned());
         next.previous_ids.splice(0..0, old);
         next.previous_ids.truncate(KEPT_IDS);
-        next.reauthorization_required_since = None;
-    } else if how == Reason::Renewed {
+    }
+    if how != Reason::Adopted {
         note_asked(next, situation);
         gaps::record_reauthorized(next, done);
+    } else if is_another {
+        next.reauthorization_required_since = None;
     }
     gaps::close(next, done);
     next.expiration_time = Some(time(expiration));

@@ -228,6 +228,7 @@ impl Core {
             &written.write,
             written.outcome,
             written.error.as_deref(),
+            now,
         );
         let Some(user) = self.users.get_mut(&written.person) else {
             return;

@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 
-use super::super::event::{Kind, received_millis};
+use super::super::event::{Kind, Origin, received_millis};
 use super::changes::Changes;
 use super::status::Status;
 use super::writer::{Encoded, Op};
@@ -149,7 +149,10 @@ impl<'a> Work<'a> {
         *self.changes.stored.entry((record.kind, record.origin)).or_default() += 1;
         let received = self.changes.subscription(self.status, &record.uid);
         received.count += 1;
-        received.last_millis = received.last_millis.max(millis);
+        // What is handed in says nothing of whether notifications come.
+        if record.origin == Origin::Push {
+            received.last_millis = received.last_millis.max(millis);
+        }
     }
 
     fn make_room(&mut self, needed: u64) -> Result<bool, redb::Error> {

@@ -29,6 +29,7 @@ fn what_does_not_take_notifications_is_told_from_what_only_cannot_be_reached_fro
         // What came just after the address closed came before it was seen.
         (up, down, None, Some(69), false, Unavailable(at(60))),
         (up, down, None, Some(71), false, Fine),
+        (up, down, None, Some(100), false, Fine),
         (up, down, None, Some(71), true, Dropping),
         (("False", 80), down, None, Some(71), false, Unavailable(at(80))),
     ];
@@ -48,6 +49,15 @@ fn what_does_not_take_notifications_is_told_from_what_only_cannot_be_reached_fro
             "{available:?} {reachable:?} {refuses:?} {arrival:?} {drops}"
         );
     }
+    let (available, reachable) = (condition("Available", "True", 0), condition("Reachable", "False", 60));
+    let long_ago = Signs {
+        available: Some(&available),
+        reachable: Some(&reachable),
+        refuses_since: None,
+        last_arrival: Some(at(100)),
+        drops: false,
+    };
+    assert_eq!(judge(&long_ago, at(161)), Unknown, "it may be closed for Microsoft, too, by now");
     let unknown = Signs {
         available: None,
         reachable: None,
@@ -55,5 +65,5 @@ fn what_does_not_take_notifications_is_told_from_what_only_cannot_be_reached_fro
         last_arrival: None,
         drops: false,
     };
-    assert_eq!(judge(&unknown), Unknown);
+    assert_eq!(judge(&unknown, at(0)), Unknown);
 }
