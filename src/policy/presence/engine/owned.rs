@@ -102,10 +102,10 @@ pub struct Layer<T> {
     /// Whether it is being taken back: when it is found gone, that was us.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) clearing: bool,
-    /// Whether `held` had no answer, and is only taken for there: what was seen may have been something else of ours, or an earlier
-    /// one with a shorter life. It is written again.
+    /// Whether `held` may not be there, and is written again: it had no answer, and what was seen may have been something else of
+    /// ours, or an earlier one with a shorter life; or taking it back had no answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) guessed: bool,
+    pub(super) unsure: bool,
 }
 
 impl<T> Default for Layer<T> {
@@ -116,7 +116,7 @@ impl<T> Default for Layer<T> {
             ended: None,
             doubtful: false,
             clearing: false,
-            guessed: false,
+            unsure: false,
         }
     }
 }
@@ -138,7 +138,7 @@ impl<T> Layer<T> {
 
     /// What is surely there: acknowledged, and nothing sent since that could have changed it.
     pub fn certain(&self, now: Timestamp) -> Option<&Held<T>> {
-        let doubted = self.intent.is_some() || self.clearing || self.guessed;
+        let doubted = self.intent.is_some() || self.clearing || self.unsure;
         self.held.as_ref().filter(|held| !doubted && held.is_live(now))
     }
 
@@ -197,7 +197,7 @@ impl<T> Layer<T> {
         written.settled = now;
         written.expires = ttl.map(|ttl| now + ttl);
         self.doubtful = false;
-        self.guessed = false;
+        self.unsure = false;
         let seen = |before: &Held<T>| before.seen && before.is_live(now) && same(&before.value, &written.value);
         written.seen |= self.held.as_ref().is_some_and(seen);
         self.held = Some(written);
@@ -210,6 +210,12 @@ impl<T> Layer<T> {
         } else {
             self.intent = None;
         }
+    }
+
+    /// Whether it was taken back is not known.
+    pub(super) fn lose_clearing(&mut self, now: Timestamp) {
+        self.unsure = true;
+        self.lose(now);
     }
 
     /// Whether it was written, or taken back, is not known.
@@ -225,7 +231,7 @@ impl<T> Layer<T> {
         if let Some(mut intent) = self.intent.take() {
             intent.seen = true;
             self.held = Some(intent);
-            self.guessed = !surely || self.doubtful;
+            self.unsure = !surely || self.doubtful;
             self.doubtful = false;
         }
     }
@@ -239,6 +245,7 @@ impl<T> Layer<T> {
     }
 
     fn restore(&mut self, now: Timestamp) {
+        self.unsure |= self.clearing;
         if let Some(intent) = &mut self.intent {
             intent.settled = now;
         }

@@ -168,7 +168,7 @@ impl UserState {
             // Not acted on yet.
         } else {
             // What may have lapsed, or never have been there, nobody need have replaced.
-            let surely_there = !layer.guessed && !layer.clearing;
+            let surely_there = !layer.unsure && !layer.clearing;
             let replaced = layer
                 .held
                 .take()
@@ -355,7 +355,7 @@ impl<T> Layer<T> {
         match outcome {
             Outcome::Done => self.end(now),
             Outcome::Refused(_) => self.keep(),
-            Outcome::Lost(_) => self.lose(now),
+            Outcome::Lost(_) => self.lose_clearing(now),
         }
     }
 }

@@ -329,6 +329,41 @@ fn histories_that_failed_once_pass() {
                 ],
             )
         },
+        History {
+            short_lives: true,
+            ..history(
+                Source::Hint,
+                Terms { line: false, ..plain },
+                17_377_659_372_824_746_499,
+                vec![
+                    (0, Action::OutOfOffice(true)),
+                    (0, GraphDown(33_179)),
+                    (10_679, Entry(Activity::Busy)),
+                    (122_533, PbxDown(0)),
+                    (224_147, Action::Calendar(Activity::Unset)),
+                    (280_212, Entry(Activity::Unset)),
+                    (6_678, Entry(Activity::Away)),
+                    (0, Choose(Some(Choice::Available))),
+                ],
+            )
+        },
+        history(
+            Source::Hint,
+            untold,
+            2_312_623_949_198_394_489,
+            vec![
+                (0, Choose(Some(Choice::Busy))),
+                (16_278, GraphDown(0)),
+                (1_257, client(Client::Offline)),
+                (0, Crash(364_344)),
+                (345_340, line(Line::Idle)),
+                (17_639, line(Line::Connected)),
+                (2_314, line(Line::Idle)),
+                (1_383, Crash(5_526)),
+                (0, client(Client::Available)),
+                (6_306, Entry(Activity::Unset)),
+            ],
+        ),
     ];
     for history in &kept {
         hold_all(history);

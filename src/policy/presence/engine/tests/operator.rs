@@ -311,11 +311,13 @@ impl Brain {
         }
     }
 
-    /// Until when it knows, once its process died, that its choice is in force, if nobody replaces that.
+    /// Until when it knows, by its record, that its choice is in force if nobody replaces that. What it tried to take back may be gone,
+    /// and what had no answer may never have been there.
     pub fn knows_own_until(&self) -> Option<i64> {
         match self {
             Self::Engine { disk, .. } => {
-                let held = disk.choice.held.as_ref().filter(|_| !disk.choice.guessed)?;
+                let doubted = disk.choice.unsure || disk.choice.clearing;
+                let held = disk.choice.held.as_ref().filter(|_| !doubted)?;
                 held.expires.map(|ends| milliseconds(ends - LATE))
             }
             Self::Naive(_) => Some(i64::MAX),

@@ -570,6 +570,24 @@ fn the_same_choice_made_anew_on_the_pbx_is_told_though_it_was_replaced_before() 
 }
 
 #[test]
+fn what_may_have_been_taken_back_is_written_again_though_a_write_was_refused() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_pbx(view(&[], Line::Connected), second(10));
+    perform(&mut state, &settings, 10);
+    state.see_pbx(view(&[], Line::Idle), second(20));
+    let clear = decide(&state, &settings, second(22)).writes;
+    assert_eq!(clear, [Write::ClearSession]);
+    state.begin(&clear[0], second(22));
+    state.settle(&clear[0], Outcome::Lost(Class::Retry), second(32), 0.0);
+    // The next call. Whether the session of the last one is there, nobody knows.
+    state.see_pbx(view(&[], Line::Connected), second(33));
+    state.begin(&in_a_call(), second(40));
+    state.settle(&in_a_call(), Outcome::Refused(Class::Retry), second(41), 0.0);
+    assert_eq!(perform(&mut state, &settings, 60), [in_a_call()]);
+}
+
+#[test]
 fn a_new_process_goes_on_from_the_record() {
     let settings = settings(&json!({}));
     let mut state = person();
