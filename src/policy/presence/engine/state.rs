@@ -123,8 +123,10 @@ impl UserState {
             return false;
         }
         let base = reading.state.base();
+        // What comes late, of a time before the switch was turned off, is no new state.
+        let since = self.owned.entry.ended.is_none_or(|off| reading.at >= off);
         self.teams = Some(reading);
-        let over = self.owned.switched_off && !matches!(base, Base::DoNotDisturb | Base::Unknown);
+        let over = self.owned.switched_off && since && !matches!(base, Base::DoNotDisturb | Base::Unknown);
         if over {
             self.owned.switched_off = false;
         }
@@ -228,7 +230,7 @@ impl UserState {
         let vanished = held.seen && now >= held.settled + SETTLE;
         if vanished {
             self.owned.switched_off = !layer.clearing && held.value.activity == Activity::DoNotDisturb;
-            layer.forget();
+            layer.end(now);
         }
         vanished
     }

@@ -364,6 +364,21 @@ fn histories_that_failed_once_pass() {
                 (6_306, Entry(Activity::Unset)),
             ],
         ),
+        history(
+            Source::Rich,
+            Terms {
+                own: Own::Switch,
+                ..plain
+            },
+            5_378_399_267_846_955_152,
+            vec![
+                (0, Choose(Some(Choice::DoNotDisturb))),
+                (15_336, Choose(None)),
+                (602, Choose(Some(Choice::DoNotDisturb))),
+                (757, Entry(Activity::Unset)),
+                (4_021, client(Client::Available)),
+            ],
+        ),
     ];
     for history in &kept {
         hold_all(history);
