@@ -142,8 +142,8 @@ impl UserState {
             return false;
         }
         let before = layer.clone();
-        // What our session says as well proves nothing of a choice.
-        let by_session = may_be_of_session(&self.owned.session, reading, now);
+        // What our session says as well, or an idle client, proves nothing of a choice.
+        let unproven = may_be_of_session(&self.owned.session, reading, now) || reading.state.activity == Word::Away;
         // A call or a meeting Teams puts above a choice: what is shown does not change with one, nor does its number.
         let masked = reading.state.looks_derived();
         let shows = |chosen: &Chosen| !masked && chosen.choice.explains(&reading.state);
@@ -152,13 +152,13 @@ impl UserState {
         let on_its_way = |sent: Timestamp| reading.at < sent + LATE;
         let in_force = |held: &Held<Chosen>| held.is_live(now) && shows(&held.value);
         if layer.held.as_ref().is_some_and(in_force) {
-            layer.clearing &= by_session;
+            layer.clearing &= unproven;
             // The same without an answer is as well explained by what was there before: whether its life counts is not known.
             layer
                 .intent
                 .take_if(|intent| !on_its_way(intent.sent) && !shows(&intent.value));
         } else if layer.intent.as_ref().is_some_and(|intent| shows(&intent.value)) {
-            layer.promote(!by_session);
+            layer.promote(!unproven);
             layer.keep();
         } else if layer.intent.as_ref().is_some_and(|intent| on_its_way(intent.sent)) {
             // It may be acted on yet.

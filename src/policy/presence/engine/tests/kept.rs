@@ -379,6 +379,19 @@ fn histories_that_failed_once_pass() {
                 (4_021, client(Client::Available)),
             ],
         ),
+        history(
+            Source::Hint,
+            plain,
+            15_173_518_323_393_400_733,
+            vec![
+                (3_564, Entry(Activity::Away)),
+                (666, Action::Calendar(Activity::Unset)),
+                (0, client(Client::Idle)),
+                (498, client(Client::Idle)),
+                (13_693, line(Line::Connected)),
+                (0, Reset),
+            ],
+        ),
     ];
     for history in &kept {
         hold_all(history);
