@@ -128,13 +128,12 @@ impl Directory {
         let now = local_clock::now();
         let groups = known.and_then(|known| known.groups.as_ref());
         let absent = groups.map(Groups::absent).unwrap_or_default();
-        let lamp = match absent.is_empty() {
-            false if result.is_ok() => {
-                let names = absent.join(", ");
-                let message = format!("of spec.users.groups, Entra does not have {names}; the others are followed");
-                Lamp::red(Fault::Rejected, message)
-            }
-            _ => fault::lamp(result, "the users of the tenant are known"),
+        let lamp = if result.is_ok() && !absent.is_empty() {
+            let names = absent.join(", ");
+            let message = format!("of spec.users.groups, Entra does not have {names}; the others are followed");
+            Lamp::red(Fault::Rejected, message)
+        } else {
+            fault::lamp(result, "the users of the tenant are known")
         };
         if result.is_ok() {
             self.board.went_well(now, |last| &mut last.directory);

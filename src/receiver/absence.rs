@@ -54,7 +54,12 @@ impl Absences {
         loop {
             let opens = log.problem().is_none();
             if opens {
-                let newest = log.status().subscriptions.values().map(|received| received.last_millis).max();
+                let newest = log
+                    .status()
+                    .subscriptions
+                    .values()
+                    .map(|received| received.last_millis)
+                    .max();
                 self.touch(file.clone(), newest).await;
             }
             tokio::time::sleep(if opens { PERIOD } else { OPENING }).await;
@@ -86,8 +91,16 @@ fn find_out(file: &Path, newest: Option<i64>, now: Timestamp) -> Absence {
         from: touched(file).map(|from| newest.map_or(from, |newest| from.max(newest))),
         until: now,
     };
-    let earlier = || serde_json::from_slice(&std::fs::read(file).ok()?).ok().filter(Absence::is_long);
-    if this.is_long() { this } else { earlier().unwrap_or(this) }
+    let earlier = || {
+        serde_json::from_slice(&std::fs::read(file).ok()?)
+            .ok()
+            .filter(Absence::is_long)
+    };
+    if this.is_long() {
+        this
+    } else {
+        earlier().unwrap_or(this)
+    }
 }
 
 fn touched(file: &Path) -> Option<Timestamp> {
@@ -100,7 +113,11 @@ fn write(file: &Path, absence: &Absence) -> io::Result<()> {
 }
 
 fn touch(file: &Path) -> io::Result<()> {
-    File::options().create(true).append(true).open(file)?.set_modified(SystemTime::now())
+    File::options()
+        .create(true)
+        .append(true)
+        .open(file)?
+        .set_modified(SystemTime::now())
 }
 
 #[cfg(test)]
@@ -138,7 +155,11 @@ mod tests {
         assert_eq!(start(1, None, 3), absence(1, 3));
         assert_eq!(start(60, None, 360), absence(60, 360));
         assert_eq!(start(361, None, 362), absence(60, 360), "a second start soon after");
-        assert_eq!(start(400, Some(900), 901), absence(60, 360), "another version took events meanwhile");
+        assert_eq!(
+            start(400, Some(900), 901),
+            absence(60, 360),
+            "another version took events meanwhile"
+        );
         assert_eq!(start(1000, None, 2000), absence(1000, 2000));
     }
 

@@ -430,6 +430,7 @@ fn known_since<T>(value: T, now: Timestamp, expires: Option<Timestamp>) -> Layer
         settled: now,
         expires,
         seen: true,
+        repeats: 0,
     });
     layer
 }

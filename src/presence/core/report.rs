@@ -65,7 +65,7 @@ impl Core {
 
     /// A side that refuses everybody is not well, however well one is connected to it.
     fn unless_refused(&self, lamp: Lamp, refusals: &Refusals) -> Lamp {
-        let refused = refusals.lamp(self.roster.pairs.len());
+        let refused = refusals.lamp(self.roster.pairs.len(), local_clock::now());
         refused.filter(|_| lamp.is_green()).unwrap_or(lamp)
     }
 

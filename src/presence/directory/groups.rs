@@ -69,23 +69,6 @@ impl Group {
     }
 }
 
-async fn read(graph: &Graph, names: &[String], deadline: Timestamp) -> Result<Self, Failure> {
-        let mut groups = Self::default();
-        for name in names {
-            let members = groups.members.get_or_insert_default();
-            match read(graph, name, deadline).await {
-                Ok(read) => members.extend(read),
-                Err(failure) if failure.kind == Kind::NotFound => groups.absent.push(name.clone()),
-                Err(failure) => {
-                    let message = format!("group {name}: {}", failure.message);
-                    return Err(Failure { message, ..failure });
-                }
-            }
-        }
-        Ok(groups)
-    }
-}
-
 async fn read(graph: &Graph, name: &str, deadline: Timestamp) -> Result<BTreeSet<String>, Failure> {
     let mut members = BTreeSet::new();
     let mut next: Option<String> = None;

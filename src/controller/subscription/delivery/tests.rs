@@ -44,7 +44,7 @@ fn what_does_not_take_notifications_is_told_from_what_only_cannot_be_reached_fro
             drops,
         };
         assert_eq!(
-            judge(&signs),
+            judge(&signs, at(130)),
             expected,
             "{available:?} {reachable:?} {refuses:?} {arrival:?} {drops}"
         );
@@ -57,7 +57,11 @@ fn what_does_not_take_notifications_is_told_from_what_only_cannot_be_reached_fro
         last_arrival: Some(at(100)),
         drops: false,
     };
-    assert_eq!(judge(&long_ago, at(161)), Unknown, "it may be closed for Microsoft, too, by now");
+    assert_eq!(
+        judge(&long_ago, at(161)),
+        Unknown,
+        "it may be closed for Microsoft, too, by now"
+    );
     let unknown = Signs {
         available: None,
         reachable: None,

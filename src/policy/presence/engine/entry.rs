@@ -10,6 +10,9 @@ use super::owned::{Held, Layer};
 use super::verdict::Verdict;
 use super::{LATE, Part, SETTLE, Settings, UserState, Why, Write};
 
+/// How often an entry that vanishes as soon as it is there is put again.
+const MOST_REPEATS: u8 = 3;
+
 /// What our entry is to say.
 enum Wish {
     /// This.
@@ -179,7 +182,9 @@ fn missing_from(state: &UserState, settings: &Settings, held: &Held<OwnEntry>) -
     let shown = entries.any(|entry| entry.origin == Origin::Ours);
     // Some adapters cannot show it.
     let would_show = held.seen || settings.capabilities.own_is_do_not_disturb;
-    (!shown && would_show).then(|| held.settled + SETTLE)
+    // Who takes it away each time does not want it.
+    let is_fought = held.repeats >= MOST_REPEATS;
+    (!shown && would_show && !is_fought).then(|| held.settled + SETTLE)
 }
 
 fn hold(state: &UserState, settings: &Settings, why: Why, now: Timestamp) -> Verdict {

@@ -74,6 +74,14 @@ pub struct Held<T> {
     /// Whether it was seen there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seen: bool,
+    /// How often in a row the same was written within a minute.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeats: u8,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks so
+fn is_zero(repeats: &u8) -> bool {
+    *repeats == 0
 }
 
 impl<T> Held<T> {
@@ -173,7 +181,15 @@ impl<T> Layer<T> {
     }
 
     /// Before it is sent.
-    pub(super) fn intend(&mut self, value: T, ttl: Option<SignedDuration>, now: Timestamp) {
+    pub(super) fn intend(&mut self, value: T, ttl: Option<SignedDuration>, now: Timestamp)
+    where
+        T: PartialEq,
+    {
+        let again = self
+            .held
+            .as_ref()
+            .filter(|held| held.value == value && now < held.sent + LATE);
+        let repeats = again.map_or(0, |held| held.repeats.saturating_add(1));
         // Of an earlier one without an answer nothing is known either; the longer life counts.
         self.doubtful = self.intent.is_some();
         self.clearing = false;
@@ -186,6 +202,7 @@ impl<T> Layer<T> {
             settled: now,
             expires: expires.map(|at| earlier.map_or(at, |earlier| at.max(earlier))),
             seen,
+            repeats,
         });
     }
 

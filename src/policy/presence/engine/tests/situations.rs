@@ -395,6 +395,20 @@ fn an_entry_that_vanished_just_after_it_was_put_is_put_again() {
 }
 
 #[test]
+fn who_takes_our_entry_away_each_time_is_not_fought() {
+    let settings = settings(&json!({}));
+    let mut state = person();
+    state.see_teams(reading("Away", "Away", 2, 10), second(10));
+    let mut puts = 0;
+    for when in (10..300).step_by(5) {
+        puts += perform(&mut state, &settings, when).len();
+        state.see_pbx(view(&[(Origin::Ours, Activity::Away)], Line::Idle), second(when + 1));
+        state.see_pbx(view(&[], Line::Idle), second(when + 2));
+    }
+    assert_eq!(puts, 4);
+}
+
+#[test]
 fn an_entry_that_shows_before_its_write_is_answered_is_missed_when_it_vanishes() {
     let switch = Capabilities {
         own_is_do_not_disturb: true,
