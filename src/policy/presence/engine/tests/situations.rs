@@ -401,7 +401,10 @@ fn who_takes_our_entry_away_each_time_is_not_fought() {
     state.see_teams(reading("Away", "Away", 2, 10), second(10));
     let mut puts = 0;
     for when in (10..300).step_by(5) {
-        puts += perform(&mut state, &settings, when).len();
+        if perform(&mut state, &settings, when).is_empty() {
+            continue;
+        }
+        puts += 1;
         state.see_pbx(view(&[(Origin::Ours, Activity::Away)], Line::Idle), second(when + 1));
         state.see_pbx(view(&[], Line::Idle), second(when + 2));
     }
