@@ -156,5 +156,10 @@ async fn state_says_what_was_received_and_outlives_a_restart() {
     let harness = Harness::start_in(harness.dir, |_| {}).await;
     // How quickly Graph was answered is counted anew.
     before["webhook"] = json!({ "answers": 0, "slow": 0, "late": 0 });
-    assert_eq!(harness.state().await, before);
+    let mut after = harness.state().await;
+    // When it was away is another time.
+    for state in [&mut before, &mut after] {
+        state.as_object_mut().unwrap().remove("away");
+    }
+    assert_eq!(after, before);
 }
