@@ -110,6 +110,10 @@ fn choose(state: &UserState, settings: &Settings, choice: Choice, activity: &Act
         }
         _ => {}
     }
+    let late = owned.unanswered_clear.map(|given_up| given_up + LATE);
+    if let Some(late) = late.filter(|late| *late > now) {
+        return Verdict::wait(Why::Waiting, Some(late));
+    }
     obstacle(state, now).unwrap_or_else(|| {
         Verdict::write(
             Write::SetPreferred {

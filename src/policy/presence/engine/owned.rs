@@ -110,6 +110,9 @@ pub struct Layer<T> {
     /// Whether it is being taken back: when it is found gone, that was us.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) clearing: bool,
+    /// When a request to take it back was given up without an answer. It may be acted on yet, also after another write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unanswered_clear: Option<Timestamp>,
     /// Whether `held` may not be there, and is written again: it had no answer, and what was seen may have been something else of
     /// ours, or an earlier one with a shorter life; or taking it back had no answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -124,6 +127,7 @@ impl<T> Default for Layer<T> {
             ended: None,
             doubtful: false,
             clearing: false,
+            unanswered_clear: None,
             unsure: false,
         }
     }
@@ -232,6 +236,7 @@ impl<T> Layer<T> {
     /// Whether it was taken back is not known.
     pub(super) fn lose_clearing(&mut self, now: Timestamp) {
         self.unsure = true;
+        self.unanswered_clear = Some(now);
         self.lose(now);
     }
 
@@ -257,12 +262,16 @@ impl<T> Layer<T> {
     pub(super) fn end(&mut self, now: Timestamp) {
         *self = Self {
             ended: Some(now),
+            unanswered_clear: self.unanswered_clear,
             ..Self::default()
         };
     }
 
     fn restore(&mut self, now: Timestamp) {
-        self.unsure |= self.clearing;
+        if self.clearing {
+            self.unsure = true;
+            self.unanswered_clear = Some(now);
+        }
         if let Some(intent) = &mut self.intent {
             intent.settled = now;
         }

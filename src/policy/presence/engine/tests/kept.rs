@@ -392,6 +392,26 @@ fn histories_that_failed_once_pass() {
                 (0, Reset),
             ],
         ),
+        history(
+            Source::Rich,
+            Terms {
+                ringing: crate::api::presence::RingingPolicy::InACall,
+                ..plain
+            },
+            7_702_534_740_891_450_726,
+            vec![
+                (119_308, client(Client::Available)),
+                (393_861, Reset),
+                (159_882, Entry(Activity::Away)),
+                (943, Choose(Some(Choice::Busy))),
+                (2_115, Reset),
+                (28_586, Action::OutOfOffice(false)),
+                (12_793, line(Line::Ringing)),
+                (186_408, NoEntry),
+                (1_433, Entry(Activity::Away)),
+                (0, Crash(0)),
+            ],
+        ),
     ];
     for history in &kept {
         hold_all(history);
