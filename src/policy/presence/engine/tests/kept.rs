@@ -412,6 +412,27 @@ fn histories_that_failed_once_pass() {
                 (0, Crash(0)),
             ],
         ),
+        History {
+            short_lives: true,
+            ..history(
+                Source::Hint,
+                Terms { line: false, ..plain },
+                9_060_563_563_704_341_249,
+                vec![
+                    (212_804, Action::EntriesUnknown(0)),
+                    (146_197, Crash(210_729)),
+                    (0, Reset),
+                    (152_364, Crash(0)),
+                    (34_305, PbxDown(0)),
+                    (5_549, Entry(Activity::Busy)),
+                    (374_040, Action::OutOfOffice(false)),
+                    (29_385, Crash(0)),
+                    (0, Choose(Some(Choice::Available))),
+                    (5_922, Crash(145_384)),
+                    (150_384, PbxDown(0)),
+                ],
+            )
+        },
     ];
     for history in &kept {
         hold_all(history);

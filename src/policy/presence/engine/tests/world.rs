@@ -651,7 +651,9 @@ impl World {
         let other = |choice: Choice| !choice.explains(state) && state.visible() && !state.looks_derived();
         if let Some(choice) = self.unseen_end.filter(|choice| other(*choice)) {
             // What has lapsed in the meantime, nobody looks for.
-            let looked_for = self.brain.counts_as_own(choice, self.now) && self.brain.can_tell(when);
+            // As long as a write of its own may be acted on yet, what is shown is not the end.
+            let can_tell = self.brain.can_tell(when) && !self.brain.awaits_own(when);
+            let looked_for = self.brain.counts_as_own(choice, self.now) && can_tell;
             self.unseen_end = (!looked_for).then_some(choice);
             // What is shown after ours would have ended anyway does not tell that it was replaced.
             if let Some(theirs) = &mut self.teams.preferred {
