@@ -147,10 +147,10 @@ impl<'a> Work<'a> {
         self.changes.events += 1;
         self.changes.oldest.insert(record.kind, None);
         *self.changes.stored.entry((record.kind, record.origin)).or_default() += 1;
-        let received = self.changes.subscription(self.status, &record.uid);
-        received.count += 1;
         // What is handed in says nothing of whether notifications come.
         if record.origin == Origin::Push {
+            let received = self.changes.subscription(self.status, &record.uid);
+            received.count += 1;
             received.last_millis = received.last_millis.max(millis);
         }
     }
