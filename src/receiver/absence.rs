@@ -54,25 +54,21 @@ impl Absences {
         loop {
             let opens = log.problem().is_none();
             if opens {
-                let newest = log
-                    .status()
-                    .subscriptions
-                    .values()
-                    .map(|received| received.last_millis)
-                    .max();
-                self.touch(file.clone(), newest).await;
+                self.touch(file.clone(), &log).await;
             }
             tokio::time::sleep(if opens { PERIOD } else { OPENING }).await;
         }
     }
 
     // The storage may not answer; nothing waits for it.
-    async fn touch(&self, file: PathBuf, newest: Option<i64>) {
-        let absences = self.clone();
+    async fn touch(&self, file: PathBuf, log: &Log) {
+        let (absences, log) = (self.clone(), log.clone());
         let done = tokio::task::spawn_blocking(move || {
             if absences.last().is_some() {
                 return touch(&file);
             }
+            let received = log.status().subscriptions;
+            let newest = received.values().map(|received| received.last_millis).max();
             let absence = find_out(&file, newest, Timestamp::now());
             let _ = absences.0.set(absence);
             write(&file, &absence)

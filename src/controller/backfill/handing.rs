@@ -91,8 +91,8 @@ impl<'a> Handing<'a> {
         })
     }
 
-    /// The changes, which happened after `since`, that did not arrive, or may not have. Of one that carries no time an item tells that came after
-    /// `judged_from`.
+    /// The changes, which happened after `since`, that did not arrive, or may not have. Of one that carries no time an item tells
+    /// that came after `judged_from`.
     pub async fn untold(
         &self,
         changes: Vec<(Change, ChangeType)>,

@@ -337,7 +337,7 @@ fn make_room(gaps: &mut Vec<Gap>) {
 }
 
 /// When what caused a gap was over, for whoever acknowledges it.
-fn ended(gap: &Gap) -> Option<Timestamp> {
+fn was_over(gap: &Gap) -> Option<Timestamp> {
     let end = gap.end.as_ref()?.0;
     Some(if source(gap) == Source::Receiver {
         end - DROPPING
@@ -355,7 +355,7 @@ fn acknowledged_until(object: &GraphSubscription) -> Option<Timestamp> {
 pub fn strike_acknowledged(status: &mut GraphSubscriptionStatus, object: &GraphSubscription) {
     let until = acknowledged_until(object);
     if let Some(until) = until {
-        status.gaps.retain(|gap| ended(gap).is_none_or(|end| end > until));
+        status.gaps.retain(|gap| was_over(gap).is_none_or(|over| over > until));
     }
 }
 

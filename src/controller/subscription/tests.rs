@@ -179,6 +179,19 @@ fn keeps(mut kept: GraphSubscription) -> impl FnMut(&Asked) -> (u16, Value) + Se
     }
 }
 
+/// An API server that keeps the object, and the object as it was last written.
+fn api_server_of(log: &Log, object: &GraphSubscription) -> (Client, Arc<Mutex<Value>>) {
+    let mut keeps = keeps(object.clone());
+    let written = Arc::new(Mutex::new(Value::Null));
+    let last = written.clone();
+    let client = api_server(log, move |asked| {
+        let answer = keeps(asked);
+        *last.lock().unwrap() = answer.1.clone();
+        answer
+    });
+    (client, written)
+}
+
 fn prepare(client: &Client, remote: &Remote, object: &GraphSubscription) -> (Arc<Context>, Writers) {
     let (context, mut writers) = context(client, "");
     writers.tenant(&tenant());
@@ -234,14 +247,7 @@ async fn a_lifetime_that_graph_refuses_is_asked_for_as_it_says_at_once_and_remem
     let remote = Remote::start(Vec::new(), &log).await;
     remote.longest.store(1440, Ordering::Relaxed);
     let object = object(&json!({}), &Value::Null);
-    let written = Arc::new(Mutex::new(Value::Null));
-    let mut keeps = keeps(object.clone());
-    let last = written.clone();
-    let client = api_server(&log, move |asked| {
-        let answer = keeps(asked);
-        *last.lock().unwrap() = answer.1.clone();
-        answer
-    });
+    let (client, written) = api_server_of(&log, &object);
     let (context, _writers) = prepare(&client, &remote, &object);
     run(Arc::new(object), &context).await.unwrap();
     let posts = lines(&log).iter().filter(|line| line.starts_with("graph POST")).count();
@@ -418,14 +424,7 @@ async fn an_expired_entry_beside_a_live_one_is_not_taken() {
     ];
     let remote = Remote::start(held, &log).await;
     let object = object(&json!({}), &json!({}));
-    let mut keeps = keeps(object.clone());
-    let written = Arc::new(Mutex::new(Value::Null));
-    let last = written.clone();
-    let client = api_server(&log, move |asked| {
-        let answer = keeps(asked);
-        *last.lock().unwrap() = answer.1.clone();
-        answer
-    });
+    let (client, written) = api_server_of(&log, &object);
     let (context, _writers) = prepare(&client, &remote, &object);
     run(Arc::new(object), &context).await.unwrap();
     assert_eq!(written.lock().unwrap()["status"]["subscriptionId"], "live");

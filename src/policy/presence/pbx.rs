@@ -112,6 +112,14 @@ pub struct PbxView {
     pub line: Line,
 }
 
+impl PbxView {
+    /// Whether an entry of our own is there; `None` if entries are not known.
+    pub fn shows_ours(&self) -> Option<bool> {
+        let entries = self.entries.as_ref()?;
+        Some(entries.iter().any(|entry| entry.origin == Origin::Ours))
+    }
+}
+
 /// What the worker's own entry shall say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnEntry {

@@ -79,7 +79,10 @@ async fn says_what_was_pushed_and_what_was_handed_in() {
     assert_eq!(known(&harness, UID, &[]).await["received"], json!([]));
     let subscriptions = harness.state().await["subscriptions"].clone();
     assert_eq!(subscriptions.as_array().unwrap().len(), 1, "{subscriptions}");
-    assert_eq!((&subscriptions[0]["uid"], &subscriptions[0]["received"]), (&json!(UID), &json!(3)));
+    assert_eq!(
+        (&subscriptions[0]["uid"], &subscriptions[0]["received"]),
+        (&json!(UID), &json!(3))
+    );
 }
 
 async fn away(harness: &Harness) -> Value {

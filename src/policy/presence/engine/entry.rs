@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::mapping::OnPbx;
-use super::super::pbx::{Activity, Origin, OwnEntry};
+use super::super::pbx::{Activity, OwnEntry};
 use super::super::teams::{Base, Reading};
 use super::choice::{self, Said};
 use super::owned::{Held, Layer};
@@ -138,18 +138,17 @@ fn reread(verdict: Verdict, state: &UserState, settings: &Settings, now: Timesta
 
 fn clear(state: &UserState, why: Why, now: Timestamp) -> Verdict {
     let owned = &state.owned().entry;
-    let entries = state.pbx().and_then(|told| told.view.entries.as_ref());
     // One that no record tells of is ours all the same: the volume was lost, or a write came late.
-    let shown = entries.is_some_and(|entries| entries.iter().any(|entry| entry.origin == Origin::Ours));
+    let shown = state.pbx().and_then(|told| told.view.shows_ours());
     // One without an answer may come after it was taken back, which only the PBX could tell.
     let late = owned.intent.as_ref().map(|intent| intent.sent + LATE);
-    if let Some(at) = late.filter(|at| *at > now && entries.is_none()) {
+    if let Some(at) = late.filter(|at| *at > now && shown.is_none()) {
         return Verdict::wait(Why::Waiting, Some(at));
     }
     if !owned.is_live(now) {
         let settled = owned.ended.map(|ended| ended + SETTLE).filter(|at| *at > now);
         match settled {
-            _ if !shown => return Verdict::rest(why),
+            _ if shown != Some(true) => return Verdict::rest(why),
             Some(at) => return Verdict::wait(why, Some(at)),
             None => {}
         }
@@ -178,8 +177,7 @@ fn say(state: &UserState, settings: &Settings, entry: OwnEntry, now: Timestamp) 
 /// it, or a switch was on by the person's hand, stayed theirs, and they turned it off. Just after the write, what is told may be older.
 fn missing_from(state: &UserState, settings: &Settings, held: &Held<OwnEntry>) -> Option<Timestamp> {
     let told = state.pbx().filter(|told| told.at > held.sent)?;
-    let mut entries = told.view.entries.as_ref()?.iter();
-    let shown = entries.any(|entry| entry.origin == Origin::Ours);
+    let shown = told.view.shows_ours()?;
     // Some adapters cannot show it.
     let would_show = held.seen || settings.capabilities.own_is_do_not_disturb;
     // Who takes it away each time does not want it.

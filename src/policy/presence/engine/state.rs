@@ -211,10 +211,9 @@ impl UserState {
     /// Finds out whether our entry is still there.
     fn recognise_entry(&mut self, told: &Told, now: Timestamp) -> bool {
         let layer = &mut self.owned.entry;
-        let Some(entries) = &told.view.entries else {
+        let Some(shown) = told.view.shows_ours() else {
             return false;
         };
-        let shown = entries.iter().any(|entry| entry.origin == Origin::Ours);
         if let Some(intent) = &mut layer.intent {
             // It may show before the answer comes, and is not told again then.
             return std::mem::replace(&mut intent.seen, shown) != shown;

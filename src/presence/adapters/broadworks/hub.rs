@@ -137,13 +137,6 @@ impl Hub {
     }
 
     fn perform(&self, xsp: Arc<Xsp>, task: Task) -> BoxFuture<'static, (Task, Result<Done, PbxError>)> {
-        if let Job::Switch { user, active, .. } = &task.job {
-            let (user, active) = (self.set.id_of(user).to_owned(), *active);
-            return Box::pin(async move {
-                let result = switch(&xsp, &user, active).await;
-                (task, result)
-            });
-        }
         let call = match &task.job {
             Job::Subscribe(key) => self.subscribe(key),
             Job::Renew(_, id) => Call {
@@ -167,7 +160,14 @@ impl Hub {
                 body: None,
                 read: calls,
             },
-            Job::ReadSwitch(user, _) | Job::Switch { user, .. } => Call {
+            Job::Switch { user, active, .. } => {
+                let (user, active) = (self.set.id_of(user).to_owned(), *active);
+                return Box::pin(async move {
+                    let result = switch(&xsp, &user, active).await;
+                    (task, result)
+                });
+            }
+            Job::ReadSwitch(user, _) => Call {
                 operation: "do_not_disturb",
                 method: Method::GET,
                 path: owned(&requests::do_not_disturb_of(self.set.id_of(user))),

@@ -16,6 +16,12 @@ fn step(view: &mut View, now: i64) -> GraphSubscriptionStatus {
     status
 }
 
+/// A person has seen the gaps until then.
+fn acknowledge(view: &mut View, until: i64) {
+    let until = [(GAPS_ACKNOWLEDGED_ANNOTATION.to_owned(), at(until).to_string())];
+    Arc::make_mut(&mut view.object).metadata.annotations = Some(until.into());
+}
+
 fn window(start: i64, end: i64) -> Window {
     Window {
         start: at(start),
@@ -199,8 +205,7 @@ fn an_outage_that_nobody_watched_is_told_of_by_the_pods() {
     assert_eq!(gaps_of(&status), expected);
     assert_eq!(gaps_of(&step(&mut view, 9 * HOUR)), expected, "once");
     // What a person has seen does not come back.
-    let until = [(GAPS_ACKNOWLEDGED_ANNOTATION.to_owned(), at(10 * HOUR).to_string())];
-    Arc::make_mut(&mut view.object).metadata.annotations = Some(until.into());
+    acknowledge(&mut view, 10 * HOUR);
     for now in [10, 11] {
         assert!(step(&mut view, now * HOUR).gaps.is_empty());
     }
@@ -278,8 +283,7 @@ fn silence_is_believed_so_long_and_then_looked_into() {
         "one silence is one window"
     );
     // What a person has seen does not come back.
-    let until = [(GAPS_ACKNOWLEDGED_ANNOTATION.to_owned(), at(20 * HOUR).to_string())];
-    Arc::make_mut(&mut view.object).metadata.annotations = Some(until.into());
+    acknowledge(&mut view, 20 * HOUR);
     for now in [20, 21] {
         assert!(step(&mut view, now * HOUR).gaps.is_empty());
     }

@@ -14,6 +14,15 @@ fn settings(says: &serde_json::Value) -> Settings {
     Settings::new(&spec(says), capabilities(false))
 }
 
+/// Where our entry is the person's one switch for do not disturb.
+fn with_a_switch() -> Settings {
+    let switch = Capabilities {
+        own_is_do_not_disturb: true,
+        ..capabilities(false)
+    };
+    Settings::new(&spec(&json!({})), switch)
+}
+
 fn second(second: i64) -> Timestamp {
     at(second * 1000)
 }
@@ -329,11 +338,7 @@ fn an_entry_waits_until_another_without_an_answer_cannot_come_after_it() {
 
 #[test]
 fn a_switch_that_the_person_turned_off_is_not_turned_on_for_the_same_state() {
-    let switch = Capabilities {
-        own_is_do_not_disturb: true,
-        ..capabilities(false)
-    };
-    let settings = Settings::new(&spec(&json!({})), switch);
+    let settings = with_a_switch();
     let mut state = person();
     state.see_teams(reading("Busy", "InAMeeting", 2, 10), second(10));
     assert_eq!(perform(&mut state, &settings, 10), []);
@@ -355,11 +360,7 @@ fn a_switch_that_the_person_turned_off_is_not_turned_on_for_the_same_state() {
 
 #[test]
 fn a_switch_that_stayed_the_persons_is_put_again_once_it_is_off() {
-    let switch = Capabilities {
-        own_is_do_not_disturb: true,
-        ..capabilities(false)
-    };
-    let settings = Settings::new(&spec(&json!({})), switch);
+    let settings = with_a_switch();
     let mut state = person();
     let unknown = PbxView {
         entries: None,
@@ -413,11 +414,7 @@ fn who_takes_our_entry_away_each_time_is_not_fought() {
 
 #[test]
 fn an_entry_that_shows_before_its_write_is_answered_is_missed_when_it_vanishes() {
-    let switch = Capabilities {
-        own_is_do_not_disturb: true,
-        ..capabilities(false)
-    };
-    let settings = Settings::new(&spec(&json!({})), switch);
+    let settings = with_a_switch();
     let shown = |origin: Origin| view(&[(origin, Activity::DoNotDisturb)], Line::Idle);
     for first_lost in [false, true] {
         let mut state = person();
