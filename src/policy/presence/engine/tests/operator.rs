@@ -10,7 +10,7 @@ use super::naive::{Naive, NaiveWrite};
 use crate::api::presence::PresenceSyncSpec;
 use crate::policy::presence::engine::{LATE, Outcome, Owned, Part, SETTLE, Settings, UserState, Write, decide};
 use crate::policy::presence::mapping::Choice;
-use crate::policy::presence::pbx::{Capabilities, PbxView};
+use crate::policy::presence::pbx::{Capabilities, Line, PbxView};
 use crate::policy::presence::teams::{Reading, TeamsState};
 
 /// Some morning.
@@ -93,6 +93,8 @@ pub enum Brain {
         settings: Settings,
         disk: Owned,
         keeps_record: bool,
+        /// Whether it reads Teams, beside what it is told.
+        reads: bool,
         /// What becomes of a write that is decided: sent as it is, unless a fault is wanted.
         sends: Sends,
     },
@@ -118,6 +120,7 @@ impl Brain {
             settings: settings(terms, history.short_lives),
             disk: Owned::default(),
             keeps_record: true,
+            reads: true,
             sends: Some,
         }
     }
@@ -138,6 +141,20 @@ impl Brain {
             *keeps_record = false;
         }
         brain
+    }
+
+    /// An engine that believes what it is told, and reads nothing.
+    pub fn credulous(history: &History) -> Self {
+        let mut brain = Self::engine(history);
+        if let Self::Engine { reads, .. } = &mut brain {
+            *reads = false;
+        }
+        brain
+    }
+
+    /// Whether it looks at what it asked to read.
+    pub fn reads(&self) -> bool {
+        matches!(self, Self::Naive(_) | Self::Engine { reads: true, .. })
     }
 
     /// A new process. It knows what is on the disk, through the form in which it is there.
@@ -206,7 +223,8 @@ impl Brain {
                 state, settings, sends, ..
             } => {
                 let decision = decide(state, settings, at(now));
-                twice_is_once(state, settings, &decision.writes, at(now));
+                let checked = twice_is_once(state, settings, &decision.writes, at(now), Some);
+                assert_eq!(checked, Ok(()));
                 Wanted {
                     orders: decision
                         .writes
@@ -348,18 +366,48 @@ impl Brain {
     }
 }
 
-/// P7: what was decided and done is not decided again.
-fn twice_is_once(state: &UserState, settings: &Settings, writes: &[Write], now: Timestamp) {
+/// P7: what was decided and done is not decided again. `notes`: what of a write the record is told.
+fn twice_is_once(
+    state: &UserState,
+    settings: &Settings,
+    writes: &[Write],
+    now: Timestamp,
+    notes: Sends,
+) -> Result<(), String> {
     if writes.is_empty() {
-        return;
+        return Ok(());
     }
     let again = decide(state, settings, now).writes;
-    assert_eq!(again, writes, "P7: the same question, another answer");
+    if again != writes {
+        return Err(format!("P7: {writes:?}, and to the same question {again:?}"));
+    }
     let mut done = state.clone();
-    for write in writes {
-        done.begin(write, now);
-        done.settle(write, Outcome::Done, now, 0.0);
+    for write in writes.iter().cloned().filter_map(notes) {
+        done.begin(&write, now);
+        done.settle(&write, Outcome::Done, now, 0.0);
     }
     let rest = decide(&done, settings, now).writes;
-    assert!(rest.is_empty(), "P7: after {writes:?} came {rest:?}");
+    if !rest.is_empty() {
+        return Err(format!("P7: after {writes:?} came {rest:?}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_engine_that_does_not_note_what_it_did_breaks_p7() {
+    let settings = Settings::new(&spec(&json!({})), capabilities(true));
+    let mut state = UserState::default();
+    let view = PbxView {
+        line: Line::Connected,
+        ..PbxView::default()
+    };
+    state.see_pbx(view, at(0));
+    let now = at(60_000);
+    let writes = decide(&state, &settings, now).writes;
+    assert!(!writes.is_empty());
+    assert_eq!(twice_is_once(&state, &settings, &writes, now, Some), Ok(()));
+    let unnoted = twice_is_once(&state, &settings, &writes, now, |_| None);
+    assert!(unnoted.is_err_and(|text| text.contains("came")));
+    let other = twice_is_once(&state, &settings, &[Write::ClearOwn], now, Some);
+    assert!(other.is_err_and(|text| text.contains("same question")));
 }

@@ -306,7 +306,7 @@ impl World {
             Event::ServeRead { sent, process } => self.serve_read(sent, process),
             Event::Read { reading, process } if self.serves(process) => {
                 self.reading = false;
-                if let Some((state, sequence, sent)) = reading {
+                if let Some((state, sequence, sent)) = reading.filter(|_| self.brain.reads()) {
                     self.learn(state, &sequence, sent);
                 }
                 self.decide();
