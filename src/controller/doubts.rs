@@ -12,7 +12,7 @@ use crate::api::subscription::GraphSubscription;
 use crate::graph::{Graph, Subscription};
 
 /// One that turned out to live is not doubted again for so long.
-const TRUST: SignedDuration = SignedDuration::from_hours(1);
+pub const TRUST: SignedDuration = SignedDuration::from_hours(1);
 /// What was made or renewed just now may not be listed yet.
 const LISTED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 

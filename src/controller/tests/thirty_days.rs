@@ -252,6 +252,8 @@ fn a_broken_operator_is_found_out() {
         (Broken::BelievesTheList, "a second one was made beside"),
         (Broken::ForgetsRemovals, "not on record"),
         (Broken::FillsNothing, "never told of"),
+        (Broken::TrustsTheList, "was missing (removed untold)"),
+        (Broken::NeverSweeps, "never told of"),
     ];
     let days = |broken| {
         simulate(Scale {

@@ -1,8 +1,10 @@
 //! What was lost, and whether the operator knows.
 
+use super::faults::GHOST;
 use super::world::{State, Sub, at, since_start};
 use crate::api::condition::{ConditionType, find};
 use crate::api::subscription::{GapState, GraphSubscriptionStatus};
+use crate::controller::doubts::TRUST;
 use crate::policy::backfill::obstacle;
 use crate::policy::truth::Truth;
 
@@ -12,6 +14,20 @@ const CLOCKS: i64 = 15;
 const RECONCILE: i64 = 95;
 /// Life that a subscription has left when it is renewed, at least: a third less a twentieth.
 const DUE: f64 = 2.0 / 3.0 + 0.05;
+
+/// From when it can be known that one is missing until it is made again, where nothing stands in the way.
+const REPAIR: i64 = 20 * 60;
+/// Removed by Graph without a word.
+pub const UNTOLD: &str = "removed untold";
+
+fn most_seconds(why: &'static str) -> &'static str {
+    match why {
+        UNTOLD => "most seconds until a repair, removed untold",
+        "removed" => "most seconds until a repair, removed",
+        "lapsed" => "most seconds until a repair, lapsed",
+        _ => "most seconds until a repair, otherwise",
+    }
+}
 
 /// A stretch of time without notifications.
 #[derive(Clone, Debug)]
@@ -34,7 +50,12 @@ impl State {
     /// A subscription ran out.
     pub fn expired(&mut self, number: usize, remote: &super::world::Remote) {
         let sub = &self.subs[number];
-        if sub.known_id() != Some(&remote.id) || !sub.remote.is_empty() {
+        if !sub.remote.is_empty() {
+            return;
+        }
+        if sub.known_id() != Some(&remote.id) {
+            // One whose create's answer was lost, for instance.
+            self.lose(number, remote.expires, "unknown one lapsed");
             return;
         }
         let life = remote.expires - remote.renewed;
@@ -73,9 +94,33 @@ impl State {
     /// There is one again.
     pub fn regain(&mut self, number: usize, now: i64) {
         let sub = &mut self.subs[number];
-        if let Some((start, why)) = sub.missing.take() {
-            sub.lost(start, now, why);
+        let Some((start, why)) = sub.missing.take() else {
+            return;
+        };
+        sub.lost(start, now, why);
+        let mendable = self.apps[sub.app].mendable_for(start, now);
+        let most = self.totals.entry(most_seconds(why)).or_default();
+        *most = (*most).max(mendable.unsigned_abs());
+        if mendable > self.longest(why) {
+            let sub = &self.subs[number];
+            let text = format!(
+                "{} was missing ({why}) from {start} to {now} s, and could have been made for {mendable} s of these",
+                sub.object.spec.resource
+            );
+            self.violation(text);
         }
+    }
+
+    /// For how many seconds a subscription may be missing while it could be made. What nobody tells of, the list shows, when it has
+    /// been read again, unless the subscription was doubted and turned out to live just before.
+    fn longest(&self, why: &str) -> i64 {
+        let read = i64::try_from(self.scale.interval.as_secs()).unwrap();
+        let seen = if why == UNTOLD {
+            GHOST.max(TRUST.as_secs()) + 2 * read
+        } else {
+            0
+        };
+        seen + REPAIR
     }
 
     /// A status is written.
@@ -130,6 +175,11 @@ impl Sub {
     /// Something changes that nobody is told of.
     fn change(&mut self, at: i64) {
         self.changes.push((format!("c{}", self.changes.len()), at));
+    }
+
+    /// Something changes while a subscription lives, and the notification is lost.
+    pub fn silent(&mut self, now: i64) {
+        self.change(now);
     }
 
     pub fn lost(&mut self, start: i64, end: i64, why: &'static str) {

@@ -11,7 +11,7 @@ use super::world::{Broken, Sim, State, Sub, at, since_start};
 use crate::policy::truth::Truth;
 
 /// A question about changes: the path of the resource, and a filter or a link's token.
-pub fn ask(sim: &Sim, state: &mut State, path: &str, url: &Url) -> Answer {
+pub fn ask(sim: &Sim, state: &mut State, app: usize, path: &str, url: &Url) -> Answer {
     state.count("questions about changes");
     let query: Vec<(String, String)> = url
         .query_pairs()
@@ -39,7 +39,7 @@ pub fn ask(sim: &Sim, state: &mut State, path: &str, url: &Url) -> Answer {
         _ => (id, 0),
     };
     let resource = id.as_ref().map_or_else(|| path.to_owned(), |id| format!("{path}/{id}"));
-    let Some(&number) = state.by_resource.get(&resource) else {
+    let Some(&number) = state.by_resource.get(&(app, resource)) else {
         return error(sim, 404, "ResourceNotFound", "no such resource");
     };
     let since = filter
@@ -57,7 +57,9 @@ pub fn ask(sim: &Sim, state: &mut State, path: &str, url: &Url) -> Answer {
         let body = json!({ "id": number.to_string(), "lastUpdatedDateTime": newest.map(|time| at(time).to_string()) });
         return reply(sim, 200, &body);
     }
-    let happened = sub.changes.iter().filter(|(_, time)| *time <= now);
+    // Call records appear late.
+    let known_by_now = now - sub.rule.settles_after_minutes() * 60 * 2 / 3;
+    let happened = sub.changes.iter().filter(|(_, time)| *time <= known_by_now);
     let known = happened.clone().count();
     let from = if token.as_deref() == Some("latest") {
         known

@@ -9,12 +9,17 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use tokio::time::sleep;
 
+use super::audit::UNTOLD;
 use super::process::{deliver, reference};
-use super::world::{DAY, HOUR, Sim, State, Trouble, uid};
+use super::world::{Broken, DAY, HOUR, Sim, State, Trouble, uid};
 use crate::controller::index::Group;
 use crate::controller::observed::PodState;
+use crate::policy::backfill::sweep_interval;
 use crate::policy::resource::Announces;
 use crate::policy::subscription::LifecycleEvent;
+
+/// How long Graph's list may show what is gone, in seconds.
+pub const GHOST: i64 = HOUR / 2;
 
 /// Starts all of it.
 pub fn begin(sim: &Arc<Sim>) {
@@ -28,6 +33,7 @@ pub fn begin(sim: &Arc<Sim>) {
     tokio::spawn(outage_of_all(sim.clone()));
     tokio::spawn(removals(sim.clone()));
     tokio::spawn(lifecycle_events(sim.clone()));
+    tokio::spawn(silent_losses(sim.clone()));
     tokio::spawn(clocks(sim.clone()));
 }
 
@@ -214,6 +220,11 @@ fn set_receiver(sim: &Sim, app: usize, up: bool) {
         let mut state = sim.state();
         let app = &mut state.apps[app];
         app.receiver_down = (!up).then_some(now);
+        if up {
+            close(&mut app.deaf, now);
+        } else {
+            app.deaf.push((now, i64::MAX));
+        }
         app.receiver_is(up, sim.local_time());
         app.receiver.clone()
     };
@@ -256,8 +267,13 @@ fn remove(sim: &Arc<Sim>, number: usize) {
         let told = state.subs[number].rule.announces != Announces::Nothing && state.rng.u32(0..10) < 7;
         state.count(if told { "removals told" } else { "removals untold" });
         let app = state.subs[number].app;
-        state.apps[app].ghost = Some((number, remote.clone()));
-        state.lose(number, now, "removed");
+        let until = if state.scale.broken == Some(Broken::TrustsTheList) {
+            i64::MAX
+        } else {
+            now + state.rng.i64(0..GHOST)
+        };
+        state.apps[app].ghosts.push((number, remote.clone(), until));
+        state.lose(number, now, if told { "removed" } else { UNTOLD });
         (remote.id, told)
     };
     if told {
@@ -330,6 +346,34 @@ async fn lifecycle_events(sim: Arc<Sim>) {
         if let Some((what, number, event, id)) = told {
             sim.state().count(what);
             tell(&sim, number, event, id);
+        }
+    }
+}
+
+/// Graph loses a notification and says nothing, where a sweep can find out.
+async fn silent_losses(sim: Arc<Sim>) {
+    let mean = {
+        let scale = sim.state().scale;
+        let month = i64::try_from(scale.subscriptions).unwrap() * scale.removed_percent / 100;
+        (15 * DAY / month.max(1)).max(1)
+    };
+    while wait(&sim, mean).await {
+        let now = sim.now();
+        let mut state = sim.state();
+        let all = state.subs.len();
+        let number = state.rng.usize(0..all);
+        let known = state.subs[number].known_id().map(str::to_owned);
+        let lives = state
+            .remotes(number, now)
+            .iter()
+            .any(|remote| Some(&remote.id) == known.as_ref());
+        let receives = state.apps[state.subs[number].app].receiver_down.is_none();
+        let sub = &mut state.subs[number];
+        // Nothing is compared with before the first sweep.
+        let is_swept = sweep_interval(&sub.object.spec).is_some() && sub.bookmark.is_some();
+        if lives && receives && is_swept {
+            sub.silent(now);
+            state.count("notifications lost in silence");
         }
     }
 }

@@ -19,8 +19,9 @@ const WINDOW: i64 = 20_000;
 const SPACING: i64 = 600 - 10;
 const PAGE: usize = 100;
 /// Permissions that suffice for all resources of the simulation.
-const ROLES: [&str; 8] = [
+const ROLES: [&str; 9] = [
     "Calendars.Read",
+    "CallRecords.Read.All",
     "ChannelMessage.Read.All",
     "Chat.Read.All",
     "Group.Read.All",
@@ -191,7 +192,7 @@ fn handle(sim: &Sim, app: usize, token: u64, path: &str, request: &Request) -> A
         .map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap());
     match (request.method(), path.strip_prefix("subscriptions/")) {
         (&Method::GET, None) if path == "subscriptions" => list(sim, &mut state, app, request.url()),
-        (&Method::GET, None) => changes::ask(sim, &mut state, path, request.url()),
+        (&Method::GET, None) => changes::ask(sim, &mut state, app, path, request.url()),
         (&Method::POST, _) => create(sim, &mut state, app, &body),
         (&Method::PATCH, Some(id)) => renew(sim, &mut state, id, &body),
         (&Method::DELETE, Some(id)) => delete(sim, &mut state, id),
@@ -228,7 +229,7 @@ fn id_of(app: usize, made: u64) -> String {
 fn create(sim: &Sim, state: &mut State, app: usize, body: &Value) -> Answer {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let now = sim.now();
-    let Some(&number) = state.by_resource.get(&text("resource")) else {
+    let Some(&number) = state.by_resource.get(&(app, text("resource"))) else {
         return error(sim, 400, "InvalidRequest", "no such resource");
     };
     let asked = since_start(text("expirationDateTime").parse().unwrap());
@@ -369,9 +370,15 @@ fn list(sim: &Sim, state: &mut State, app: usize, url: &Url) -> Answer {
             }
         }
     }
-    if let Some((number, remote)) = state.apps[app].ghost.clone().filter(|_| skip == 0 && !calm) {
-        entries.push(entry(state, number, &remote));
-    }
+    let app = &mut state.apps[app];
+    app.ghosts.retain(|(_, _, until)| *until > now);
+    let ghosts = app.ghosts.clone();
+    entries.extend(
+        ghosts
+            .iter()
+            .filter(|_| skip == 0)
+            .map(|(number, remote, _)| entry(state, *number, remote)),
+    );
     let mut page = json!({ "value": entries });
     if numbers.len() == PAGE {
         page["@odata.nextLink"] = json!(format!(

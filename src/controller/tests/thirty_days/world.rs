@@ -55,6 +55,10 @@ pub enum Broken {
     ForgetsRemovals,
     /// What a question about changes found never reaches the receiver.
     FillsNothing,
+    /// What Graph's list has counts as living, for ever.
+    TrustsTheList,
+    /// Graph is never asked without cause what changed.
+    NeverSweeps,
 }
 
 /// How Graph fails an app.
@@ -113,6 +117,8 @@ pub struct App {
     pub trouble: Option<Trouble>,
     /// From when until when Graph could not be used.
     pub down: Vec<(i64, i64)>,
+    /// From when until when no pod answered.
+    pub deaf: Vec<(i64, i64)>,
     pub throttled_until: i64,
     /// Number of the secret that Entra takes, and of the one that the cluster has.
     pub valid_secret: u32,
@@ -123,8 +129,8 @@ pub struct App {
     pub roles: u32,
     pub receiver_down: Option<i64>,
     pub calls: [VecDeque<i64>; 2],
-    /// A subscription that is gone and that the list still shows.
-    pub ghost: Option<(usize, Remote)>,
+    /// Subscriptions that are gone and that the list still shows, and until when.
+    pub ghosts: Vec<(usize, Remote, i64)>,
 }
 
 pub struct State {
@@ -132,7 +138,8 @@ pub struct State {
     pub rng: Rng,
     pub apps: Vec<App>,
     pub subs: Vec<Sub>,
-    pub by_resource: HashMap<String, usize>,
+    /// By app and resource.
+    pub by_resource: HashMap<(usize, String), usize>,
     pub by_id: HashMap<String, usize>,
     pub made: u64,
     pub version: u64,
@@ -160,12 +167,10 @@ impl Sim {
     pub fn new(scale: Scale) -> Arc<Self> {
         let rng = Rng::with_seed(scale.seed);
         let apps = (0..scale.apps).map(App::new).collect();
-        let subs: Vec<Sub> = (0..scale.subscriptions)
-            .map(|number| Sub::new(number, scale.apps))
-            .collect();
+        let subs: Vec<Sub> = (0..scale.subscriptions).map(|number| Sub::new(number, scale)).collect();
         let by_resource = subs.iter().enumerate();
         let by_resource = by_resource
-            .map(|(number, sub)| (sub.object.spec.resource.clone(), number))
+            .map(|(number, sub)| ((sub.app, sub.object.spec.resource.clone()), number))
             .collect();
         Arc::new(Self {
             started: Instant::now(),
@@ -294,15 +299,26 @@ pub fn uid(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012x}")
 }
 
-/// Resources of many kinds and lifetimes; how Graph tells afterwards what changed differs too.
-fn spec(number: usize) -> (String, &'static str, Option<&'static str>) {
+/// Resources of many kinds and lifetimes; how Graph tells afterwards what changed differs too. Each app has each collection once.
+fn spec(number: usize, apps: usize) -> (String, &'static str, Option<&'static str>) {
     let lifetime = match number % 100 {
         0 => Some("1h"),
         1 | 2 => Some("6h"),
         3..=8 => Some("24h"),
         _ => None,
     };
-    let (resource, change) = match number / 3 % 20 {
+    let of_app = number / apps;
+    let (resource, change) = match of_app {
+        0 => ("communications/callRecords".to_owned(), "Updated"),
+        1 => ("users".to_owned(), "Updated"),
+        2 => ("groups".to_owned(), "Updated"),
+        _ => of_one(of_app * 7 % 20, number),
+    };
+    (resource, change, lifetime)
+}
+
+fn of_one(kind: usize, number: usize) -> (String, &'static str) {
+    match kind {
         0..=5 => (format!("users/{number}/messages"), "Created"),
         6..=9 => (format!("chats/{number}/messages"), "Created"),
         10 | 11 => (format!("teams/{number}/channels/{number}/messages"), "Updated"),
@@ -313,14 +329,19 @@ fn spec(number: usize) -> (String, &'static str, Option<&'static str>) {
         17 => (format!("teams/{number}/schedule/shifts"), "Updated"),
         18 => (format!("users/{number}/events"), "Updated"),
         _ => (format!("sites/{number}/lists/{number}"), "Updated"),
-    };
-    (resource, change, lifetime)
+    }
 }
 
 impl Sub {
-    fn new(number: usize, apps: usize) -> Self {
+    fn new(number: usize, scale: Scale) -> Self {
+        let apps = scale.apps;
         let app = number % apps;
-        let (resource, change, lifetime) = spec(number);
+        let sweep_interval = if scale.broken == Some(Broken::NeverSweeps) {
+            "8760h"
+        } else {
+            "24h"
+        };
+        let (resource, change, lifetime) = spec(number, apps);
         let object = json!({
             "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphSubscription",
             "metadata": {
@@ -329,14 +350,14 @@ impl Sub {
             },
             "spec": {
                 "tenantRef": { "name": format!("t{app}") }, "receiverRef": { "name": format!("t{app}") },
-                "resource": resource, "changeTypes": [change], "sweepInterval": "24h", "lifetime": lifetime,
+                "resource": resource, "changeTypes": [change], "sweepInterval": sweep_interval, "lifetime": lifetime,
             },
         });
         Self {
             object: Arc::new(serde_json::from_value(object).unwrap()),
             rule: rule_for(&resource),
             app,
-            admits_two: number.is_multiple_of(2),
+            admits_two: (number / apps).is_multiple_of(2),
             remote: Vec::new(),
             missing: None,
             losses: Vec::new(),
@@ -364,7 +385,7 @@ impl App {
             "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphTenant",
             "metadata": { "name": name, "namespace": "n", "uid": name, "generation": 1, "resourceVersion": "1" },
             "spec": {
-                "tenantId": name, "clientId": "00000000-0000-4000-8000-000000000000", "cloud": "Custom",
+                "tenantId": name, "clientId": uid(number), "cloud": "Custom",
                 "endpoints": { "login": "https://login.test", "graph": "https://graph.test" },
                 "credentials": { "clientSecret": { "secretRef": { "name": name, "key": "value" } } },
             },
@@ -379,6 +400,7 @@ impl App {
             receiver: serde_json::from_value(receiver).unwrap(),
             trouble: None,
             down: Vec::new(),
+            deaf: Vec::new(),
             throttled_until: 0,
             valid_secret: 0,
             stored_secret: 0,
@@ -387,7 +409,7 @@ impl App {
             roles: 0,
             receiver_down: None,
             calls: Default::default(),
-            ghost: None,
+            ghosts: Vec::new(),
         };
         app.receiver_is(true, at(-600));
         app
@@ -408,17 +430,29 @@ impl App {
         self.receiver.status = Some(serde_json::from_value(status).unwrap());
     }
 
-    /// Whether Graph could be used in fewer than `enough` seconds between two times.
+    /// For how many seconds between two times Graph could be used.
     pub fn usable_for(&self, from: i64, until: i64) -> i64 {
-        let mut free = until - from;
-        let mut reached = from;
-        for (start, end) in &self.down {
-            let (start, end) = ((*start).max(reached), (*end).min(until));
-            if end > start {
-                free -= end - start;
-                reached = end;
-            }
-        }
-        free
+        without(&self.down, from, until)
     }
+
+    /// The same where a subscription has to be made, for which a pod has to answer Graph.
+    pub fn mendable_for(&self, from: i64, until: i64) -> i64 {
+        let mut down: Vec<_> = self.down.iter().chain(&self.deaf).copied().collect();
+        down.sort_unstable();
+        without(&down, from, until)
+    }
+}
+
+/// Seconds between two times less what is taken out, which is sorted and may overlap.
+fn without(taken: &[(i64, i64)], from: i64, until: i64) -> i64 {
+    let mut free = until - from;
+    let mut reached = from;
+    for (start, end) in taken {
+        let (start, end) = ((*start).max(reached), (*end).min(until));
+        if end > start {
+            free -= end - start;
+            reached = end;
+        }
+    }
+    free
 }
