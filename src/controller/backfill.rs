@@ -199,6 +199,8 @@ impl Backfills {
 
     fn slots(&self, app: String, sweeps: bool) -> Arc<Semaphore> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that no job holds are as good as new; apps come and go.
+        slots.retain(|_, held| Arc::strong_count(held) > 1);
         let new = || Arc::new(Semaphore::new(AT_A_TIME));
         slots.entry((app, sweeps)).or_insert_with(new).clone()
     }

@@ -12,8 +12,13 @@ use serde_json::{Value, json};
 use super::job::{Order, run};
 use super::*;
 use crate::api::subscription::ChangeType;
+use crate::controller::subscription::observe::observe;
+use crate::controller::testing::{context, recording, refusal};
 use crate::graph::{App, Credential, Graph, Metrics, http_client, http_client_inside};
 use crate::policy::backfill::Window;
+use crate::policy::identity::Keyring;
+use crate::policy::subscription::AppView;
+use kube::runtime::watcher::Event;
 use std::time::Duration;
 
 /// Path and query, status and body.
@@ -390,4 +395,57 @@ async fn trouble_is_named_and_too_much_is_given_up() {
         .await
         .unwrap_err();
     assert_eq!(trouble.class, Class::Invalid);
+}
+
+#[test]
+fn slots_are_kept_only_while_a_job_holds_them() {
+    let backfills = Backfills::default();
+    let slots = |app: &str| backfills.slots(app.to_owned(), true);
+    let held = slots("held");
+    drop(slots("gone"));
+    assert!(Arc::ptr_eq(&held, &slots("held")), "two jobs share them");
+    assert_eq!(backfills.slots.lock().unwrap().len(), 1);
+}
+
+/// With the usual 60 in a minute twenty questions would take twenty seconds.
+#[tokio::test]
+async fn questions_keep_to_the_budget_of_their_tenant() {
+    let (client, _) = recording(|_| refusal(500, "InternalError"));
+    let (context, mut writers) = context(&client, "");
+    let metadata = |name: &str| json!({ "name": name, "namespace": "n", "uid": name });
+    let tenant = json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphTenant", "metadata": metadata("t"),
+        "spec": {
+            "tenantId": "contoso.example", "credentials": { "workloadIdentity": {} }, "backfillCallsPerMinute": 3000,
+        },
+    });
+    let receiver = json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "NotificationReceiver", "metadata": metadata("r"),
+        "spec": { "publicUrl": "https://hooks.example" },
+    });
+    let subscription = json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "GraphSubscription", "metadata": metadata("u"),
+        "spec": {
+            "tenantRef": { "name": "t" }, "receiverRef": { "name": "r" }, "resource": "users", "changeTypes": ["Updated"],
+        },
+    });
+    let subscription: GraphSubscription = serde_json::from_value(subscription).unwrap();
+    writers.tenant(&serde_json::from_value(tenant).unwrap());
+    let receiver = Event::Apply(serde_json::from_value(receiver).unwrap());
+    writers.receivers.apply_watcher_event(&receiver);
+    let keyring = Keyring::from_base64([("k1", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")]).0;
+    context.keyrings.put(subscription.receiver().unwrap(), keyring);
+    let graph = order(&World::default(), "users", vec![]).await.graph;
+    let mut view = observe(&context, Arc::new(subscription)).await.unwrap();
+    let app = AppView {
+        fingerprint: "app".to_owned(),
+        permissions: None,
+    };
+    view.app = Ok((graph.clone(), app));
+    let job = Job { windows: vec![] };
+    let status = GraphSubscriptionStatus::default();
+    assert!(super::order(&context, &view, &status, job, &mut (1, Timestamp::MIN)).is_some());
+    let questions = (0..20).map(|_| graph.changes("users/delta", view.now));
+    let all = tokio::time::timeout(Duration::from_secs(5), futures::future::join_all(questions));
+    assert_eq!(all.await.unwrap().len(), 20);
 }

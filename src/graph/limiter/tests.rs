@@ -227,3 +227,21 @@ async fn a_connection_that_is_refused_at_once_costs_nobody_a_slot() {
     tokio::time::advance(Duration::from_millis(20)).await;
     limiter.acquire(Lane::Get, at(0)).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn questions_about_changes_have_the_budget_that_was_set() {
+    for per_minute in [12, 60, 600] {
+        let limiter = limiter();
+        limiter.set_changes_budget(per_minute);
+        let mut asked = 0;
+        let _ = tokio::time::timeout(Duration::from_mins(1), async {
+            loop {
+                limiter.acquire(Lane::Changes, at(0)).await.unwrap();
+                asked += 1;
+            }
+        })
+        .await;
+        let used = (per_minute * 3 / 4)..=per_minute;
+        assert!(used.contains(&asked), "{asked} of {per_minute}");
+    }
+}

@@ -26,7 +26,9 @@ pub fn attributes(log_id: &str, event: &Event) -> Vec<(&'static str, String)> {
             .and_then(|fields| fields.text(name))
             .filter(|text| !text.is_empty())
     };
-    let tenant = text("tenantId").filter(|tenant| is_plain(tenant));
+    // Graph documents both.
+    let tenant = text("tenantId").or_else(|| text("organizationId"));
+    let tenant = tenant.filter(|tenant| is_plain(tenant));
     let kind = match event.kind {
         Kind::Notification => "dev.teamsgraph.notification",
         Kind::Lifecycle => "dev.teamsgraph.lifecycle",

@@ -127,6 +127,8 @@ async fn delivers_binary_cloud_events() {
     let harness = Harness::start(with_sink(&sink.url, "Binary")).await;
     let mut item = harness.item(1);
     item["resource"] = json!("users('jürgen 100%')");
+    let tenant = item.as_object_mut().unwrap().remove("tenantId");
+    item["organizationId"] = json!(tenant);
     assert_eq!(harness.notify(&[item.clone()]).await, 202);
     harness.until("delivered", async || !sink.numbers().is_empty()).await;
     let state = harness.state().await;
