@@ -166,7 +166,7 @@ pub fn basis(situation: &Situation) -> Option<String> {
 }
 
 /// The id of the subscription that lives as far as we know: made by this app, not expired, not removed, not half made.
-fn live<'a>(situation: &'a Situation, app: &AppView) -> Option<&'a str> {
+pub fn live<'a>(situation: &'a Situation, app: &AppView) -> Option<&'a str> {
     let status = situation.status;
     let id = status.subscription_id.as_deref()?;
     let same_app = status
@@ -302,6 +302,10 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
             minutes: wanted.minutes,
             cause: cause(situation),
         };
+    }
+    // Another at our address says nothing about this one, which was asked for first.
+    if asked && matches!(&situation.remote, Remote::Present(remote) if remote.id != id) {
+        return plan_absent(situation, rule, app, wanted);
     }
     let drift = status
         .applied

@@ -260,6 +260,10 @@ fn record_success(
         gaps::record_reauthorized(next, done);
     } else if is_another {
         next.reauthorization_required_since = None;
+        // Nobody knows since when it lives. Where a create is pending, what began with it is on record.
+        if let (true, Some(gap)) = (next.create_pending_since.is_none(), gaps::of(cause(situation))) {
+            gaps::open(next, gap);
+        }
     }
     gaps::close(next, done);
     next.expiration_time = Some(time(expiration));

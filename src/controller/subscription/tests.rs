@@ -1,6 +1,6 @@
 //! Reconciles against an API server and a Graph that answer as told.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
-use secrecy::SecretString;
+use kube::runtime::watcher::Event;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
@@ -19,6 +20,7 @@ use crate::api::condition::{self, ConditionType};
 use crate::api::reference::ObjectRef;
 use crate::api::tenant::GraphTenant;
 use crate::controller::context::Context;
+use crate::controller::doubts;
 use crate::controller::inbox::Origin;
 use crate::controller::testing::{Asked, Writers, context, recording, refusal};
 use crate::graph::{App, Credential};
@@ -37,6 +39,8 @@ struct Remote {
     behind: Arc<AtomicI64>,
     /// Minutes that it allows, if not all.
     longest: Arc<AtomicI64>,
+    /// Whether it says that there is one already.
+    limited: Arc<AtomicBool>,
 }
 
 impl Remote {
@@ -48,6 +52,7 @@ impl Remote {
             base: format!("http://{}", listener.local_addr().unwrap()),
             behind: Arc::default(),
             longest: Arc::new(AtomicI64::new(i64::MAX)),
+            limited: Arc::default(),
         };
         let routes = Router::new().fallback(dated).with_state(remote.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -81,6 +86,11 @@ async fn answer(State(remote): State<Remote>, request: Request) -> (StatusCode, 
         {
             let found = subscriptions.iter().find(|known| known["id"] == id);
             (StatusCode::OK, json!(found).to_string())
+        }
+        "POST" if remote.limited.load(Ordering::Relaxed) => {
+            let text = "App 'x' has reached its limit of '1' 'CHATS' subscription on tenant 'y'.";
+            let error = json!({ "error": { "code": "Forbidden", "message": text } });
+            (StatusCode::FORBIDDEN, error.to_string())
         }
         "POST" => {
             let mut made: Value = serde_json::from_slice(&body).unwrap();
@@ -442,9 +452,7 @@ async fn the_remote_one_is_deleted_though_the_tenant_went_first() {
     let object = object(&deleted, &status);
     let client = api_server(&log, keeps(object.clone()));
     let (context, mut writers) = prepare(&client, &remote, &object);
-    writers
-        .tenants
-        .apply_watcher_event(&kube::runtime::watcher::Event::Delete(tenant()));
+    writers.tenants.apply_watcher_event(&Event::Delete(tenant()));
     run(Arc::new(object), &context).await.unwrap();
     assert_eq!(lines(&log), ["graph DELETE /v1.0/subscriptions/s1", "api PATCH people"]);
     assert!(remote.held.lock().unwrap().is_empty());
@@ -592,4 +600,80 @@ async fn for_a_new_object_the_last_list_is_enough_to_suspect_a_used_up_quota() {
         (found, full.map(|full| full.held)),
         (crate::policy::subscription::Remote::Absent, Some(100))
     );
+}
+
+/// One at the same address lives, and says nothing about the one that the status names.
+#[tokio::test]
+async fn a_twin_does_not_hide_that_the_known_one_is_gone() {
+    for (lives, id) in [(true, "s1"), (false, "twin")] {
+        let log = Log::default();
+        let mut held = vec![remote_subscription("twin", "users", WEBHOOK, 3)];
+        held.extend(lives.then(|| remote_subscription("s1", "users", WEBHOOK, 2)));
+        let remote = Remote::start(held, &log).await;
+        let at = |hours| (Timestamp::now() + SignedDuration::from_hours(hours)).to_string();
+        let status = json!({
+            "observedGeneration": 1, "subscriptionId": "s1", "expirationTime": at(48), "renewalTime": at(24),
+            "lastRenewalTime": at(-24),
+        });
+        let object = Arc::new(object(&json!({ "finalizers": [FINALIZER] }), &status));
+        let client = api_server(&log, keeps((*object).clone()));
+        let (context, _writers) = prepare(&client, &remote, &object);
+        let (graph, _) = observe::observe(&context, object.clone()).await.unwrap().app.unwrap();
+        doubts::compare(&context, &tenant_reference(), &graph, &[]);
+        run(object.clone(), &context).await.unwrap();
+        let status = context.written.newest(object).status.clone().unwrap();
+        assert_eq!(status.subscription_id.as_deref(), Some(id));
+        let gaps: Vec<_> = status
+            .gaps
+            .iter()
+            .map(|gap| (gap.cause.as_str(), gap.end.is_some()))
+            .collect();
+        let expected: &[_] = if lives { &[] } else { &[("Removed", true)] };
+        assert_eq!(gaps, expected);
+    }
+}
+
+/// The list is not asked for where all is on record; that one is in the way says that it is not.
+#[tokio::test]
+async fn one_that_graph_says_is_in_the_way_is_looked_for_and_adopted() {
+    let log = Log::default();
+    let keyring = Keyring::from_base64([("k1", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")]).0;
+    let url = Endpoint::derived("https://hooks.example", &keyring, "u")
+        .unwrap()
+        .notification_url;
+    let held = remote_subscription("ours", "users", url.expose_secret(), 2);
+    let remote = Remote::start(vec![held], &log).await;
+    remote.limited.store(true, Ordering::Relaxed);
+    let mut object = object(
+        &json!({ "finalizers": [FINALIZER] }),
+        &json!({ "observedGeneration": 1 }),
+    );
+    object.spec.external_endpoint = None;
+    object.spec.receiver_ref = Some(ObjectRef {
+        name: "r".to_owned(),
+        namespace: None,
+    });
+    let client = api_server(&log, keeps(object.clone()));
+    let (context, mut writers) = prepare(&client, &remote, &object);
+    let receiver = json!({
+        "apiVersion": "teamsgraph.dev/v1alpha1", "kind": "NotificationReceiver",
+        "metadata": { "name": "r", "namespace": "n", "uid": "r" },
+        "spec": { "publicUrl": "https://hooks.example" },
+        "status": { "observedGeneration": 1, "readyReplicas": 1 },
+    });
+    let receiver = Event::Apply(serde_json::from_value(receiver).unwrap());
+    writers.receivers.apply_watcher_event(&receiver);
+    context.keyrings.put(object.receiver().unwrap(), keyring);
+
+    let object = Arc::new(object);
+    run(object.clone(), &context).await.unwrap();
+    let mut later = (*context.written.newest(object.clone())).clone();
+    let failure = later.status.as_mut().unwrap().failure.as_mut().unwrap();
+    assert_eq!(failure.reason, "Conflict");
+    failure.not_before = condition::time(Timestamp::now() - SignedDuration::from_secs(1));
+    assert!(!lines(&log).iter().any(|line| line == "graph GET /v1.0/subscriptions"));
+    run(Arc::new(later), &context).await.unwrap();
+    let status = context.written.newest(object).status.clone().unwrap();
+    assert_eq!(status.subscription_id.as_deref(), Some("ours"));
+    assert!(!lines(&log).iter().any(|line| line.contains("POST")));
 }

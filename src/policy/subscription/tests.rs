@@ -592,9 +592,15 @@ fn a_persons_wish_looks_at_graph() {
         })
     };
     assert_eq!(forced(Remote::NotAsked), Plan::LookUp);
+    let known = RemoteView {
+        id: "s1".to_owned(),
+        ..remote(true)
+    };
+    assert_eq!(forced(Remote::Present(known)), Plan::Keep { until: at(24 * HOUR) });
     assert_eq!(
         forced(Remote::Present(remote(true))),
-        Plan::Keep { until: at(24 * HOUR) }
+        Plan::Adopt(remote(true)),
+        "the known one was asked for first, and is gone"
     );
     assert_eq!(forced(Remote::Absent), create(Cause::Removed(at(-HOUR))));
 }
