@@ -462,7 +462,11 @@ fn a_real_api_server_accepts_the_manifests() {
 const RIGHTS: [(&str, &str, &[&str]); 28] = [
     ("teamsgraph.dev", "graphtenants", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "notificationreceivers", &["list", "watch", "patch"]),
-    ("teamsgraph.dev", "graphsubscriptions", &["list", "watch", "patch"]),
+    (
+        "teamsgraph.dev",
+        "graphsubscriptions",
+        &["get", "list", "watch", "patch"],
+    ),
     ("teamsgraph.dev", "presencesyncs", &["list", "watch", "patch"]),
     ("teamsgraph.dev", "presencesyncs/status", &["patch"]),
     ("teamsgraph.dev", "presencesyncs/finalizers", &["update"]),

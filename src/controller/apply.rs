@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use kube::api::{Api, Patch, PatchParams};
+use kube::core::object::HasStatus;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +71,44 @@ pub async fn status<K: Object, S: Serialize + PartialEq>(
         .patch_status(&name, &params, &Patch::Apply(patch))
         .await
         .map(|written| Some(lean(written)))
+}
+
+/// Tries of a status that must not be lost, while others write the rest of the object.
+const TRIES: usize = 5;
+
+/// What became of a status.
+pub enum Settled<K> {
+    /// There was nothing to write.
+    Same,
+    /// It is written.
+    Written(K),
+    /// Another wrote a status since, or another object has this name: nothing was written.
+    Overtaken(Option<K>),
+}
+
+/// Writes what came of the status of `object`, however the rest was changed meanwhile; but not over a status that it does not rest
+/// on: a controller that stood still for longer than its lease knows nothing of what came after.
+pub async fn settle<K, S>(client: &Client, object: &K, new: &S) -> Result<Settled<K>, kube::Error>
+where
+    K: Object + HasStatus<Status = S>,
+    S: Serialize + PartialEq,
+{
+    let mut newest = None;
+    let mut tries = 1;
+    loop {
+        let onto = newest.as_ref().unwrap_or(object);
+        match status(client, onto, onto.status(), new, true).await {
+            Ok(written) => return Ok(written.map_or(Settled::Same, Settled::Written)),
+            Err(kube::Error::Api(refused)) if refused.code == 409 && tries < TRIES => tries += 1,
+            Err(error) => return Err(error),
+        }
+        let fresh = api_for(client, object).get_opt(&object.name_any()).await?.map(lean);
+        let fresh = fresh.filter(|fresh| fresh.meta().uid == object.meta().uid);
+        match fresh {
+            Some(fresh) if fresh.status() == object.status() => newest = Some(fresh),
+            fresh => return Ok(Settled::Overtaken(fresh)),
+        }
+    }
 }
 
 /// Without the record of who set which field: it is longer than the object, and nobody here reads it.
@@ -193,6 +232,19 @@ mod tests {
             .unwrap();
         assert!(written.is_some());
         assert_eq!(asked.lock().unwrap()[0].body["metadata"], json!({ "name": "calls" }));
+    }
+
+    #[tokio::test]
+    async fn a_status_is_tried_again_while_others_write_the_rest_but_not_for_ever() {
+        let (client, asked) = recording(|asked| match asked.method.as_str() {
+            "GET" => (200, serde_json::to_value(object(&[])).unwrap()),
+            _ => refusal(409, "Conflict"),
+        });
+        let refused = settle(&client, &object(&[]), &with_generation(2)).await;
+        assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 409));
+        let asked = asked.lock().unwrap();
+        let writes = asked.iter().filter(|asked| asked.method == "PATCH").count();
+        assert_eq!((writes, asked.len()), (TRIES, 2 * TRIES - 1));
     }
 
     #[tokio::test]

@@ -22,6 +22,9 @@ pub enum Error {
     /// The API server refused or did not answer.
     #[error("API server: {0}")]
     Api(#[from] kube::Error),
+    /// Another controller wrote the status since it was read.
+    #[error("another wrote the status since it was read; it is looked at again and not overwritten")]
+    Overtaken,
     /// It took too long.
     #[error("not finished within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
@@ -35,6 +38,7 @@ impl Error {
     fn label(&self) -> &'static str {
         match self {
             Self::Api(kube::Error::Api(status)) if status.code == 409 => "conflict",
+            Self::Overtaken => "conflict",
             Self::Api(_) => "api_server",
             Self::TimedOut => "timeout",
             Self::Panicked(_) => "panic",

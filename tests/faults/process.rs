@@ -32,6 +32,23 @@ impl Process {
         }
     }
 
+    /// SIGSTOP: it stands still, and its peers are told nothing.
+    pub async fn freeze(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub async fn thaw(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let child = self.child.lock().await;
+        let id = child.as_ref().and_then(Child::id).unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
     /// Waits until it was killed this many times.
     pub async fn killed(&self, times: u32) {
         let mut killed = self.killed.subscribe();

@@ -72,6 +72,8 @@ pub enum Verdict {
     Pass,
     /// The process is killed, at once and for good.
     Kill(When),
+    /// Passed on, but the process is frozen before: the answer waits for it.
+    Freeze,
     /// Not passed on, but answered with this status.
     Refuse(u16),
     /// Passed on late.
@@ -153,6 +155,10 @@ impl Shared {
                 let _ = answer.into_body().collect().await;
                 self.process.kill().await;
                 nothing()
+            }
+            Verdict::Freeze => {
+                self.process.freeze().await;
+                self.forward(head, body).await
             }
             Verdict::Refuse(status) => refusal(status),
             Verdict::Delay(pause) => {

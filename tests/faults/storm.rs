@@ -29,12 +29,15 @@ const IDENTITIES: [&str; 2] = ["one", "two"];
 
 /// Writes to Graph: by which replica, and when.
 type Writes = Arc<Mutex<Vec<(usize, Instant)>>>;
+/// The replica that is frozen at its next create.
+type Frozen = Arc<Mutex<Option<usize>>>;
 
 struct Storm {
     stand: Stand,
     weather: Arc<Weather>,
     replicas: Vec<Replica>,
     writes: Writes,
+    freezes: Frozen,
     /// Processes that ended by themselves.
     ended: usize,
 }
@@ -46,10 +49,10 @@ impl Storm {
         let settings = json!({ "tokenLifetimeSeconds": 2 * UNTIL_RENEWAL });
         stand.world.simulator_put("settings", settings).await;
         let weather = Weather::new(faults, seed);
-        let writes = Writes::default();
+        let (writes, freezes) = (Writes::default(), Frozen::default());
         let mut replicas = Vec::new();
         for (index, identity) in IDENTITIES.into_iter().enumerate() {
-            let graph = counting(index, &writes);
+            let graph = counting(index, &writes, &freezes);
             replicas.push(Replica::new(&stand.world, identity, weather.judge(), graph).await);
         }
         Self {
@@ -57,6 +60,7 @@ impl Storm {
             weather,
             replicas,
             writes,
+            freezes,
             ended: 0,
         }
     }
@@ -242,11 +246,15 @@ fn name(index: usize) -> String {
 }
 
 /// Notes writes to Graph. (A token is no write.)
-fn counting(replica: usize, writes: &Writes) -> Judge {
-    let writes = writes.clone();
+fn counting(replica: usize, writes: &Writes, freezes: &Frozen) -> Judge {
+    let (writes, freezes) = (writes.clone(), freezes.clone());
     Arc::new(move |call: &Call| {
         if call.is_write() && call.path.contains("/subscriptions") {
             writes.lock().unwrap().push((replica, Instant::now()));
+            let create = call.method == http::Method::POST;
+            if create && freezes.lock().unwrap().take_if(|whom| *whom == replica).is_some() {
+                return Verdict::Freeze;
+            }
         }
         Verdict::Pass
     })
@@ -350,6 +358,49 @@ async fn a_leader_that_hears_nothing_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_cut_off_is_replaced() {
     weathered(vec![Fault::Cut], seed()).await;
+}
+
+/// It stands still between Graph's answer and its record, and wakes when another has led and gone on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stood_still_overwrites_nothing() {
+    let mut storm = Storm::new(Vec::new(), 0).await;
+    for replica in &storm.replicas {
+        replica.start(&storm.stand.world, SETTINGS).await;
+    }
+    storm.create().await;
+    storm
+        .until("all are subscribed", async |storm| storm.all_settled(0..MANY).await)
+        .await;
+    let old = storm.wait_for_leader().await;
+    *storm.freezes.lock().unwrap() = Some(old);
+    let stood_since = Instant::now();
+    for changes in ["Created", "Updated"] {
+        let patch = json!({ "spec": { "changeTypes": [changes] } });
+        storm.stand.world.patch(SUBSCRIPTION, &name(0), patch).await;
+        storm
+            .until("the other has changed it", async |storm| storm.all_settled(0..1).await)
+            .await;
+    }
+    let stood = stood_since.elapsed();
+    let before = storm.stand.world.get(SUBSCRIPTION, &name(0)).await.unwrap();
+    storm.replicas[old].process.thaw().await;
+    storm
+        .until("who stood still has ended", async |storm| storm.ended == 1)
+        .await;
+    let after = storm.stand.world.get(SUBSCRIPTION, &name(0)).await.unwrap();
+    assert_eq!(after["status"], before["status"], "{}", storm.stand.world.logs());
+    let remote = storm.stand.world.remote().await;
+    let url = storm.stand.webhook_url(&name(0));
+    let own: Vec<&Value> = remote.iter().filter(|one| one["notificationUrl"] == url).collect();
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert_eq!(own[0]["id"], after["status"]["subscriptionId"]);
+    let ever = storm.stand.world.simulator_get("subscriptions?all=true").await;
+    assert_eq!(ever.as_array().unwrap().len(), MANY + 2, "{ever:#}");
+    assert_eq!(storm.switches(), 1);
+    report(&format!(
+        "stood still for {:.1} s, wrote nothing after",
+        stood.as_secs_f64()
+    ));
 }
 
 /// Several at once, by seed.

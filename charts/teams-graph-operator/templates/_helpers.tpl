@@ -65,6 +65,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [teamsgraph.dev]
   resources: [graphtenants, notificationreceivers, graphsubscriptions, presencesyncs]
   verbs: [patch]
+# Read where another wrote it since: what Graph answered is to be written down all the same.
+- apiGroups: [teamsgraph.dev]
+  resources: [graphsubscriptions]
+  verbs: [get]
 # What is known about them.
 - apiGroups: [teamsgraph.dev]
   resources: [graphtenants/status, notificationreceivers/status, graphsubscriptions/status, presencesyncs/status, teamsconnectorhealths/status]

@@ -13,7 +13,7 @@ use super::observe::{View, shifted};
 use crate::api::FINALIZER;
 use crate::api::condition::{self, ConditionType, Reason, Standing, Truth, Verdict, time};
 use crate::api::subscription::{Failure, GraphSubscriptionStatus};
-use crate::controller::apply;
+use crate::controller::apply::{self, Settled};
 use crate::controller::context::{Context, wait};
 use crate::controller::reconcile::{Action, Error};
 use crate::policy::backoff;
@@ -62,9 +62,17 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
         // By a clock that is not compared with Graph's, or was set since, it would say that what is gone lived on.
         .filter(|at| *at <= view.now && clock_is_known(view));
     let next = next_status(view, plan, &outcome, last_event, fastrand::f64());
-    let old = view.object.status.as_ref();
-    if let Some(written) = apply::status(&context.client, &*view.object, old, &next, false).await? {
-        context.written.put(Arc::new(written));
+    match apply::settle(&context.client, &*view.object, &next).await? {
+        Settled::Same => {}
+        Settled::Written(written) => context.written.put(Arc::new(written)),
+        Settled::Overtaken(newer) => {
+            if let Some(newer) = newer {
+                context.written.put(Arc::new(newer));
+            }
+            let id = next.subscription_id.as_deref().unwrap_or("none");
+            tracing::warn!(subscription = id, ?plan, "what came of it is not recorded");
+            return Err(Error::Overtaken);
+        }
     }
     context.inbox.done(uid, &view.origins);
     context.backfills.written(uid);

@@ -202,6 +202,40 @@ fn api_server_of(log: &Log, object: &GraphSubscription) -> (Client, Arc<Mutex<Va
     (client, written)
 }
 
+/// The same, shared with others: as strict about versions as the real one. What `others` do comes before the first write of the
+/// status.
+fn api_server_shared_with(
+    log: &Log,
+    object: &GraphSubscription,
+    others: fn(&mut GraphSubscription),
+) -> (Client, Arc<Mutex<GraphSubscription>>) {
+    let kept = Arc::new(Mutex::new(object.clone()));
+    let (last, mut others) = (kept.clone(), Some(others));
+    let client = api_server(log, move |asked| {
+        let mut kept = last.lock().unwrap();
+        let is_status = asked.path.ends_with("/status");
+        if let Some(others) = others.take_if(|_| is_status) {
+            let before = kept.clone();
+            others(&mut kept);
+            if *kept != before {
+                kept.metadata.resource_version = Some("70".to_owned());
+            }
+        }
+        let fence = asked.body["metadata"].get("resourceVersion").and_then(Value::as_str);
+        if asked.method == "PATCH" && fence.is_some() && fence != kept.metadata.resource_version.as_deref() {
+            return refusal(409, "Conflict");
+        }
+        if asked.method == "PATCH" {
+            let version = kept.metadata.resource_version.clone();
+            let (_, answer) = keeps(kept.clone())(asked);
+            *kept = serde_json::from_value(answer).unwrap();
+            kept.metadata.resource_version = version.map(|version| format!("{version}1"));
+        }
+        (200, serde_json::to_value(&*kept).unwrap())
+    });
+    (client, kept)
+}
+
 fn prepare(client: &Client, remote: &Remote, object: &GraphSubscription) -> (Arc<Context>, Writers) {
     let (context, mut writers) = context(client, "");
     writers.tenant(&tenant());
@@ -249,6 +283,48 @@ async fn the_finalizer_comes_before_the_first_create() {
         ],
         "of an object without a status the finalizer says that a create may have been sent"
     );
+}
+
+/// What Graph answered is written down beside what others wrote, with one write where there is nothing of theirs, but not over a
+/// newer status: this process may have stood still while another led.
+#[tokio::test]
+async fn the_last_write_is_over_all_but_the_status_of_another() {
+    let nothing: fn(&mut GraphSubscription) = |_| {};
+    let annotates: fn(&mut GraphSubscription) = |object| {
+        object.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+        object.spec.suspend = true;
+    };
+    let subscribes: fn(&mut GraphSubscription) = |object| {
+        object.status = serde_json::from_value(json!({ "subscriptionId": "theirs" })).unwrap();
+    };
+    let replaces: fn(&mut GraphSubscription) = |object| object.metadata.uid = Some("another".to_owned());
+    let (write, read) = ("api PATCH status", "api GET people");
+    for (others, writes, id) in [
+        (nothing, &[write][..], Some("made")),
+        (annotates, &[write, read, write], Some("made")),
+        (subscribes, &[write, read], Some("theirs")),
+        (replaces, &[write, read], None),
+    ] {
+        let log = Log::default();
+        let remote = Remote::start(Vec::new(), &log).await;
+        let object = Arc::new(object(&json!({}), &Value::Null));
+        let (client, kept) = api_server_shared_with(&log, &object, others);
+        let (context, _writers) = prepare(&client, &remote, &object);
+        let done = run(object.clone(), &context).await;
+        assert_eq!(lines(&log)[3..], *writes, "after list, finalizer and create");
+        let is_ours = id == Some("made");
+        assert!(if is_ours {
+            done.is_ok()
+        } else {
+            matches!(done, Err(Error::Overtaken))
+        });
+        let kept = kept.lock().unwrap().clone();
+        let status = kept.status.clone().unwrap_or_default();
+        assert_eq!(status.subscription_id.as_deref(), id);
+        if id.is_some() {
+            assert_eq!(*context.written.newest(object), kept, "the next look is at the newest");
+        }
+    }
 }
 
 #[tokio::test]

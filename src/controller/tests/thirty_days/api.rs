@@ -51,6 +51,10 @@ fn answer(sim: &Sim, method: &Method, path: &str, body: &[u8]) -> (u16, Vec<u8>)
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (method, &parts[..]) {
         (&Method::GET, ["api", "v1", "namespaces", _, "secrets", name]) => (200, secret(sim, name)),
+        (&Method::GET, [.., "graphsubscriptions", name]) => (
+            200,
+            serde_json::to_vec(&*sim.state().subs[number(name)].object).unwrap(),
+        ),
         (&Method::PATCH, [.., "graphsubscriptions", name] | [.., "graphsubscriptions", name, "status"]) => {
             subscription(sim, number(name), body)
         }
