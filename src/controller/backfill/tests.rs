@@ -244,11 +244,12 @@ async fn what_a_restarted_pod_cannot_know_is_handed_over_without_an_alarm() {
 #[tokio::test]
 async fn what_came_shortly_before_a_change_may_be_about_an_earlier_one() {
     let world = World::default();
-    world.keeps("-", ago(300));
+    let kept = ago(300);
+    world.keeps("-", kept);
     let order = order(&world, "users/1/messages", vec![]).await;
     let seconds_ago = |seconds: i64| Timestamp::now() - SignedDuration::from_secs(seconds);
     *world.arrived.lock().unwrap() = vec![("told", seconds_ago(1_799)), ("in doubt", seconds_ago(1_804))];
-    let since = Timestamp::from_second(ago(300).as_second() - 1).unwrap();
+    let since = Timestamp::from_second(kept.as_second() - 1).unwrap();
     let address = format!(
         "users/1/messages?$filter=lastModifiedDateTime%20gt%20{since}&$select=id,createdDateTime,lastModifiedDateTime&$top=500"
     );
