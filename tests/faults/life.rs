@@ -82,11 +82,11 @@ async fn dies(scenario: Scenario, stand: &Stand, trap: &Trap, replica: &Replica,
 async fn done(scenario: Scenario, stand: &Stand, trap: &Trap, replica: &Replica) {
     let world = &stand.world;
     world
-        .until(&format!("{scenario:?} is done"), async || {
+        .until(&format!("{scenario} is done"), async || {
             trap.quiet_for() > QUIET
                 && scenario.is_done(stand).await
                 && replica.leads(world).await
-                && (scenario == Scenario::Delete || has_looked(stand, replica).await)
+                && (scenario.deletes() || has_looked(stand, replica).await)
         })
         .await;
 }

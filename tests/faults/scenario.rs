@@ -1,8 +1,12 @@
 //! What the operator is doing when it dies, and what must be so in the end.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
+use teams_graph_operator::api::subscription::GraphSubscription;
 use teams_graph_operator::simulator::{DEFAULT_APP, DEFAULT_SECRET, DEFAULT_TENANT};
 
 use crate::stand::Stand;
@@ -19,7 +23,7 @@ const NAME: &str = "calls";
 const NEW_KEY: &str = "k9999999999";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
+enum Deed {
     Create,
     Renew,
     RecreateRemoved,
@@ -29,33 +33,69 @@ pub enum Scenario {
     Delete,
     RotateClientState,
     RotateClientSecret,
-    /// With everything a receiver needs built first.
-    CreateWithReceiver,
     /// A new key in the keyring of the receiver.
     RotateKey,
 }
 
+/// A deed, and where the subscription delivers: much is decided otherwise for a receiver, as only its address proves whose a
+/// subscription is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Scenario {
+    deed: Deed,
+    has_receiver: bool,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let address = if self.has_receiver { "WithReceiver" } else { "" };
+        write!(f, "{:?}{address}", self.deed)
+    }
+}
+
 impl Scenario {
-    pub const ALL: [Self; 11] = [
-        Self::Create,
-        Self::Renew,
-        Self::RecreateRemoved,
-        Self::RecreateLapsed,
-        Self::Adopt,
-        Self::Change,
-        Self::Delete,
-        Self::RotateClientState,
-        Self::RotateClientSecret,
-        Self::CreateWithReceiver,
-        Self::RotateKey,
+    const fn to_webhook(deed: Deed) -> Self {
+        Self {
+            deed,
+            has_receiver: false,
+        }
+    }
+
+    const fn to_receiver(deed: Deed) -> Self {
+        Self {
+            deed,
+            has_receiver: true,
+        }
+    }
+
+    /// All there are: a receiver's client state comes from its key, and a webhook has no key.
+    pub const ALL: [Self; 18] = [
+        Self::to_webhook(Deed::Create),
+        Self::to_receiver(Deed::Create),
+        Self::to_webhook(Deed::Renew),
+        Self::to_receiver(Deed::Renew),
+        Self::to_webhook(Deed::RecreateRemoved),
+        Self::to_receiver(Deed::RecreateRemoved),
+        Self::to_webhook(Deed::RecreateLapsed),
+        Self::to_receiver(Deed::RecreateLapsed),
+        Self::to_webhook(Deed::Adopt),
+        Self::to_receiver(Deed::Adopt),
+        Self::to_webhook(Deed::Change),
+        Self::to_receiver(Deed::Change),
+        Self::to_webhook(Deed::Delete),
+        Self::to_receiver(Deed::Delete),
+        Self::to_webhook(Deed::RotateClientSecret),
+        Self::to_receiver(Deed::RotateClientSecret),
+        Self::to_webhook(Deed::RotateClientState),
+        Self::to_receiver(Deed::RotateKey),
     ];
 
-    fn has_receiver(self) -> bool {
-        matches!(self, Self::CreateWithReceiver | Self::RotateKey)
+    /// Whether nothing is left in the end.
+    pub fn deletes(self) -> bool {
+        self.deed == Deed::Delete
     }
 
     pub async fn stand(self) -> Stand {
-        if self.has_receiver() {
+        if self.has_receiver {
             Stand::with_receiver("life", NAME).await
         } else {
             Stand::new("life").await
@@ -65,14 +105,14 @@ impl Scenario {
     /// Seconds between two looks without cause: nothing periodic, or the requests could not be counted. A receiver is found to be
     /// ready at such a look.
     pub fn interval(self) -> &'static str {
-        if self.has_receiver() { "5" } else { "86400" }
+        if self.has_receiver { "5" } else { "86400" }
     }
 
     /// Up to where it begins.
     pub async fn prepare(self, stand: &Stand) {
-        match self {
-            Self::Create | Self::CreateWithReceiver => return,
-            Self::Adopt => {
+        match self.deed {
+            Deed::Create => return,
+            Deed::Adopt if !self.has_receiver => {
                 stand.apply_tenant().await;
                 stand
                     .world
@@ -88,7 +128,7 @@ impl Scenario {
             .world
             .until("it is subscribed", async || stand.is_settled(NAME).await)
             .await;
-        if self == Self::RecreateRemoved {
+        if self.deed == Deed::RecreateRemoved {
             let id = stand.world.remote().await[0]["id"].as_str().unwrap().to_owned();
             stand.world.simulator_delete(&format!("subscriptions/{id}")).await;
         }
@@ -97,21 +137,22 @@ impl Scenario {
     /// What sets the operator to work.
     pub async fn begin(self, stand: &Stand) {
         let world = &stand.world;
-        match self {
-            Self::Create | Self::CreateWithReceiver => self.apply(stand).await,
-            Self::Renew | Self::RecreateRemoved => pass(stand, UNTIL_RENEWAL).await,
-            Self::RecreateLapsed => pass(stand, UNTIL_LAPSED).await,
-            Self::Adopt => apply_subscription(stand).await,
-            Self::Change => {
+        match self.deed {
+            Deed::Create => self.apply(stand).await,
+            Deed::Renew | Deed::RecreateRemoved => pass(stand, UNTIL_RENEWAL).await,
+            Deed::RecreateLapsed => pass(stand, UNTIL_LAPSED).await,
+            Deed::Adopt if self.has_receiver => lose_status(stand).await,
+            Deed::Adopt => apply_subscription(stand).await,
+            Deed::Change => {
                 let patch = json!({ "spec": { "changeTypes": ["Created"] } });
                 world.patch(SUBSCRIPTION, NAME, patch).await;
             }
-            Self::Delete => world.delete(SUBSCRIPTION, NAME).await,
-            Self::RotateClientState => {
+            Deed::Delete => world.delete(SUBSCRIPTION, NAME).await,
+            Deed::RotateClientState => {
                 world.secret("state", &[("client-state", "second")]).await;
                 world.ask(SUBSCRIPTION, NAME).await;
             }
-            Self::RotateClientSecret => {
+            Deed::RotateClientSecret => {
                 let secrets = json!(["another-secret"]);
                 world
                     .simulator_put(&format!("apps/{DEFAULT_APP}/secrets"), secrets)
@@ -119,7 +160,7 @@ impl Scenario {
                 world.secret("app", &[("client-secret", "another-secret")]).await;
                 pass(stand, UNTIL_RENEWAL).await;
             }
-            Self::RotateKey => {
+            Deed::RotateKey => {
                 let key = BASE64.encode([7; 32]);
                 world.secret("calls-receiver-keyring", &[(NEW_KEY, &key)]).await;
                 world.ask(RECEIVER, NAME).await;
@@ -129,7 +170,7 @@ impl Scenario {
 
     async fn apply(self, stand: &Stand) {
         stand.apply_tenant().await;
-        if self.has_receiver() {
+        if self.has_receiver {
             let world = &stand.world;
             world.apply(RECEIVER, NAME, world.receiver_spec()).await;
             world.apply(SUBSCRIPTION, NAME, subscription_spec()).await;
@@ -141,29 +182,32 @@ impl Scenario {
     /// Whether the work is done as far as can be seen.
     pub async fn is_done(self, stand: &Stand) -> bool {
         let remote = stand.world.remote().await;
-        if self == Self::Delete {
+        if self.deed == Deed::Delete {
             return stand.world.get(SUBSCRIPTION, NAME).await.is_none() && remote.is_empty();
         }
-        remote.len() == 1 && self.is_as_wanted(&remote[0]) && stand.is_settled(NAME).await
+        remote.len() == 1
+            && self.is_as_wanted(&remote[0])
+            && stand.is_settled(NAME).await
+            && (self.deed != Deed::Adopt || is_on_record(stand, &remote[0]).await)
     }
 
     fn is_as_wanted(self, remote: &Value) -> bool {
-        let changes = if self == Self::Change {
+        let changes = if self.deed == Deed::Change {
             "created"
         } else {
             "created,updated"
         };
-        let state = if self == Self::RotateClientState {
+        let state = if self.deed == Deed::RotateClientState {
             "second"
         } else {
             "first"
         };
-        let renewals = i32::from(matches!(self, Self::Renew | Self::RotateClientSecret));
+        let renewals = i32::from(matches!(self.deed, Deed::Renew | Deed::RotateClientSecret));
         let url = remote["notificationUrl"].as_str().unwrap_or_default();
-        let addressed = match self {
-            Self::CreateWithReceiver => true,
+        let addressed = match self.deed {
             // The key id is in the path, and what is derived from the key with it.
-            Self::RotateKey => url.contains(NEW_KEY),
+            Deed::RotateKey => url.contains(NEW_KEY),
+            _ if self.has_receiver => true,
             _ => remote["clientState"] == state,
         };
         remote["changeType"] == changes && addressed && remote["renewed"] == renewals
@@ -188,7 +232,7 @@ impl Scenario {
         must(made == self.made(), format!("{made} subscriptions were made: {ever:#}"));
         let remote = world.remote().await;
         let object = world.get(SUBSCRIPTION, NAME).await;
-        if self == Self::Delete {
+        if self.deed == Deed::Delete {
             must(object.is_none(), format!("the object is still there: {object:?}"));
             must(remote.is_empty(), format!("an orphan is left: {remote:?}"));
             return faults;
@@ -207,9 +251,9 @@ impl Scenario {
             finalizers.contains("teamsgraph.dev/"),
             format!("no finalizer: {finalizers}"),
         );
-        let missing = match self {
-            Self::RecreateLapsed => Some("Lapsed"),
-            Self::RecreateRemoved => Some("Removed"),
+        let missing = match self.deed {
+            Deed::RecreateLapsed => Some("Lapsed"),
+            Deed::RecreateRemoved => Some("Removed"),
             _ => None,
         };
         if let Some(cause) = missing {
@@ -221,8 +265,8 @@ impl Scenario {
 
     /// How many subscriptions there may ever have been.
     fn made(self) -> usize {
-        match self {
-            Self::RecreateRemoved | Self::RecreateLapsed | Self::Change | Self::RotateClientState | Self::RotateKey => {
+        match self.deed {
+            Deed::RecreateRemoved | Deed::RecreateLapsed | Deed::Change | Deed::RotateClientState | Deed::RotateKey => {
                 2
             }
             _ => 1,
@@ -231,7 +275,7 @@ impl Scenario {
 
     /// Has the operator look at its own work once more, as it has by then forgotten what it did.
     pub async fn look_again(self, stand: &Stand) {
-        if self == Self::Delete {
+        if self.deed == Deed::Delete {
             return;
         }
         let world = &stand.world;
@@ -244,6 +288,23 @@ impl Scenario {
             })
             .await;
     }
+}
+
+async fn is_on_record(stand: &Stand, remote: &Value) -> bool {
+    let object = stand.world.get(SUBSCRIPTION, NAME).await;
+    object.is_some_and(|object| object["status"]["subscriptionId"] == remote["id"])
+}
+
+/// As a backup leaves an object, which has no status in it.
+async fn lose_status(stand: &Stand) {
+    let world = &stand.world;
+    let objects: Api<GraphSubscription> = Api::namespaced(world.client.clone(), &world.namespace);
+    let none = Patch::Merge(json!({ "status": null }));
+    objects
+        .patch_status(NAME, &PatchParams::default(), &none)
+        .await
+        .unwrap();
+    world.ask(SUBSCRIPTION, NAME).await;
 }
 
 async fn apply_subscription(stand: &Stand) {
