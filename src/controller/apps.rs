@@ -1,5 +1,5 @@
-//! The Graph clients, one per `GraphTenant`. Tenants at the same addresses share the clock, and those with the same app also the
-//! limiter.
+//! The Graph clients, one per `GraphTenant`. Tenants at the same addresses share the clock, those with the same app also its
+//! limits over all tenants, and those with the same app in the same tenant the limiter.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,8 +92,8 @@ impl Apps {
     }
 
     /// The client for an app: the one there is, if app, addresses and credential are the same; otherwise a new one that shares
-    /// what it may with others: at the same addresses the clock, which is soon compared anew by the answers to whichever app, and
-    /// for the same app the limiter.
+    /// what it may with others: at the same addresses the clock, which is soon compared anew by the answers to whichever app; for
+    /// the same app also what Graph admits to it over all tenants, and in the same tenant the limiter.
     pub fn client(
         &self,
         tenant: &ObjectRef,
@@ -119,6 +119,7 @@ impl Apps {
         };
         let graph = others()
             .find_map(|other| other.beside(app.clone()))
+            .or_else(|| others().find_map(|other| other.in_other_tenant(app.clone())))
             .or_else(|| others().find_map(|other| other.by_same_clock(app.clone())))
             .unwrap_or_else(|| Graph::new(app, http.clone(), metrics.clone()));
         let entry = Entry {

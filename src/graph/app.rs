@@ -37,8 +37,13 @@ impl App {
     /// Whether `other` is the same app at the very same addresses. Anybody may write the ids of an app beside the address of
     /// a sign-in service of his own: such a one must not share a client, nor what a client has learned.
     pub fn is_at(&self, other: &Self) -> bool {
+        self.tenant_id.eq_ignore_ascii_case(&other.tenant_id) && self.is_at_in_any_tenant(other)
+    }
+
+    /// The same, whatever the tenants.
+    pub fn is_at_in_any_tenant(&self, other: &Self) -> bool {
         let id = |app: &Self| app.client_id.as_deref().map(str::to_ascii_lowercase);
-        self.tenant_id.eq_ignore_ascii_case(&other.tenant_id) && id(self) == id(other) && self.has_clock_of(other)
+        id(self) == id(other) && self.has_clock_of(other)
     }
 
     /// Whether `other` signs in and asks at the very same addresses: those have one clock.

@@ -19,7 +19,7 @@ use super::clock::Clock;
 use super::error::{Failure, Kind};
 use super::exchange::Answer;
 use super::kept::Kept;
-use super::limiter::{Lane, Limiter};
+use super::limiter::{AllTenants, Lane, Limiter};
 use super::metrics::{Metrics, Operation};
 use super::shared_list::SharedList;
 use super::subscription::{NewSubscription, Page, RenewBody, Subscription};
@@ -61,6 +61,7 @@ struct Shared {
     http: reqwest::Client,
     metrics: Metrics,
     limiter: Arc<Limiter>,
+    all_tenants: Arc<AllTenants>,
     clock: Arc<Clock>,
     list: SharedList,
     app_roles: Kept<AppRoles>,
@@ -76,21 +77,38 @@ impl fmt::Debug for Graph {
 impl Graph {
     /// A client. `http` should come from [`http_client`](super::http_client).
     pub fn new(app: App, http: reqwest::Client, metrics: Metrics) -> Self {
-        Self::with_clock(app, http, metrics, Arc::default())
+        Self::with(app, http, metrics, (Arc::default(), Arc::default()))
     }
 
     /// A client for another app, which shares the clock and nothing else. `None` unless it is at the same addresses.
     pub fn by_same_clock(&self, app: App) -> Option<Self> {
+        let shares = self.app.has_clock_of(&app);
+        shares.then(|| self.sharing(app, Arc::default()))
+    }
+
+    /// A client for the same app in another tenant, which shares the clock and what Graph admits to the app over all tenants.
+    /// `None` for anything else.
+    pub fn in_other_tenant(&self, app: App) -> Option<Self> {
+        let shares = self.app.is_at_in_any_tenant(&app);
+        shares.then(|| self.sharing(app, self.shared.all_tenants.clone()))
+    }
+
+    fn sharing(&self, app: App, all_tenants: Arc<AllTenants>) -> Self {
         let Shared {
             http, metrics, clock, ..
         } = &*self.shared;
-        let shares = self.app.has_clock_of(&app);
-        shares.then(|| Self::with_clock(app, http.clone(), metrics.clone(), clock.clone()))
+        Self::with(app, http.clone(), metrics.clone(), (clock.clone(), all_tenants))
     }
 
-    fn with_clock(app: App, http: reqwest::Client, metrics: Metrics, clock: Arc<Clock>) -> Self {
+    fn with(
+        app: App,
+        http: reqwest::Client,
+        metrics: Metrics,
+        (clock, all_tenants): (Arc<Clock>, Arc<AllTenants>),
+    ) -> Self {
         let shared = Arc::new(Shared {
-            limiter: Arc::new(Limiter::new(metrics.clone())),
+            limiter: Arc::new(Limiter::new(metrics.clone(), all_tenants.clone())),
+            all_tenants,
             clock,
             list: SharedList::default(),
             app_roles: Kept::default(),
@@ -116,6 +134,7 @@ impl Graph {
             http: self.shared.http.clone(),
             metrics: self.shared.metrics.clone(),
             limiter: self.shared.limiter.clone(),
+            all_tenants: self.shared.all_tenants.clone(),
             clock: self.shared.clock.clone(),
             list: SharedList::default(),
             app_roles: Kept::default(),
@@ -403,6 +422,11 @@ impl Graph {
     /// Whether both have the same limiter, clock and list.
     pub(crate) fn shares_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether both keep to the same limits of an app over all tenants.
+    pub(crate) fn has_limits_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared.all_tenants, &other.shared.all_tenants)
     }
 
     /// Whether both have at least the same clock.

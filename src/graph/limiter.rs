@@ -1,4 +1,5 @@
-//! Holds back calls to Graph so that Microsoft need not: one limiter per app and tenant, in front of every call.
+//! Holds back calls to Graph so that Microsoft need not: one limiter per app and tenant, in front of every call, and
+//! behind those of an app one for all its tenants.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,11 @@ use tokio::time::{Instant, sleep_until};
 use super::error::{Class, Failure, Kind};
 use super::metrics::Metrics;
 
+mod all_tenants;
 mod bucket;
 mod silence;
 
+pub(super) use all_tenants::AllTenants;
 use bucket::{Bucket, CHANGES_PER_MINUTE};
 use silence::Silence;
 
@@ -41,6 +44,7 @@ pub(super) enum Lane {
 /// The limiter of one app in one tenant.
 pub(super) struct Limiter {
     state: Mutex<State>,
+    all_tenants: Arc<AllTenants>,
     metrics: Metrics,
 }
 
@@ -50,15 +54,16 @@ struct State {
     silence: Silence,
     /// Throttled answers in a row that named no time.
     streak: u32,
-    next_number: u64,
 }
+
+/// Earliest deadline first; among equals, first come first served.
+type Key = (Timestamp, u64);
 
 struct Queue {
     bucket: Bucket,
     /// Microsoft asked for a pause of this lane alone.
     rests_until: Option<Instant>,
-    /// Earliest deadline first; among equals, first come first served.
-    waiting: BTreeMap<(Timestamp, u64), Arc<Notify>>,
+    waiting: BTreeMap<Key, Arc<Notify>>,
 }
 
 /// Whether it is a caller's turn.
@@ -71,7 +76,7 @@ enum Turn {
 }
 
 impl Limiter {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    pub(super) fn new(metrics: Metrics, all_tenants: Arc<AllTenants>) -> Self {
         let now = Instant::now();
         let queue = |bucket| Queue {
             bucket,
@@ -92,8 +97,8 @@ impl Limiter {
                 paused_until: None,
                 silence: Silence::default(),
                 streak: 0,
-                next_number: 0,
             }),
+            all_tenants,
             metrics,
         }
     }
@@ -192,8 +197,7 @@ impl Limiter {
             let message = "Too many calls to Graph are waiting already.";
             return Err(Failure::new(Kind::Throttled, Class::Throttled(None), message));
         }
-        let key = (deadline, state.next_number);
-        state.next_number += 1;
+        let key = (deadline, self.all_tenants.number());
         let woken = Arc::new(Notify::new());
         state.lanes[lane as usize].waiting.insert(key, woken.clone());
         self.metrics.waiting().inc();
@@ -214,39 +218,51 @@ impl Limiter {
 struct Place<'a> {
     limiter: &'a Limiter,
     lane: Lane,
-    key: (Timestamp, u64),
+    key: Key,
     woken: Arc<Notify>,
 }
 
 impl Place<'_> {
+    /// Takes from both buckets, the tenant's and the one of all tenants, or from none.
     fn turn(&self) -> Turn {
         let now = Instant::now();
-        let mut state = self.limiter.lock();
-        if state.silence.refuses(now) {
+        let (all_tenants, mut state) = (&self.limiter.all_tenants, self.limiter.lock());
+        let turn = match state.turn(self.lane, self.key, now) {
+            Turn::Now => all_tenants.turn(self.lane, self.key, &self.woken, now),
+            other => {
+                all_tenants.leave(self.lane, self.key);
+                return other;
+            }
+        };
+        if matches!(turn, Turn::Now) {
+            state.lanes[self.lane as usize].bucket.take(now);
+            state.silence.is_tried(now);
+        }
+        turn
+    }
+}
+
+impl State {
+    /// Whether it is a call's turn in its own tenant.
+    fn turn(&self, lane: Lane, key: Key, now: Instant) -> Turn {
+        if self.silence.refuses(now) {
             return Turn::Refused;
         }
-        let paused_until = state.paused_until;
-        let state = &mut *state;
-        let queue = &mut state.lanes[self.lane as usize];
-        let paused_until = paused_until.max(queue.rests_until).filter(|until| *until > now);
-        if queue.waiting.keys().next() != Some(&self.key) {
+        let queue = &self.lanes[lane as usize];
+        if queue.waiting.keys().next() != Some(&key) {
             return Turn::Behind;
         }
-        if let Some(until) = paused_until {
-            return Turn::At(until);
-        }
-        match queue.bucket.take(now) {
-            Ok(()) => {
-                state.silence.is_tried(now);
-                Turn::Now
-            }
-            Err(instant) => Turn::At(instant),
+        let paused_until = self.paused_until.max(queue.rests_until).filter(|until| *until > now);
+        match paused_until.or_else(|| queue.bucket.empty_until(now)) {
+            Some(until) => Turn::At(until),
+            None => Turn::Now,
         }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.limiter.all_tenants.leave(self.lane, self.key);
         let mut state = self.limiter.lock();
         let waiting = &mut state.lanes[self.lane as usize].waiting;
         waiting.remove(&self.key);

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 
 use super::errors::{GraphError, GraphResult};
 
-/// A kind of request with its own limit per app and tenant.
+/// A kind of request with its own limit per app and tenant, and for some per app over all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// POST, PATCH, DELETE.
@@ -75,6 +75,17 @@ impl Kind {
         }
     }
 
+    /// For an app over all tenants.
+    fn limit_of_app(self) -> Option<usize> {
+        match self {
+            Self::Write | Self::Get => Some(2_000),
+            Self::Reauthorize => Some(4_000),
+            Self::List => Some(40),
+            Self::AnyCallRecord => Some(15_000),
+            _ => None,
+        }
+    }
+
     fn window(self) -> Duration {
         Duration::from_secs(match self {
             Self::Directory(_) => 10,
@@ -86,37 +97,49 @@ impl Kind {
     }
 }
 
-/// The latest requests per app, tenant, kind and what they are about.
+/// The latest requests per app, tenant, kind and what they are about; without a tenant, over all of them.
 #[derive(Debug, Default)]
-pub struct Throttle(HashMap<(String, String, Kind, String), VecDeque<Instant>>);
+pub struct Throttle(HashMap<(Option<String>, String, Kind, String), Latest>);
 
-impl Throttle {
-    /// Counts a request. A refused one counts too: hammering keeps the limit shut.
-    pub fn count(&mut self, tenant: &str, app: &str, kind: Kind, subject: &str) -> GraphResult<()> {
-        let now = Instant::now();
-        let seen = self
-            .0
-            .entry((tenant.into(), app.into(), kind, subject.into()))
-            .or_default();
-        while seen
-            .front()
-            .is_some_and(|first| now.duration_since(*first) >= kind.window())
-        {
+/// The latest requests, oldest first.
+#[derive(Debug, Default)]
+struct Latest(VecDeque<Instant>);
+
+impl Latest {
+    /// Counts a request. A refused one counts too: hammering keeps the limit shut. Returns how long it does.
+    fn count(&mut self, limit: usize, window: Duration, now: Instant) -> Option<Duration> {
+        let age = |seen: &VecDeque<Instant>| seen.front().map_or(Duration::ZERO, |first| now.duration_since(*first));
+        let seen = &mut self.0;
+        while age(seen) >= window {
             seen.pop_front();
         }
-        let refused = seen.len() >= kind.limit();
+        let refused = seen.len() >= limit;
         if refused {
             seen.pop_front();
         }
         seen.push_back(now);
-        if !refused {
+        refused.then(|| window.saturating_sub(age(seen)))
+    }
+}
+
+impl Throttle {
+    /// Counts a request, in its tenant and for the app over all tenants.
+    pub fn count(&mut self, tenant: &str, app: &str, kind: Kind, subject: &str) -> GraphResult<()> {
+        let now = Instant::now();
+        let limits = [
+            Some((Some(tenant.into()), kind.limit())),
+            kind.limit_of_app().map(|limit| (None, limit)),
+        ];
+        let waits = limits.into_iter().flatten().filter_map(|(tenant, limit)| {
+            let latest = self.0.entry((tenant, app.into(), kind, subject.into())).or_default();
+            latest.count(limit, kind.window(), now)
+        });
+        let Some(wait) = waits.max() else {
             return Ok(());
-        }
-        let oldest = seen.front().map_or(Duration::ZERO, |first| now.duration_since(*first));
-        let wait = kind.window().saturating_sub(oldest).as_secs() + 1;
+        };
         Err(
             GraphError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "Too many requests.")
-                .retry_after(wait.to_string()),
+                .retry_after((wait.as_secs() + 1).to_string()),
         )
     }
 }
@@ -148,6 +171,29 @@ mod tests {
         ] {
             assert_eq!(room(kind), expected, "{kind:?}");
         }
+    }
+
+    /// How many requests of one app pass, of so many in each of so many tenants.
+    fn room_in(tenants: usize, kind: Kind, each: usize) -> usize {
+        let mut throttle = Throttle::default();
+        let requests = (0..tenants).flat_map(|tenant| (0..each).map(move |_| tenant.to_string()));
+        requests
+            .filter(|tenant| throttle.count(tenant, "a", kind, "").is_ok())
+            .count()
+    }
+
+    #[test]
+    fn an_app_has_less_room_than_its_tenants_together() {
+        assert_eq!(room_in(200, Kind::List, 1), 40);
+        assert_eq!(room_in(2, Kind::List, 30), 25 + 15 - 5);
+        assert_eq!(room_in(5, Kind::Write, 500), 2_000);
+        assert_eq!(room_in(5, Kind::Get, 500), 2_000);
+        assert_eq!(room_in(5, Kind::Reauthorize, 1_000), 4_000);
+        assert_eq!(room_in(20, Kind::Presence, 1_500), 30_000, "no such limit is stated");
+        let mut throttle = Throttle::default();
+        assert!((0..40).all(|tenant| throttle.count(&tenant.to_string(), "a", Kind::List, "").is_ok()));
+        assert!(throttle.count("40", "a", Kind::List, "").is_err());
+        assert!(throttle.count("40", "another", Kind::List, "").is_ok());
     }
 
     #[test]

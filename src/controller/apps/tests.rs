@@ -78,6 +78,29 @@ fn apps_at_the_same_addresses_share_the_clock_alone() {
     assert!(!elsewhere.has_clock_of(&first));
 }
 
+/// Graph counts an app over all its tenants too.
+#[test]
+fn one_app_in_several_tenants_shares_its_limits_and_the_clock() {
+    let world = World::new();
+    let client = |name: &str, client_id: &str, login: &str| {
+        let app = App {
+            tenant_id: format!("{name}.example"),
+            client_id: Some(client_id.to_owned()),
+            ..app(login, "secret")
+        };
+        let reference = tenant(name);
+        world
+            .apps
+            .client(&reference, app, "secret", &world.http, &world.metrics)
+    };
+    let another = client("another", "other-app", "https://login.example");
+    let first = client("first", "app", "https://login.example");
+    let second = client("second", "APP", "https://login.example/");
+    assert!(second.has_limits_of(&first) && second.has_clock_of(&first) && !second.shares_with(&first));
+    assert!(another.has_clock_of(&first) && !another.has_limits_of(&first));
+    assert!(!client("evil", "app", "https://login.evil.example").has_limits_of(&first));
+}
+
 #[test]
 fn a_corrected_address_has_an_effect_and_keeps_the_fingerprint() {
     let world = World::new();

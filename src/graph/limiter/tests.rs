@@ -6,7 +6,7 @@ use super::bucket::{LISTS, WINDOW, WRITES};
 use super::*;
 
 fn limiter() -> Arc<Limiter> {
-    Arc::new(Limiter::new(Metrics::new(&Registry::new()).unwrap()))
+    Arc::new(Limiter::new(Metrics::new(&Registry::new()).unwrap(), Arc::default()))
 }
 
 fn at(second: i64) -> Timestamp {
