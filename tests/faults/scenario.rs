@@ -102,10 +102,13 @@ impl Scenario {
         }
     }
 
-    /// Seconds between two looks without cause: nothing periodic, or the requests could not be counted. A receiver is found to be
-    /// ready at such a look.
+    /// Seconds between two looks without cause: nothing periodic, or the requests could not be counted. Where a receiver becomes
+    /// ready meanwhile, it is found to be at such a look.
     pub fn interval(self) -> &'static str {
-        if self.has_receiver { "5" } else { "86400" }
+        match self.deed {
+            Deed::Create | Deed::RotateKey if self.has_receiver => "5",
+            _ => "86400",
+        }
     }
 
     /// Up to where it begins.
@@ -126,12 +129,14 @@ impl Scenario {
         self.apply(stand).await;
         stand
             .world
-            .until("it is subscribed", async || stand.is_settled(NAME).await)
+            .until("it is subscribed", async || {
+                if self.has_receiver {
+                    // Ready or not.
+                    stand.world.ask(RECEIVER, NAME).await;
+                }
+                stand.is_settled(NAME).await
+            })
             .await;
-        if self.deed == Deed::RecreateRemoved {
-            let id = stand.world.remote().await[0]["id"].as_str().unwrap().to_owned();
-            stand.world.simulator_delete(&format!("subscriptions/{id}")).await;
-        }
     }
 
     /// What sets the operator to work.
@@ -139,7 +144,14 @@ impl Scenario {
         let world = &stand.world;
         match self.deed {
             Deed::Create => self.apply(stand).await,
-            Deed::Renew | Deed::RecreateRemoved => pass(stand, UNTIL_RENEWAL).await,
+            Deed::Renew => pass(stand, UNTIL_RENEWAL).await,
+            Deed::RecreateRemoved => {
+                let id = world.remote().await[0]["id"].as_str().unwrap().to_owned();
+                advance(stand, UNTIL_RENEWAL).await;
+                // Not before: a look at Graph's list may find it missing at any time, and what is made then would be renewed.
+                world.simulator_delete(&format!("subscriptions/{id}")).await;
+                world.ask(TENANT, "contoso").await;
+            }
             Deed::RecreateLapsed => pass(stand, UNTIL_LAPSED).await,
             Deed::Adopt if self.has_receiver => lose_status(stand).await,
             Deed::Adopt => apply_subscription(stand).await,
@@ -314,11 +326,13 @@ async fn apply_subscription(stand: &Stand) {
 
 /// Time passes at Microsoft, which the operator learns from the next answer.
 async fn pass(stand: &Stand, seconds: i64) {
-    stand
-        .world
-        .simulator_post("clock/advance", json!({ "seconds": seconds }))
-        .await;
+    advance(stand, seconds).await;
     stand.world.ask(TENANT, "contoso").await;
+}
+
+async fn advance(stand: &Stand, seconds: i64) {
+    let time = json!({ "seconds": seconds });
+    stand.world.simulator_post("clock/advance", time).await;
 }
 
 /// A subscription as an earlier tool may have left it.
