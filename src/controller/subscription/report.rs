@@ -291,6 +291,10 @@ fn record_found(next: &mut GraphSubscriptionStatus, situation: &Situation, expir
     };
     let began = found_life_began(situation.now, expiration, applied.lifetime_minutes);
     next.renewal_time = Some(time(renewal_time(began, expiration, situation.uid)));
+    // One whose create was not answered may be minutes old. Where it lives longer than is wanted, its age is not known.
+    if began < situation.now {
+        next.last_renewal_time = next.last_renewal_time.take().max(Some(time(began)));
+    }
 }
 
 fn record_failure(next: &mut GraphSubscriptionStatus, situation: &Situation, failed: &Failed, jitter: f64) {

@@ -323,6 +323,35 @@ fn what_was_found_is_renewed_when_a_third_of_its_life_is_left() {
 }
 
 #[test]
+fn what_was_found_is_not_renewed_within_ten_minutes_of_its_create() {
+    let old = view(GraphSubscriptionStatus {
+        last_renewal_time: at_time(-30 * HOUR),
+        ..subscribed_status()
+    });
+    let adopted = |left| {
+        let found = Outcome::Obtained {
+            id: "another".to_owned(),
+            expiration: at(left),
+            how: Reason::Adopted,
+            found: true,
+        };
+        next(&old, &create(Cause::First), &found).last_renewal_time
+    };
+    let whole = wanted().lifetime_minutes * 60;
+    assert_eq!(adopted(whole - 90), at_time(-90), "its create was not answered");
+    assert_eq!(
+        adopted(HOUR),
+        at_time(-30 * HOUR),
+        "older than the last sign of the one before"
+    );
+    assert_eq!(
+        adopted(whole + HOUR),
+        at_time(-30 * HOUR),
+        "how old it is, Graph does not say"
+    );
+}
+
+#[test]
 fn an_id_that_is_replaced_is_kept_among_the_earlier_ones() {
     let mut view = view(subscribed_status());
     for number in 0..12 {

@@ -74,8 +74,8 @@ fn most(went: &[Went]) -> usize {
 #[tokio::test(start_paused = true)]
 async fn two_hundred_tenants_that_list_at_once_keep_to_the_limit_nearest_deadline_first() {
     let (mut app, start) = (App::new(200), Instant::now());
-    for tenant in 0..200 {
-        app.call(tenant, Lane::List, (tenant * 77 % 200) as i64);
+    for (tenant, number) in (0..200).zip(0_i64..) {
+        app.call(tenant, Lane::List, number * 77 % 200);
     }
     let went = app.all().await;
     assert!(most(&went) <= LISTS_OF_APP as usize, "{}", most(&went));
