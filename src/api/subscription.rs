@@ -210,7 +210,8 @@ pub struct GraphSubscriptionStatus {
     /// When it is to be renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
-    /// When Graph last accepted a create or a renewal. Graph asks for 10 minutes between two.
+    /// When Graph last accepted a create or a renewal; of one that was found there, since when it lives, as far as its expiry
+    /// tells. Graph asks for 10 minutes between two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_renewal_time: Option<Time>,
     /// Since when Graph has asked for a renewal without getting it. It holds what happens for four hours, then drops it.

@@ -42,7 +42,7 @@ const LIST_AGE: Duration = Duration::from_secs(360);
 /// A look at a tenant does not wait longer for a long list, which is read on meanwhile.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
 /// Urgency of the list: behind what somebody waits for.
-const LIST_URGENCY: SignedDuration = SignedDuration::from_hours(1);
+pub const LIST_URGENCY: SignedDuration = SignedDuration::from_hours(1);
 
 /// What was found out about a tenant.
 struct Findings {

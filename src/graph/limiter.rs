@@ -118,7 +118,7 @@ impl Limiter {
                 }
                 Turn::At(instant) if instant.duration_since(Instant::now()) > LONGEST_WAIT => {
                     let remaining = instant.duration_since(Instant::now());
-                    let message = "Microsoft asked for a pause of all calls of this app.";
+                    let message = "Microsoft asked for a pause of all calls of this app in this tenant.";
                     return Err(Failure::new(
                         Kind::Throttled,
                         Class::Throttled(Some(remaining)),

@@ -166,7 +166,7 @@ pub fn basis(situation: &Situation) -> Option<String> {
 }
 
 /// The id of the subscription that lives as far as we know: made by this app, not expired, not removed, not half made.
-pub fn live<'a>(situation: &'a Situation, app: &AppView) -> Option<&'a str> {
+fn live<'a>(situation: &'a Situation, app: &AppView) -> Option<&'a str> {
     let status = situation.status;
     let id = status.subscription_id.as_deref()?;
     let same_app = status
@@ -303,14 +303,21 @@ fn plan_live(situation: &Situation, rule: &Rule, app: &AppView, wanted: &Wanted,
             cause: cause(situation),
         };
     }
-    // Another at our address says nothing about this one, which was asked for first.
-    if asked && matches!(&situation.remote, Remote::Present(remote) if remote.id != id) {
-        return plan_absent(situation, rule, app, wanted);
-    }
     let drift = status
         .applied
         .as_ref()
         .map_or(Drift::None, |applied| drift(applied, &wanted.applied));
+    // This one was asked for first, and is gone. The other was made no later than it, perhaps with a secret of before, which Graph
+    // does not show.
+    if let (true, Remote::Present(other)) = (asked, &situation.remote)
+        && other.id != id
+    {
+        return match (drift, no_create(situation, rule, app)) {
+            (Drift::Fixed, Some(refusal)) => Plan::Refuse(refusal),
+            (Drift::Fixed, None) => replace(situation, wanted, &other.id),
+            _ => plan_absent(situation, rule, app, wanted),
+        };
+    }
     // Without a new one to be had, the old one is kept alive: Graph holds events back for a receiver that is away for a while.
     let obstacle = (drift == Drift::Fixed)
         .then(|| no_create(situation, rule, app).or_else(|| not_proven(situation, &wanted.applied)))
@@ -346,11 +353,19 @@ fn spaced_until(situation: &Situation) -> Option<Timestamp> {
 }
 
 fn replace(situation: &Situation, wanted: &Wanted, id: &str) -> Plan {
-    let before = situation.status.applied.as_ref();
+    let status = situation.status;
+    let before = status.applied.as_ref();
+    let cause = if before.is_none_or(|before| before.resource != wanted.applied.resource) {
+        Cause::First
+    } else if status.subscription_id.as_ref().is_none_or(|known| known == id) {
+        Cause::Replaced(situation.now)
+    } else {
+        cause(situation)
+    };
     Plan::Replace {
         id: id.to_owned(),
         minutes: wanted.minutes,
-        gap: before.is_some_and(|before| before.resource == wanted.applied.resource),
+        cause,
     }
 }
 

@@ -219,7 +219,7 @@ impl Scenario {
         let addressed = match self.deed {
             // The key id is in the path, and what is derived from the key with it.
             Deed::RotateKey => url.contains(NEW_KEY),
-            _ if self.has_receiver => true,
+            _ if self.has_receiver => url.contains("/v1/n/") && !url.contains(NEW_KEY),
             _ => remote["clientState"] == state,
         };
         remote["changeType"] == changes && addressed && remote["renewed"] == renewals

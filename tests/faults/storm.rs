@@ -360,7 +360,8 @@ async fn a_leader_that_is_cut_off_is_replaced() {
     weathered(vec![Fault::Cut], seed()).await;
 }
 
-/// It stands still between Graph's answer and its record, and wakes when another has led and gone on.
+/// It stands still between Graph's answer and its record, and wakes when another has led and gone on. Whether it writes before it
+/// ends is chance here; the unit tests of the last write have it write each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_overwrites_nothing() {
     let mut storm = Storm::new(Vec::new(), 0).await;

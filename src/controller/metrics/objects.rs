@@ -50,7 +50,7 @@ const GAUGES: [Gauge; 5] = [
     },
     Gauge {
         name: "teamsgraph_subscription_last_renewal_timestamp_seconds",
-        help: "When Graph last accepted a create or renewal.",
+        help: "When Graph last accepted a create or renewal; of one that was found there, since when it lives, as far as its expiry tells.",
         value: |status| seconds(status.last_renewal_time.as_ref()),
     },
     Gauge {

@@ -20,7 +20,7 @@ use crate::policy::subscription::pending::needs_mark;
 use crate::policy::subscription::{Cause, Plan, Refusal, Release};
 
 /// Urgency of a create among other calls: behind renewals that are about to be late.
-const CREATE_URGENCY: SignedDuration = SignedDuration::from_hours(1);
+pub const CREATE_URGENCY: SignedDuration = SignedDuration::from_hours(1);
 /// Urgency of a delete.
 const DELETE_URGENCY: SignedDuration = SignedDuration::from_hours(2);
 /// Earlier ids that a status keeps.
@@ -258,7 +258,7 @@ fn found(there: Subscription, how: Reason) -> Outcome {
 /// the list is to be searched first; what is missed meanwhile is on record.
 async fn mark_pending(context: &Context, view: &mut View, plan: &Plan, held_just_now: bool) -> Result<(), Error> {
     let old = view.object.status.clone();
-    if let Some(gap) = gaps::opened_by(plan, view.now) {
+    if let Some(gap) = gaps::opened_by(plan) {
         gaps::open(&mut view.status, gap);
     }
     view.status.create_pending_since = Some(time(view.now));

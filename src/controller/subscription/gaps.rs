@@ -43,10 +43,9 @@ fn source(gap: &Gap) -> Source {
 }
 
 /// The gap that begins where a plan puts a new subscription in the place of an old one: its cause and its start.
-pub fn opened_by(plan: &Plan, now: Timestamp) -> Option<(Reason, Timestamp)> {
+pub fn opened_by(plan: &Plan) -> Option<(Reason, Timestamp)> {
     match plan {
-        Plan::Create { cause, .. } => of(*cause),
-        Plan::Replace { gap: true, .. } => Some((Reason::Recreated, now)),
+        Plan::Create { cause, .. } | Plan::Replace { cause, .. } => of(*cause),
         _ => None,
     }
 }
@@ -55,6 +54,7 @@ pub fn opened_by(plan: &Plan, now: Timestamp) -> Option<(Reason, Timestamp)> {
 pub fn of(cause: Cause) -> Option<(Reason, Timestamp)> {
     match cause {
         Cause::First => None,
+        Cause::Replaced(at) => Some((Reason::Recreated, at)),
         Cause::Lapsed(at) => Some((Reason::Lapsed, at)),
         Cause::Removed(at) => Some((Reason::Removed, at)),
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::act::Failed;
+use super::act::{CREATE_URGENCY, Failed};
 use super::endpoint::Endpoint;
 use super::observe::View;
 use crate::graph::{Graph, Kind, Subscription};
 use crate::policy::quota::{self, Full};
 use crate::policy::subscription::pending::all_is_on_record;
-use crate::policy::subscription::{Remote, RemoteView, live};
+use crate::policy::subscription::{Remote, RemoteView};
 
 /// A list that is no older than this serves for finding out that nothing is there yet.
 const LIST_AGE: Duration = Duration::from_secs(20);
@@ -21,28 +21,28 @@ const LIST_AGE: Duration = Duration::from_secs(20);
 pub type Found = (Remote, Option<Full>);
 
 /// Asks Graph's list for a subscription at this object's address. The list is known to lack some at times and to show some that
-/// are gone, so what it shows and what should be there is asked for by id: first the one that the status believes in, as another at
-/// the address may live while it is gone, then that which lives longest. Where all is on record anyway, the list is not asked for.
+/// are gone, so what it shows and what should be there is asked for by id: first the one on record, as another at the address may
+/// live while it is gone, then that which lives longest; while a create is pending, that first. Where all is on record anyway, the list is not asked for.
 /// Without an address nothing can be told: that is a failure, never an absence.
 pub async fn look_up(view: &View) -> Result<Found, Failed> {
-    let (graph, app) = view.app.as_ref().map_err(Failed::from)?;
+    let (graph, _) = view.app.as_ref().map_err(Failed::from)?;
     let endpoint = view.endpoint.as_ref().map_err(Failed::from)?;
     let deadline = view.status.expiration_time.as_ref().map_or(view.now, |at| at.0);
-    let situation = view.situation();
-    let on_record = all_is_on_record(&situation);
+    let on_record = all_is_on_record(&view.situation());
     let list = if on_record {
         Arc::default()
     } else {
         let max_age = if is_new(view) { LIST_AGE } else { Duration::ZERO };
-        graph.list(max_age, deadline).await?
+        // One reading of a list serves all that wait for it.
+        graph.list(max_age, deadline.min(view.now + CREATE_URGENCY)).await?
     };
     let mut own: Vec<_> = list.iter().filter(|remote| is_ours(view, endpoint, remote)).collect();
     own.sort_by_key(|remote| std::cmp::Reverse(remote.expiration));
-    let believed_in = live(&situation, app).into_iter();
     let listed = own.iter().map(|remote| remote.id.as_str());
-    let known = view.status.subscription_id.as_deref().into_iter();
+    let known = view.status.subscription_id.as_deref();
+    let settled = known.filter(|_| view.status.create_pending_since.is_none());
     let mut asked: Vec<&str> = Vec::new();
-    for id in believed_in.chain(listed).chain(known) {
+    for id in settled.into_iter().chain(listed).chain(known) {
         if asked.contains(&id) {
             continue;
         }

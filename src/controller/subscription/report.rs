@@ -69,8 +69,9 @@ pub async fn report(context: &Context, view: &View, plan: &Plan, outcome: Outcom
             if let Some(newer) = newer {
                 context.written.put(Arc::new(newer));
             }
-            let id = next.subscription_id.as_deref().unwrap_or("none");
-            tracing::warn!(subscription = id, ?plan, "what came of it is not recorded");
+            if let Outcome::Obtained { id, how, .. } = &outcome {
+                tracing::warn!(subscription = id, %how, "not recorded: another wrote the status since it was read");
+            }
             return Err(Error::Overtaken);
         }
     }

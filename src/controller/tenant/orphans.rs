@@ -13,6 +13,7 @@ use crate::api::tenant::GraphTenant;
 use crate::controller::context::Context;
 use crate::controller::index::Group;
 use crate::controller::subscription::act;
+use crate::controller::tenant::LIST_URGENCY;
 use crate::graph::{Failure, Graph, Kind, Subscription};
 use crate::policy::orphan::{self, Listed, PATIENCE, Suspects, Treatment};
 
@@ -30,7 +31,7 @@ const LIST_LIMIT: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(30);
 /// Questions about suspects in one look, and likewise deletes; the others wait for the next one.
 const MOST_CALLS: usize = 100;
-/// Urgency of these calls: behind everything else.
+/// Urgency of the other calls: behind everything else. One reading of a list serves all that wait for it.
 const URGENCY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is remembered of each tenant from look to look. A new leader begins anew, and so waits again.
@@ -88,7 +89,7 @@ pub async fn look(context: &Context, object: &GraphTenant, tenant: &ObjectRef, g
     if !due && !anew || object.metadata.deletion_timestamp.is_some() {
         return Found::default();
     }
-    let list = tokio::time::timeout(LIST_LIMIT, graph.list(LIST_AGE, graph.now() + URGENCY));
+    let list = tokio::time::timeout(LIST_LIMIT, graph.list(LIST_AGE, graph.now() + LIST_URGENCY));
     let list = match list.await {
         Ok(Ok(list)) => list,
         Ok(Err(failure)) => {

@@ -115,7 +115,7 @@ impl Graph {
                     tracing::warn!(
                         ?pause,
                         operation = call.operation.label(),
-                        "Graph throttles: calls of this app pause"
+                        "Graph throttles: calls of this app in this tenant pause"
                     );
                 }
             }

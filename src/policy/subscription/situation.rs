@@ -201,8 +201,8 @@ pub enum Plan {
         id: String,
         /// Lifetime to ask for.
         minutes: i64,
-        /// Whether the same resource is watched before and after, so that what happens in between is missed.
-        gap: bool,
+        /// What is missed for it.
+        cause: Cause,
     },
     /// All is well until this time.
     Keep {
@@ -216,8 +216,10 @@ pub enum Plan {
 /// What happened to the subscription before a create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There was none.
+    /// There was none of this resource.
     First,
+    /// It has to go; notifications are missing since this time.
+    Replaced(Timestamp),
     /// It expired; notifications are missing since this time at the latest.
     Lapsed(Timestamp),
     /// Graph removed it; notifications are missing since this time.

@@ -206,7 +206,7 @@ fn a_new_object_is_looked_up_before_it_is_created() {
         Plan::Replace {
             id: "s9".to_owned(),
             minutes: MINUTES,
-            gap: false
+            cause: Cause::First
         }
     );
 }
@@ -269,12 +269,12 @@ fn drift_is_patched_where_graph_allows_and_replaced_where_not() {
     let replace = Plan::Replace {
         id: "s1".to_owned(),
         minutes: MINUTES,
-        gap: true,
+        cause: Cause::Replaced(at(0)),
     };
     let other = Plan::Replace {
         id: "s1".to_owned(),
         minutes: MINUTES,
-        gap: false,
+        cause: Cause::First,
     };
     assert_eq!(with(|applied| applied.resource = "users".to_owned()), other);
     assert_eq!(with(|applied| applied.change_type = "created".to_owned()), replace);
@@ -605,6 +605,38 @@ fn a_persons_wish_looks_at_graph() {
     assert_eq!(forced(Remote::Absent), create(Cause::Removed(at(-HOUR))));
 }
 
+/// Of what Graph made before, it shows no client state: where that has changed, another at the address is no use.
+#[test]
+fn another_at_the_address_is_replaced_where_it_cannot_be_as_wanted() {
+    let twin = |change: fn(&mut Applied), matches, permissions: Option<Vec<String>>| {
+        let mut status = subscribed();
+        change(status.applied.as_mut().unwrap());
+        let mut case = Case {
+            look: Look::Forced,
+            remote: Remote::Present(remote(matches)),
+            ..case(status)
+        };
+        case.app.as_mut().unwrap().permissions = permissions;
+        decide(&case)
+    };
+    let replace = Plan::Replace {
+        id: "s9".to_owned(),
+        minutes: MINUTES,
+        cause: Cause::Removed(at(-HOUR)),
+    };
+    assert_eq!(
+        twin(|applied| applied.client_state = "old".to_owned(), true, None),
+        replace
+    );
+    assert_eq!(twin(|_| {}, false, None), replace, "with another address");
+    let refused_all = twin(
+        |applied| applied.client_state = "old".to_owned(),
+        true,
+        Some(Vec::new()),
+    );
+    assert_eq!(refused(&refused_all), (Reason::PermissionMissing, false));
+}
+
 #[test]
 fn deletion_always_ends() {
     let deleting = |status| Case {
@@ -761,7 +793,7 @@ fn a_replacement_that_was_cut_off_is_not_settled_with_the_old_one() {
     let replace = Plan::Replace {
         id: "s1".to_owned(),
         minutes: MINUTES,
-        gap: true,
+        cause: Cause::Replaced(at(0)),
     };
     assert_eq!(decided("old", "s1"), replace);
     assert_eq!(decided("c", "s1"), Plan::Adopt(found("s1")), "made as it is wanted");

@@ -460,24 +460,25 @@ fn one_that_is_gone_leaves_an_open_gap_until_the_next() {
 
 #[test]
 fn a_plan_opens_its_gap_before_the_create_is_sent() {
-    let replace = |gap| Plan::Replace {
+    let replace = |cause| Plan::Replace {
         id: ID.to_owned(),
         minutes: 60,
-        gap,
+        cause,
     };
     let cases = [
         (create(Cause::First), None),
         (create(Cause::Lapsed(at(-9))), Some(("Lapsed", -9))),
         (create(Cause::Removed(at(-8))), Some(("Removed", -8))),
-        (replace(true), Some(("Recreated", 0))),
-        (replace(false), None),
+        (replace(Cause::Replaced(at(0))), Some(("Recreated", 0))),
+        (replace(Cause::First), None),
+        (replace(Cause::Removed(at(-7))), Some(("Removed", -7))),
         (renew(), None),
     ];
     for (plan, expected) in cases {
         let mut status = subscribed_status();
         // As `act` does with the pending mark.
         for _ in 0..2 {
-            if let Some(gap) = gaps::opened_by(&plan, at(0)) {
+            if let Some(gap) = gaps::opened_by(&plan) {
                 gaps::open(&mut status, gap);
             }
         }
@@ -492,7 +493,7 @@ fn a_delete_that_fails_opens_no_gap() {
     let plan = Plan::Replace {
         id: ID.to_owned(),
         minutes: 60,
-        gap: true,
+        cause: Cause::Replaced(at(0)),
     };
     let status = next(&view, &plan, &failed(Reason::GraphUnavailable, Class::Retry));
     assert!(status.gaps.is_empty());

@@ -4,6 +4,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::Registry;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::*;
 use crate::graph::limiter::Limiter;
@@ -48,7 +49,8 @@ impl App {
 
     /// Until all went, in the order in which they did.
     async fn all(&mut self) -> Vec<Went> {
-        while let Some(call) = self.calls.join_next().await {
+        // One that nobody wakes would wait for ever.
+        while let Some(call) = timeout(Duration::from_hours(1), self.calls.join_next()).await.unwrap() {
             call.unwrap();
         }
         assert!(self.tenants[0].all_tenants.is_empty(), "no place is left behind");

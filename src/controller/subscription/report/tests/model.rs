@@ -281,7 +281,7 @@ impl Operator {
 
     fn mark(&mut self, world: &mut World, plan: &Plan, held_just_now: bool) -> Result<(), Crash> {
         world.may_crash()?;
-        if let Some(gap) = gaps::opened_by(plan, self.view.now) {
+        if let Some(gap) = gaps::opened_by(plan) {
             gaps::open(&mut self.view.status, gap);
         }
         self.view.status.create_pending_since = Some(time(self.view.now));
