@@ -15,8 +15,9 @@ const RECONCILE: i64 = 95;
 /// Life that a subscription has left when it is renewed, at least: a third less a twentieth.
 const DUE: f64 = 2.0 / 3.0 + 0.05;
 
-/// From when it can be known that one is missing until it is made again, where nothing stands in the way.
-const REPAIR: i64 = 20 * 60;
+/// From when it can be known that one is missing until it is made again, in seconds, where nothing stands in the way but single
+/// calls that fail: tries are up to five minutes apart, and of a hundred thousand some fail four times.
+const REPAIR: i64 = 30 * 60;
 /// Removed by Graph without a word.
 pub const UNTOLD: &str = "removed untold";
 

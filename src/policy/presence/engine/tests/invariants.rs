@@ -377,7 +377,7 @@ fn unhealed_and_unlike(make: impl Fn(&History) -> Brain, short_lives: bool) -> (
     let mut counts = (0, 0);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = leisurely();
-    for _ in 0..1_000 {
+    for _ in 0..200 {
         let mut history = strategy.new_tree(&mut runner).unwrap().current();
         history.short_lives = short_lives;
         let end = |weather, ending, minutes| run(&history, make(&history), weather, ending, minutes);
