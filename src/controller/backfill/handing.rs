@@ -200,6 +200,8 @@ impl<'a> Handing<'a> {
         json!({
             "uid": order.uid,
             "origin": "Backfill",
+            // A link leads to it once. Remembered, it would pass for the news of what is lost later.
+            "timeless": change.modified.is_none(),
             "subscriptionId": order.subscription_id,
             "item": {
                 "subscriptionId": order.subscription_id,

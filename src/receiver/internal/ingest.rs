@@ -28,6 +28,9 @@ struct Entry {
     origin: IngestOrigin,
     subscription_id: Option<String>,
     item: Box<RawValue>,
+    /// Nobody knows when it happened, so it says nothing about what comes later.
+    #[serde(default)]
+    timeless: bool,
 }
 
 // What is pushed comes from Graph and nowhere else.
@@ -49,7 +52,7 @@ pub async fn ingest(State(internal): State<Arc<Internal>>, request: Request) -> 
     };
     let Ok(Body { items, bookmark }) = serde_json::from_slice(&body.bytes) else {
         return bad(
-            "the body must be {\"items\": [{uid, origin, subscriptionId, item}], \"bookmark\": {uid, value, time}}",
+            "the body must be {\"items\": [{uid, origin, subscriptionId, item, timeless}], \"bookmark\": {uid, value, time}}",
         );
     };
     let bookmark = match bookmark.map(Given::check).transpose() {
@@ -75,11 +78,12 @@ pub async fn ingest(State(internal): State<Arc<Internal>>, request: Request) -> 
     StatusCode::ACCEPTED.into_response()
 }
 
-// An item as it is stored, and the mark of its resource if it tells of one.
+// An item as it is stored, and the mark of its resource if it tells of one and when.
 fn read(entry: Entry, received_millis: i64) -> Option<(Option<Mark>, (Kind, Record))> {
     let fields = Fields::parse(&entry.item)?;
     let item = items::read(&fields).ok()?;
-    let mark = item.resource_id.map(|id| Mark::new(&entry.uid, &id));
+    let timed = item.resource_id.filter(|_| !entry.timeless);
+    let mark = timed.map(|id| Mark::new(&entry.uid, &id));
     let origin = match entry.origin {
         IngestOrigin::Backfill => Origin::Backfill,
         IngestOrigin::Poll => Origin::Poll,

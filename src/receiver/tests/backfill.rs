@@ -64,12 +64,13 @@ async fn says_what_was_pushed_and_what_was_handed_in() {
     assert_eq!(harness.notify(&[forged]).await, 403);
     let handed_in = json!({ "items": [
         { "uid": UID, "origin": "Backfill", "item": { "resource": "users/c" } },
+        { "uid": UID, "origin": "Backfill", "timeless": true, "item": { "resource": "users/t" } },
         { "uid": UID, "origin": "Poll", "item": { "resource": "users/m", "lifecycleEvent": "missed" } },
         { "uid": "other", "origin": "Poll", "item": { "resource": "users/d" } },
     ] });
     assert_eq!(ingest(&harness, &handed_in).await, 202);
-    let ids = ["a", "b", "8f0c", "c", "d", "l", "m", "f", "a"];
-    let expected = [true, true, false, true, false, false, false, false, true];
+    let ids = ["a", "b", "8f0c", "c", "t", "d", "l", "m", "f", "a"];
+    let expected = [true, true, false, true, false, false, false, false, false, true];
     assert_eq!(arrived(&harness, &ids).await, expected);
     assert!(known(&harness, "other", &["d"]).await["received"][0].is_string());
     let answer = known(&harness, UID, &["a", "c"]).await;
@@ -244,7 +245,7 @@ async fn a_bookmark_that_cannot_be_kept_is_refused_with_its_items() {
         ),
         (
             json!({ "uid": UID }),
-            "the body must be {\"items\": [{uid, origin, subscriptionId, item}], \"bookmark\": {uid, value, time}}",
+            "the body must be {\"items\": [{uid, origin, subscriptionId, item, timeless}], \"bookmark\": {uid, value, time}}",
         ),
     ] {
         let request = harness.send("/v1/ingest", &json!({ "items": items, "bookmark": bookmark }));

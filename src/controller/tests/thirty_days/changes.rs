@@ -124,7 +124,7 @@ fn pod_now(sim: &Sim, request: &Request) -> Option<Answer> {
         let ids = body["ids"].as_array()?;
         let received: Vec<_> = ids
             .iter()
-            .map(|id| Some((at(*sub.handed.get(id.as_str()?)?) + skew).to_string()))
+            .map(|id| Some((at(*sub.remembered.get(id.as_str()?)?) + skew).to_string()))
             .collect();
         return Some(reply(
             sim,
@@ -139,7 +139,11 @@ fn pod_now(sim: &Sim, request: &Request) -> Option<Answer> {
     let dropped = state.scale.broken == Some(Broken::FillsNothing);
     for item in body["items"].as_array()?.iter().filter(|_| !dropped) {
         let id = item["item"]["resourceData"]["id"].as_str()?.to_owned();
-        state.subs[number_of(item["uid"].as_str()?)].handed.insert(id, now);
+        let sub = &mut state.subs[number_of(item["uid"].as_str()?)];
+        if item["timeless"] == false {
+            sub.remembered.insert(id.clone(), now);
+        }
+        sub.handed.insert(id, now);
         state.count("events handed over");
     }
     if let Some(bookmark) = body.get("bookmark").filter(|bookmark| !bookmark.is_null()) {

@@ -99,6 +99,8 @@ pub struct Sub {
     pub changes: Vec<(String, i64)>,
     /// What was handed to the receiver, and when.
     pub handed: BTreeMap<String, i64>,
+    /// Of that, what the receiver remembers as arrived.
+    pub remembered: BTreeMap<String, i64>,
     pub bookmark: Option<serde_json::Value>,
     /// Reconciles.
     pub looks: u64,
@@ -368,6 +370,7 @@ impl Sub {
             seen: Vec::new(),
             changes: Vec::new(),
             handed: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             bookmark: None,
             heard: -1,
             looks: 0,
