@@ -127,6 +127,16 @@ impl Storm {
         true
     }
 
+    /// Both replicas run, and all is subscribed.
+    async fn begin(&mut self) {
+        for replica in &self.replicas {
+            replica.start(&self.stand.world, SETTINGS).await;
+        }
+        self.create().await;
+        self.until("all are subscribed", async |storm| storm.all_settled(0..MANY).await)
+            .await;
+    }
+
     async fn create(&self) {
         self.stand.apply_tenant().await;
         for index in 0..MANY {
@@ -264,13 +274,7 @@ async fn weathered(faults: Vec<Fault>, seed: u64) {
     let started = Instant::now();
     println!("faults {faults:?}, FAULT_SEED={seed}");
     let mut storm = Storm::new(faults.clone(), seed).await;
-    for replica in &storm.replicas {
-        replica.start(&storm.stand.world, SETTINGS).await;
-    }
-    storm.create().await;
-    storm
-        .until("all are subscribed", async |storm| storm.all_settled(0..MANY).await)
-        .await;
+    storm.begin().await;
     let network = [(Fault::Silence, Network::Silent), (Fault::Cut, Network::Cut)];
     let network = network.into_iter().find(|(fault, _)| storm.weather.has(*fault));
     let mut failover = String::new();
@@ -365,13 +369,7 @@ async fn a_leader_that_is_cut_off_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_overwrites_nothing() {
     let mut storm = Storm::new(Vec::new(), 0).await;
-    for replica in &storm.replicas {
-        replica.start(&storm.stand.world, SETTINGS).await;
-    }
-    storm.create().await;
-    storm
-        .until("all are subscribed", async |storm| storm.all_settled(0..MANY).await)
-        .await;
+    storm.begin().await;
     let old = storm.wait_for_leader().await;
     *storm.freezes.lock().unwrap() = Some(old);
     let stood_since = Instant::now();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, GETS_OF_APP, LISTS_OF_APP, WRITES_OF_APP};
 use super::{Key, Lane, Turn};
 
 /// Shared by the limiters of an app's tenants.
@@ -26,19 +26,14 @@ struct Queue {
 impl Default for AllTenants {
     fn default() -> Self {
         let now = Instant::now();
-        let queue = |bucket| {
+        let queue = |allowance| {
             Mutex::new(Queue {
-                bucket,
+                bucket: Bucket::new(allowance, now),
                 waiting: BTreeMap::new(),
             })
         };
         Self {
-            lanes: [
-                Bucket::write_of_app(now),
-                Bucket::get_of_app(now),
-                Bucket::list_of_app(now),
-            ]
-            .map(queue),
+            lanes: [WRITES_OF_APP, GETS_OF_APP, LISTS_OF_APP].map(queue),
             next_number: AtomicU64::default(),
         }
     }

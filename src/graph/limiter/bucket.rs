@@ -53,18 +53,6 @@ impl Bucket {
         Self::new(LISTS, now)
     }
 
-    pub(super) fn write_of_app(now: Instant) -> Self {
-        Self::new(WRITES_OF_APP, now)
-    }
-
-    pub(super) fn get_of_app(now: Instant) -> Self {
-        Self::new(GETS_OF_APP, now)
-    }
-
-    pub(super) fn list_of_app(now: Instant) -> Self {
-        Self::new(LISTS_OF_APP, now)
-    }
-
     pub(super) fn presence(now: Instant) -> Self {
         Self::new(PRESENCES, now)
     }

@@ -174,13 +174,8 @@ impl State {
 
 impl Sub {
     /// Something changes that nobody is told of.
-    fn change(&mut self, at: i64) {
+    pub fn change(&mut self, at: i64) {
         self.changes.push((format!("c{}", self.changes.len()), at));
-    }
-
-    /// Something changes while a subscription lives, and the notification is lost.
-    pub fn silent(&mut self, now: i64) {
-        self.change(now);
     }
 
     pub fn lost(&mut self, start: i64, end: i64, why: &'static str) {

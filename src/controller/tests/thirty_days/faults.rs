@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::audit::UNTOLD;
 use super::process::{deliver, reference};
-use super::world::{Broken, DAY, HOUR, Sim, State, Trouble, uid};
+use super::world::{Broken, DAY, HOUR, Remote, Sim, State, Trouble, uid};
 use crate::controller::index::Group;
 use crate::controller::observed::PodState;
 use crate::policy::backfill::sweep_interval;
@@ -62,6 +62,24 @@ async fn wait(sim: &Sim, mean: i64) -> bool {
     };
     sleep(Duration::from_secs(seconds.unsigned_abs())).await;
     !sim.state().calm
+}
+
+/// Between two faults of one of the subscriptions, in seconds, where `removed_percent` of them have one in so many days.
+fn pause_between(sim: &Sim, days: i64) -> i64 {
+    let scale = sim.state().scale;
+    let many = i64::try_from(scale.subscriptions).unwrap() * scale.removed_percent / 100;
+    (days * DAY / many.max(1)).max(1)
+}
+
+/// One of the subscriptions, and what Graph has of it if it is the one on record and a pod answers.
+fn any_that_receives(state: &mut State, now: i64) -> (usize, Option<Remote>) {
+    let all = state.subs.len();
+    let number = state.rng.usize(0..all);
+    let known = state.subs[number].known_id().map(str::to_owned);
+    let remote = state.remotes(number, now).first().cloned();
+    let receives = state.apps[state.subs[number].app].receiver_down.is_none();
+    let remote = remote.filter(|remote| receives && Some(&remote.id) == known.as_ref());
+    (number, remote)
 }
 
 async fn pause(seconds: i64) {
@@ -236,11 +254,7 @@ fn set_receiver(sim: &Sim, app: usize, up: bool) {
 
 /// Graph removes subscriptions, at times many at once, and tells of it or not.
 async fn removals(sim: Arc<Sim>) {
-    let mean = {
-        let scale = sim.state().scale;
-        let month = i64::try_from(scale.subscriptions).unwrap() * scale.removed_percent / 100;
-        (30 * DAY / month.max(1)).max(1)
-    };
+    let mean = pause_between(&sim, 30);
     while wait(&sim, mean).await {
         let (first, many, apps, all) = {
             let mut state = sim.state();
@@ -311,26 +325,16 @@ fn tell(sim: &Arc<Sim>, number: usize, event: LifecycleEvent, id: String) {
 
 /// `missed` and `reauthorizationRequired`.
 async fn lifecycle_events(sim: Arc<Sim>) {
-    let mean = {
-        let scale = sim.state().scale;
-        let month = i64::try_from(scale.subscriptions).unwrap() * scale.removed_percent / 100;
-        (15 * DAY / month.max(1)).max(1)
-    };
+    let mean = pause_between(&sim, 15);
     while wait(&sim, mean).await {
         let now = sim.now();
         let told = {
             let mut state = sim.state();
-            let all = state.subs.len();
-            let number = state.rng.usize(0..all);
+            let (number, remote) = any_that_receives(&mut state, now);
             let lasted = state.rng.i64(5..120);
             let missed = state.rng.bool();
-            let known = state.subs[number].known_id().map(str::to_owned);
-            let remote = state.remotes(number, now).first().cloned();
-            let remote = remote.filter(|remote| Some(&remote.id) == known.as_ref());
-            let receives = state.apps[state.subs[number].app].receiver_down.is_none();
             let sub = &mut state.subs[number];
             let start = now - lasted;
-            let remote = remote.filter(|_| receives);
             remote.map(|remote| {
                 let missed =
                     missed && sub.rule.announces == Announces::Loss && remote.renewed < start && sub.heard < start;
@@ -352,27 +356,16 @@ async fn lifecycle_events(sim: Arc<Sim>) {
 
 /// Graph loses a notification and says nothing, where a sweep can find out.
 async fn silent_losses(sim: Arc<Sim>) {
-    let mean = {
-        let scale = sim.state().scale;
-        let month = i64::try_from(scale.subscriptions).unwrap() * scale.removed_percent / 100;
-        (15 * DAY / month.max(1)).max(1)
-    };
+    let mean = pause_between(&sim, 15);
     while wait(&sim, mean).await {
         let now = sim.now();
         let mut state = sim.state();
-        let all = state.subs.len();
-        let number = state.rng.usize(0..all);
-        let known = state.subs[number].known_id().map(str::to_owned);
-        let lives = state
-            .remotes(number, now)
-            .iter()
-            .any(|remote| Some(&remote.id) == known.as_ref());
-        let receives = state.apps[state.subs[number].app].receiver_down.is_none();
+        let (number, remote) = any_that_receives(&mut state, now);
         let sub = &mut state.subs[number];
         // Nothing is compared with before the first sweep.
         let is_swept = sweep_interval(&sub.object.spec).is_some() && sub.bookmark.is_some();
-        if lives && receives && is_swept {
-            sub.silent(now);
+        if remote.is_some() && is_swept {
+            sub.change(now);
             state.count("notifications lost in silence");
         }
     }
